@@ -1,0 +1,2 @@
+//! The `replicator` command.
+fn main() {}
