@@ -1,3 +1,4 @@
 //! Under construction.
 
 pub mod name;
+pub mod nvlist;
