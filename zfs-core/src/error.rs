@@ -263,7 +263,9 @@ impl fmt::Display for Error {
             write!(f, ": {detail}")?;
         }
         const SHOWN: usize = 5;
-        for failure in self.failures.iter().take(SHOWN) {
+        // The subject of a call on many names is the first of them; alone, it has said everything already.
+        let told = self.failures.len() == 1 && self.failures[0].name == self.subject;
+        for failure in self.failures.iter().take(if told { 0 } else { SHOWN }) {
             write!(f, "; {failure}")?;
         }
         if self.failures.len() > SHOWN {
