@@ -1,1 +1,16 @@
-//! Under construction.
+//! Native ZFS replication as a library.
+//!
+//! A [`host`] is a place with datasets, here or reached over a [`transport`]. A [`plan`] is made of what two hosts
+//! have, by a pure function, and [`replicate`] carries it out, stream by stream, with [`transfer`]. The command line
+//! is in [`cli`]. What talks to the ZFS of this machine is the crate `zfs_core`.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod cancel;
+pub mod cli;
+pub mod endpoint;
+pub mod host;
+pub mod plan;
+pub mod replicate;
+pub mod transfer;
+pub mod transport;

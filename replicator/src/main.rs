@@ -1,2 +1,5 @@
-//! The `replicator` command.
-fn main() {}
+//! The `replicator` command; all of it is in the library.
+
+fn main() -> std::process::ExitCode {
+    replicator::cli::main()
+}

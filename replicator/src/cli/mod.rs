@@ -1,0 +1,97 @@
+//! The command line: one file for each subcommand, each with its arguments (whose comments are the help) and one
+//! function that runs it. Everything that could be wanted by another program is in the other modules of this library.
+
+use std::io::IsTerminal;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap::Parser;
+use clap::Subcommand;
+
+use crate::cancel::Cancel;
+
+mod completion;
+mod format;
+mod list;
+mod man;
+pub mod outcome;
+mod progress;
+mod replicate;
+mod signals;
+
+use outcome::Failure;
+use outcome::Outcome;
+
+/// Native ZFS replication.
+///
+/// Lists datasets and replicates them to another pool or another machine, straight through the kernel on this
+/// machine and over SSH to others, where only the zfs command is needed. Nothing on a target is ever destroyed,
+/// rolled back or overwritten.
+#[derive(Debug, Parser)]
+#[command(name = "replicator", version, after_help = outcome::HELP, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(list::Arguments),
+    Replicate(replicate::Arguments),
+    Completion(completion::Arguments),
+    Man(man::Arguments),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let outcome = if error.use_stderr() { Outcome::Usage } else { Outcome::Success };
+            // A reader that went away is no failure.
+            let _ = error.print();
+            return outcome.into();
+        }
+    };
+    let cancel = Cancel::new();
+    let result = match arguments.command {
+        // These write text and have nothing to abandon: a signal ends them as it ends any program.
+        Command::Completion(arguments) => completion::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
+        Command::Replicate(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || replicate::run(&arguments, &inner))
+        }
+    };
+    match result {
+        Ok(outcome) => outcome.into(),
+        Err(failure) if failure.is_broken_pipe() => Outcome::Success.into(),
+        Err(failure) => {
+            let mut err = std::io::stderr();
+            let _ = write!(err, "{}", failure.render(err.is_terminal()));
+            failure.outcome.into()
+        }
+    }
+}
+
+/// The whole command, for completions and manual pages.
+fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Standard output, whose errors become failures instead of panics.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::from)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+}

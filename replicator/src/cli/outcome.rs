@@ -1,0 +1,203 @@
+//! How the program ends: a few kinds, each with an exit status that does not change, and the message that goes with
+//! a failure. Errors of the library are folded into these kinds here and nowhere else.
+
+use std::process::ExitCode;
+
+use crate::endpoint::EndpointError;
+use crate::host::HostError;
+use crate::replicate::ReplicateError;
+use crate::transfer::TransferError;
+use crate::transport::TransportError;
+
+/// How the program ended. The numbers are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outcome {
+    /// All that was asked for is done, or there was nothing to do.
+    Success = 0,
+    /// Something failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// Stopped for safety: going on needs a decision. Nothing was changed.
+    Conflict = 3,
+    /// The other machine cannot be reached, or is not the one we know, or does not let us in.
+    Connection = 4,
+    /// A machine has no ZFS.
+    NoZfs = 5,
+    /// Interrupted. What arrived is kept, and the same command goes on from there.
+    Interrupted = 6,
+}
+
+/// The statuses, for `--help`.
+pub const HELP: &str = "\
+Exit status:
+  0  done, or nothing to do
+  1  something failed
+  2  the command line is wrong
+  3  stopped for safety: source and target conflict; nothing was changed
+  4  the other machine cannot be reached, is not the one we know, or does not let us in
+  5  ZFS is missing on a machine
+  6  interrupted; the same command goes on from where it was";
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        ExitCode::from(outcome as u8)
+    }
+}
+
+/// A failure, as it is told to a person.
+#[derive(Debug)]
+pub struct Failure {
+    /// The kind.
+    pub outcome: Outcome,
+    message: String,
+    hint: Option<String>,
+    broken_pipe: bool,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub fn new(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self { outcome, message: message.into(), hint: None, broken_pipe: false }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn hinted(self, hint: impl Into<Option<String>>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+
+    /// The reader of our output went away, as `head` does.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        self.broken_pipe
+    }
+
+    /// The text for standard error.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        let (red, bold, plain) = if colour { ("\x1b[31;1m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+        let mut text = format!("{red}error:{plain} {}\n", self.message);
+        if let Some(hint) = &self.hint {
+            text.push_str(&format!("{bold}hint:{plain} {hint}\n"));
+        }
+        text
+    }
+
+    /// The message alone.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        let broken_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self { broken_pipe, ..Self::new(Outcome::Failed, format!("cannot write the output: {error}")) }
+    }
+}
+
+impl From<zfs_core::OpenError> for Failure {
+    fn from(error: zfs_core::OpenError) -> Self {
+        let hint = error.hint().to_string();
+        Self::new(Outcome::NoZfs, format!("this machine has no usable ZFS: {error}")).hinted(hint)
+    }
+}
+
+impl From<zfs_core::Error> for Failure {
+    fn from(error: zfs_core::Error) -> Self {
+        let hint = error.hint().map(str::to_string);
+        Self::new(Outcome::Failed, error.to_string()).hinted(hint)
+    }
+}
+
+impl From<EndpointError> for Failure {
+    fn from(error: EndpointError) -> Self {
+        Self::new(Outcome::Usage, error.to_string())
+    }
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        let hint = error.hint();
+        Self::new(transport(&error), error.to_string()).hinted(hint)
+    }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        let hint = error.hint();
+        Self::new(host(&error), error.to_string()).hinted(hint)
+    }
+}
+
+impl From<ReplicateError> for Failure {
+    fn from(error: ReplicateError) -> Self {
+        let outcome = match &error {
+            ReplicateError::Conflict(_) => Outcome::Conflict,
+            ReplicateError::Host(error) => host(error),
+            ReplicateError::Transfer { error, .. } => match error {
+                TransferError::Sender(error) | TransferError::Receiver(error) => host(error),
+                TransferError::Cancelled => Outcome::Interrupted,
+                _ => Outcome::Failed,
+            },
+            ReplicateError::Cancelled => Outcome::Interrupted,
+            ReplicateError::SameDataset(_) => Outcome::Usage,
+            _ => Outcome::Failed,
+        };
+        let hint = match &error {
+            ReplicateError::Cancelled => {
+                Some("what arrived is kept; run the same command again to go on from there".to_string())
+            }
+            error => error.hint(),
+        };
+        Self::new(outcome, error.to_string()).hinted(hint)
+    }
+}
+
+fn host(error: &HostError) -> Outcome {
+    match error {
+        HostError::Transport(error) => transport(error),
+        HostError::NoZfs { .. } => Outcome::NoZfs,
+        HostError::Cancelled => Outcome::Interrupted,
+        _ => Outcome::Failed,
+    }
+}
+
+fn transport(error: &TransportError) -> Outcome {
+    match error {
+        TransportError::Cancelled => Outcome::Interrupted,
+        TransportError::TooMuch { .. } | TransportError::StdinClosed { .. } | TransportError::Local { .. } => {
+            Outcome::Failed
+        }
+        _ => Outcome::Connection,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_status() {
+        for outcome in [
+            Outcome::Success,
+            Outcome::Failed,
+            Outcome::Usage,
+            Outcome::Conflict,
+            Outcome::Connection,
+            Outcome::NoZfs,
+            Outcome::Interrupted,
+        ] {
+            assert!(HELP.contains(&format!("\n  {}  ", outcome as u8)), "{outcome:?}");
+        }
+    }
+}

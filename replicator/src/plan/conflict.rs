@@ -1,0 +1,222 @@
+//! Why there is no plan. Each variant carries the evidence of both sides; `Display` prints it, [`Conflict::hint`] says
+//! what a person can do. Nothing here is ever resolved by destroying something on the target.
+
+use std::fmt;
+
+use zfs_core::Guid;
+use zfs_core::name::DatasetName;
+use zfs_core::name::NameError;
+
+use crate::host::Base;
+use crate::host::DatasetKind;
+use crate::host::Snapshot;
+
+/// The reason for which nothing is sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// There is nothing to send.
+    #[error("{from} has no snapshots, so there is nothing to send")]
+    NoSourceSnapshots {
+        /// The source.
+        from: DatasetName,
+    },
+    /// The dataset above the target is missing.
+    #[error("{to} cannot be made: the nearest dataset above it that exists is {ancestor}")]
+    TargetParentMissing {
+        /// The target.
+        to: DatasetName,
+        /// The nearest ancestor that exists.
+        ancestor: DatasetName,
+    },
+    /// A filesystem on one side, a volume on the other.
+    #[error("{from} is a {from_kind} and {to} is a {to_kind}")]
+    KindMismatch {
+        /// The source.
+        from: DatasetName,
+        /// Its kind.
+        from_kind: DatasetKind,
+        /// The target.
+        to: DatasetName,
+        /// Its kind.
+        to_kind: DatasetKind,
+    },
+    /// The target exists and was not made by a replication.
+    #[error("{to} exists and has no snapshots ({written} bytes are written in it)")]
+    TargetWithoutSnapshots {
+        /// The target.
+        to: DatasetName,
+        /// Bytes written in it.
+        written: u64,
+    },
+    /// Both sides have snapshots, and none is the same.
+    #[error(
+        "{from} and {to} have no snapshot in common\n{}\n{}",
+        list("only on the source", .from_snapshots),
+        list("only on the target", .to_snapshots)
+    )]
+    NoCommonBase {
+        /// The source.
+        from: DatasetName,
+        /// The target.
+        to: DatasetName,
+        /// All snapshots of the source.
+        from_snapshots: Vec<Snapshot>,
+        /// All snapshots of the target.
+        to_snapshots: Vec<Snapshot>,
+    },
+    /// Something happened to the target after the newest common snapshot.
+    #[error(
+        "{to} has changed since {}, the newest snapshot that both sides have\n{}\n{}\n  written on the target since its newest snapshot: {target_written} bytes",
+        .base.name(),
+        list("only on the target", .target_only),
+        list("only on the source", .source_only)
+    )]
+    Diverged {
+        /// The source.
+        from: DatasetName,
+        /// The target.
+        to: DatasetName,
+        /// The newest common snapshot, as the source knows it.
+        base: Base,
+        /// What the source has after it.
+        source_only: Vec<Snapshot>,
+        /// What the target has after it.
+        target_only: Vec<Snapshot>,
+        /// Bytes written in the target since its newest snapshot.
+        target_written: u64,
+    },
+    /// Snapshots that are to be sent have a name that the target uses for other ones.
+    #[error("{to} has other snapshots with the names of some that {from} would send\n{}", list("to be sent", .snapshots))]
+    NameClash {
+        /// The source.
+        from: DatasetName,
+        /// The target.
+        to: DatasetName,
+        /// The snapshots of the source.
+        snapshots: Vec<Snapshot>,
+    },
+    /// A snapshot's name fits on the source and does not fit on the target.
+    #[error("@{snapshot} cannot be received into {to}: {error}")]
+    NameTooLong {
+        /// The target.
+        to: DatasetName,
+        /// The snapshot, without its dataset.
+        snapshot: String,
+        /// What is wrong with the name.
+        error: NameError,
+    },
+    /// The target keeps a partial receive that is not ours to continue.
+    #[error("{to} keeps the state of a receive that broke off, and it cannot go on: {problem}")]
+    Partial {
+        /// The target.
+        to: DatasetName,
+        /// Why.
+        problem: PartialProblem,
+    },
+}
+
+/// Why a partial receive cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "Display says what each means")]
+pub enum PartialProblem {
+    Unreadable(String),
+    SnapshotGone(Guid),
+    BaseGone(Guid),
+    BaseNotNewest(Guid),
+    FullOverExisting,
+    WrongOrder,
+    ForeignMode,
+    RawMismatch { token: bool, plan: bool },
+}
+
+impl fmt::Display for PartialProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let raw = |raw: bool| if raw { "raw" } else { "not raw" };
+        match self {
+            Self::Unreadable(why) => write!(f, "its token is not understood ({why})"),
+            Self::SnapshotGone(guid) => write!(f, "the source no longer has the snapshot it was for (GUID {guid})"),
+            Self::BaseGone(guid) => write!(f, "the source no longer has its incremental source (GUID {guid})"),
+            Self::BaseNotNewest(guid) => {
+                write!(f, "its incremental source (GUID {guid}) is not the newest snapshot of the target")
+            }
+            Self::FullOverExisting => f.write_str("it is of a full stream, and the target has snapshots"),
+            Self::WrongOrder => f.write_str("its incremental source is not older than its snapshot"),
+            Self::ForeignMode => f.write_str("it is of a redacted stream, or asks for something this program does not know"),
+            Self::RawMismatch { token, plan } => {
+                write!(f, "its stream was {}, and this replication is {}", raw(*token), raw(*plan))
+            }
+        }
+    }
+}
+
+/// How many snapshots of a list are printed.
+const SHOWN: usize = 20;
+
+fn list(title: &str, snapshots: &[Snapshot]) -> String {
+    if snapshots.is_empty() {
+        return format!("  {title}: none");
+    }
+    let mut text = format!("  {title}: {}", snapshots.len());
+    // The newest are the ones that matter; the rest is counted.
+    let skipped = snapshots.len().saturating_sub(SHOWN);
+    if skipped > 0 {
+        text.push_str(&format!("\n    … {skipped} older ones"));
+    }
+    for snapshot in &snapshots[skipped..] {
+        text.push_str(&format!("\n    {} (GUID {})", snapshot.name, snapshot.guid));
+    }
+    text
+}
+
+impl Conflict {
+    /// A short word for each kind, for `--json`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoSourceSnapshots { .. } => "no-source-snapshots",
+            Self::TargetParentMissing { .. } => "target-parent-missing",
+            Self::KindMismatch { .. } => "kind-mismatch",
+            Self::TargetWithoutSnapshots { .. } => "target-without-snapshots",
+            Self::NoCommonBase { .. } => "no-common-base",
+            Self::Diverged { .. } => "diverged",
+            Self::NameClash { .. } => "name-clash",
+            Self::NameTooLong { .. } => "name-too-long",
+            Self::Partial { .. } => "partial-receive",
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoSourceSnapshots { from } => format!("take one first: zfs snapshot {from}@NAME"),
+            Self::TargetParentMissing { to, .. } => match to.parent() {
+                Some(parent) => format!("make it first, unmounted: zfs create -p -u -o canmount=off {parent}"),
+                None => "the target must lie below a pool".to_string(),
+            },
+            Self::KindMismatch { .. } | Self::TargetWithoutSnapshots { .. } | Self::NoCommonBase { .. } => {
+                "choose another name for the target, or move what is there aside with `zfs rename`; nothing there is overwritten"
+                    .to_string()
+            }
+            Self::Diverged { to, target_only, target_written, .. } => {
+                let mut hint = String::from("keep what the target has with `zfs rename`, or ");
+                if target_only.is_empty() && *target_written > 0 {
+                    hint.push_str(&format!(
+                        "if its changes are not needed, undo them yourself with `zfs rollback` to its newest snapshot and keep it from changing with `zfs set readonly=on {to}`"
+                    ));
+                } else {
+                    hint.push_str("destroy its own snapshots yourself if they are not needed; nothing was changed");
+                }
+                hint
+            }
+            Self::NameClash { .. } => "rename these snapshots on the source or on the target".to_string(),
+            Self::NameTooLong { .. } => "choose a shorter name for the target".to_string(),
+            Self::Partial { .. } => {
+                "run again with --discard-partial to throw away what arrived of it (snapshots are not touched), and start that stream anew"
+                    .to_string()
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The one place where text becomes part of a command line. A remote command passes two readers: the login shell of
+//! the user there (sh, bash, csh, fish: unknown to us) and the POSIX `sh` that it is told to start. [`sh`] quotes
+//! one argument for the inner one, [`any_shell`] the whole script for the outer one; [`Script`] joins them.
+
+/// Quotes one argument for a POSIX `sh`: it becomes exactly one word with exactly these characters. A newline is
+/// written as `"$nl"`, because not every login shell can carry one inside quotes; [`Script`] defines the variable.
+#[must_use]
+pub fn sh(argument: &str) -> String {
+    let mut out = String::with_capacity(argument.len() + 2);
+    out.push('\'');
+    for c in argument.chars() {
+        match c {
+            '\'' => out.push_str(r#"'"'"'"#),
+            '\n' => out.push_str(r#"'"$nl"'"#),
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
+    out
+}
+
+/// Quotes a script so that sh, bash, zsh, csh, tcsh and fish all read it as one word with exactly these characters.
+///
+/// Single quotes carry everything but four characters everywhere. A single quote stands in double quotes. A
+/// backslash is special inside fish's single quotes, and `!` inside csh's, so both stand outside quotes behind a
+/// backslash. There is no way to carry a newline that all of them share.
+///
+/// # Panics
+/// When the script holds a newline or a NUL. Only [`Script`] calls this, and it makes neither.
+fn any_shell(script: &str) -> String {
+    let mut out = String::with_capacity(script.len() + 16);
+    let mut quoted = false;
+    for c in script.chars() {
+        assert!(c != '\n' && c != '\0', "a script holds neither newlines nor NULs");
+        let bare = match c {
+            '\'' => Some(r#""'""#),
+            '\\' => Some(r"\\"),
+            '!' => Some(r"\!"),
+            _ => None,
+        };
+        if quoted != bare.is_none() {
+            out.push('\'');
+            quoted = !quoted;
+        }
+        match bare {
+            Some(text) => out.push_str(text),
+            None => out.push(c),
+        }
+    }
+    if quoted {
+        out.push('\'');
+    }
+    if out.is_empty() { "''".to_string() } else { out }
+}
+
+/// What the shell there prints to standard error when it finds no `zfs`, before it ends with status 127.
+pub const NO_ZFS: &str = "replicator: there is no zfs command here";
+
+/// The last line of a script that was run to its end; see [`Script::marking_end`].
+pub const END: &str = "replicator: end";
+
+/// An argument that no command line can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an argument with a NUL character cannot be passed to a command")]
+pub struct NulArgument;
+
+/// A few `zfs` commands that run one after the other on a machine, stopping at the first that fails.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    commands: Vec<String>,
+    marks_end: bool,
+}
+
+impl Script {
+    /// A script of one `zfs` command with these arguments (without the word `zfs`).
+    ///
+    /// # Errors
+    /// When an argument holds a NUL.
+    pub fn zfs<S: AsRef<str>>(arguments: impl IntoIterator<Item = S>) -> Result<Self, NulArgument> {
+        Self::default().and_zfs(arguments)
+    }
+
+    /// Adds another `zfs` command, run when all before it succeeded.
+    ///
+    /// # Errors
+    /// When an argument holds a NUL.
+    pub fn and_zfs<S: AsRef<str>>(mut self, arguments: impl IntoIterator<Item = S>) -> Result<Self, NulArgument> {
+        let mut command = "zfs".to_string();
+        for argument in arguments {
+            if argument.as_ref().contains('\0') {
+                return Err(NulArgument);
+            }
+            command.push(' ');
+            command.push_str(&sh(argument.as_ref()));
+        }
+        self.commands.push(command);
+        Ok(self)
+    }
+
+    /// Lets the script print [`END`] after the last command succeeded.
+    ///
+    /// A channel that the server closes without an exit status looks like success to libssh2. A list that ends with
+    /// this line is known to be whole.
+    #[must_use]
+    pub fn marking_end(mut self) -> Self {
+        self.marks_end = true;
+        self
+    }
+
+    /// The command line for the login shell. `zfs` is also looked for where an ordinary user's PATH does not lead,
+    /// and speaks the C locale, so that what it prints can be read.
+    #[must_use]
+    pub fn command_line(&self) -> String {
+        let mut script = "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; LC_ALL=C; export PATH LC_ALL; ".to_string();
+        if self.commands.iter().any(|command| command.contains("$nl")) {
+            // A command substitution drops newlines at the end: the x protects it, and goes again.
+            script.push_str(r#"nl=$(printf "\012x"); nl=${nl%x}; "#);
+        }
+        script.push_str("command -v zfs >/dev/null 2>&1 || { echo \"");
+        script.push_str(NO_ZFS);
+        script.push_str("\" >&2; exit 127; }; ");
+        // With `exec` on a single command the signals and the end of the connection reach zfs itself.
+        match self.commands.as_slice() {
+            [command] if !self.marks_end => {
+                script.push_str("exec ");
+                script.push_str(command);
+            }
+            commands => script.push_str(&commands.join(" && ")),
+        }
+        if self.marks_end {
+            script.push_str(" && echo \"");
+            script.push_str(END);
+            script.push('"');
+        }
+        format!("exec sh -c {}", any_shell(&script))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The shells of this list that exist here. `sh` exists everywhere, so no test below checks nothing.
+    fn shells() -> Vec<&'static str> {
+        let found: Vec<_> = ["sh", "dash", "bash", "zsh", "ksh", "csh", "tcsh", "fish"]
+            .into_iter()
+            .filter(|name| {
+                std::env::var_os("PATH")
+                    .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(name).is_file()))
+            })
+            .collect();
+        assert!(found.contains(&"sh"));
+        found
+    }
+
+    /// A program called `zfs` that prints its arguments, each ended by a NUL: what is tested is the two shells
+    /// between us and it.
+    fn echo_folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("zfs");
+        std::fs::write(&program, "#!/bin/sh\nprintf '%s\\0' \"$@\"\n").expect("written");
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("executable");
+        folder
+    }
+
+    fn run(shell: &str, folder: &Path, command_line: &str) -> Vec<u8> {
+        let path = format!("{}:/usr/bin:/bin", folder.display());
+        let output = Command::new(shell)
+            .args(["-c", command_line])
+            .env("PATH", path)
+            .env("HOME", folder)
+            .output()
+            .expect("the shell runs");
+        assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    fn arrives(shell: &str, folder: &Path, arguments: &[&str]) {
+        let line = Script::zfs(arguments).expect("no NUL").command_line();
+        let expected: Vec<u8> = arguments.iter().flat_map(|a| [a.as_bytes(), b"\0"].concat()).collect();
+        let got = run(shell, folder, &line);
+        assert_eq!(
+            got,
+            expected,
+            "{shell} made {:?} of {arguments:?}\n{line}",
+            String::from_utf8_lossy(&got)
+        );
+    }
+
+    #[test]
+    fn hostile_arguments_arrive_unchanged_through_every_login_shell() {
+        let folder = echo_folder();
+        for shell in shells() {
+            for argument in [
+                "",
+                " ",
+                "pool/with a space",
+                "'",
+                "''",
+                "it's",
+                "\"",
+                "\\",
+                "\\\\",
+                "\\'",
+                "'\\''",
+                "!",
+                "!!",
+                "a!b",
+                "\\!",
+                "$HOME",
+                "${HOME}",
+                "$(touch pwned)",
+                "`touch pwned`",
+                "a;b",
+                "a&b",
+                "a|b",
+                "a>b",
+                "*",
+                "?",
+                "[a]",
+                "{a,b}",
+                "~",
+                "~root",
+                "^a",
+                "#a",
+                "%self",
+                "=ls",
+                "-rf",
+                "--",
+                "\t",
+                "\n",
+                "a\nb",
+                "\n\n",
+                "a\n",
+                "\r",
+                "\u{7f}\u{1b}[31m",
+                "é漢字",
+                "(a)",
+                "<a>",
+                "$nl",
+                "'$nl'",
+                "@a#b",
+            ] {
+                arrives(shell, folder.path(), &["receive", argument, "end"]);
+            }
+        }
+    }
+
+    #[test]
+    fn commands_run_in_order_and_stop_at_the_first_failure() {
+        let folder = echo_folder();
+        let script = Script::zfs(["one"]).and_then(|s| s.and_zfs(["two"])).expect("no NUL");
+        assert_eq!(run("sh", folder.path(), &script.command_line()), b"one\0two\0");
+    }
+
+    #[test]
+    fn a_machine_without_zfs_is_told_apart() {
+        let empty = tempfile::tempdir().expect("a folder");
+        for tool in ["sh"] {
+            std::os::unix::fs::symlink(format!("/bin/{tool}"), empty.path().join(tool)).expect("linked");
+        }
+        // The shell looks in the sbin folders too, so this holds only where they have no zfs.
+        if ["/usr/local/sbin/zfs", "/usr/sbin/zfs", "/sbin/zfs"].iter().any(|p| Path::new(p).exists()) {
+            eprintln!("skipped: this machine has a zfs command");
+            return;
+        }
+        let output = Command::new("/bin/sh")
+            .args(["-c", &Script::zfs(["list"]).expect("no NUL").command_line()])
+            .env("PATH", empty.path())
+            .output()
+            .expect("sh runs");
+        assert_eq!(output.status.code(), Some(127));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(NO_ZFS));
+    }
+
+    #[test]
+    fn a_nul_is_refused() {
+        assert_eq!(Script::zfs(["a\0b"]).err(), Some(NulArgument));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #[test]
+        fn any_text_without_nul_arrives_unchanged(argument in r#"[^\x00]{0,40}"#) {
+            let folder = echo_folder();
+            for shell in shells() {
+                arrives(shell, folder.path(), &[&argument]);
+            }
+        }
+
+        #[test]
+        fn any_text_of_the_dangerous_characters_arrives_unchanged(argument in r#"['"\\!$`\n {}()*~^x-]{0,20}"#) {
+            let folder = echo_folder();
+            for shell in shells() {
+                arrives(shell, folder.path(), &[&argument]);
+            }
+        }
+    }
+}
