@@ -118,17 +118,35 @@ pub(super) fn skip_lists(
     budget: &mut Budget,
 ) -> Result<(), NvError> {
     while lists > 0 {
-        match read_pair(cursor, &budget.limits)? {
+        match skip_pair(cursor, &budget.limits)? {
             None => lists -= 1,
-            Some(pair) => {
-                budget.pair(pair.offset)?;
-                if matches!(pair.data_type, DataType::List | DataType::ListArray) {
-                    lists += pair.elements;
-                }
+            Some(inside) => {
+                budget.pair(cursor.offset)?;
+                lists += inside;
             }
         }
     }
     Ok(())
+}
+
+/// Steps over a pair without a look at its name and value, and gives the number of lists that follow it.
+fn skip_pair(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Option<usize>, NvError> {
+    let offset = cursor.offset;
+    let size = cursor.size("negative size")?;
+    if size == 0 {
+        return Ok(None);
+    }
+    cursor.u32()?;
+    let count = cursor.i32()?;
+    let raw_type = cursor.i32()?;
+    let body = size.checked_sub(PAIR_HEADER);
+    cursor.take(body.ok_or(NvError::Malformed { what: "size below that of a pair", offset })?)?;
+    match DataType::from_raw(raw_type) {
+        Some(data_type @ (DataType::List | DataType::ListArray)) => {
+            check_count(data_type, count, limits, offset).map(Some)
+        }
+        _ => Ok(Some(0)),
+    }
 }
 
 /// Reads a list as a tree.
