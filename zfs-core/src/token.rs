@@ -211,16 +211,27 @@ impl ResumeToken {
         }
         // A name without zero bytes and one level deep always has an encoding, and a vector takes every write.
         let packed = list.encode_native().unwrap_or_default();
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-        let compressed = encoder.write_all(&packed).and_then(|()| encoder.finish()).unwrap_or_default();
-        let native = if cfg!(target_endian = "little") { ByteOrder::Little } else { ByteOrder::Big };
-        let mut text = format!("{VERSION}-{:x}-{:x}-", first_word(&compressed, native), packed.len());
-        for byte in compressed {
-            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-        }
-        text
+        wrap(&packed)
     }
+}
+
+/// Makes a token around an encoded list, right in form and checksum whatever the bytes are. Public for tests and
+/// fuzzing with the feature `test-support`.
+#[cfg(feature = "test-support")]
+pub fn wrap_packed(packed: &[u8]) -> String {
+    wrap(packed)
+}
+
+fn wrap(packed: &[u8]) -> String {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    let compressed = encoder.write_all(packed).and_then(|()| encoder.finish()).unwrap_or_default();
+    let native = if cfg!(target_endian = "little") { ByteOrder::Little } else { ByteOrder::Big };
+    let mut text = format!("{VERSION}-{:x}-{:x}-", first_word(&compressed, native), packed.len());
+    for byte in compressed {
+        text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+    }
+    text
 }
 
 const FLAGS: [&str; 4] = ["largeblockok", "embedok", "compressok", "rawok"];
