@@ -1,0 +1,119 @@
+//! The folders of running clusters: one each, locked while its owner lives, so that whatever an interrupted run left is found and removed by the
+//! next one. The locks also count memory: a cluster waits until all clusters of all processes fit into this machine together.
+
+use crate::cache::Cache;
+use crate::error::{Context, Result, unfit};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Guest memory is a file on this file system.
+const SHM: &str = "/dev/shm";
+
+/// When waiting for memory says so.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A cluster's folder; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct RunDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl RunDir {
+    /// Makes a folder once so much memory is free, waiting for other clusters to end.
+    pub(crate) fn reserve(cache: &Cache, megabytes: u64) -> Result<Self> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let budget = budget()?;
+        if megabytes > budget {
+            return unfit(format!(
+                "these nodes want {megabytes} MB of memory, the lab may use {budget} MB here: ask for fewer or smaller nodes"
+            ));
+        }
+        let run = cache.run_dir();
+        fs::create_dir_all(&run).on("making", &run)?;
+        let start = Instant::now();
+        let mut said = false;
+        loop {
+            let guard = cache.lock("run", || ())?;
+            let used = sweep(&run)?;
+            if used + megabytes <= budget {
+                let path =
+                    run.join(format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+                fs::create_dir(&path).on("making", &path)?;
+                let lock = File::create(path.join("lock")).on("making a lock in", &path)?;
+                lock.lock().on("locking", &path)?;
+                fs::write(path.join("memory"), megabytes.to_string()).on("writing in", &path)?;
+                return Ok(Self { path, _lock: lock });
+            }
+            drop(guard);
+            if !said && start.elapsed() > PATIENCE {
+                said = true;
+                eprintln!(
+                    "lab: waiting for memory: {megabytes} MB wanted, {used} of {budget} MB in use by other nodes"
+                );
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes what dead owners left, and returns the memory the living ones reserved.
+fn sweep(run: &Path) -> Result<u64> {
+    let mut used = 0;
+    for entry in fs::read_dir(run).on("listing", run)? {
+        let path = entry.on("listing", run)?.path();
+        let lock = match File::open(path.join("lock")) {
+            Ok(lock) => lock,
+            // Being removed by its owner at this moment, or broken: nobody makes folders while we hold the lock.
+            Err(_) => {
+                let _ = fs::remove_dir_all(&path);
+                continue;
+            }
+        };
+        if lock.try_lock().is_err() {
+            used += fs::read_to_string(path.join("memory")).ok().and_then(|t| t.parse().ok()).unwrap_or(0);
+            continue;
+        }
+        for node in fs::read_dir(&path).into_iter().flatten().flatten() {
+            kill_left_over(&node.path());
+        }
+        let _ = fs::remove_dir_all(&path);
+    }
+    Ok(used)
+}
+
+/// Nodes die with their owner; this is for the case that the system was too slow to do it. The number may belong to someone else by now, so the
+/// process must name the folder on its command line.
+fn kill_left_over(node: &Path) {
+    let Ok(text) = fs::read_to_string(node.join("pid")) else { return };
+    let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else { return };
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    let name = format!("LABDIR={}", node.display());
+    if line.split(|b| *b == 0).any(|arg| arg == name.as_bytes()) {
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+/// What all nodes together may use, in MB.
+fn budget() -> Result<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").context(|| "reading /proc/meminfo")?;
+    let total = meminfo
+        .lines()
+        .find_map(|l| l.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    let shm = rustix::fs::statvfs(SHM).context(|| format!("asking for the size of {SHM}"))?;
+    let shm = shm.f_blocks.saturating_mul(shm.f_frsize) >> 20;
+    Ok(total.map_or(shm, |t| shm.min(t >> 10)) * 4 / 5)
+}
