@@ -20,6 +20,8 @@
 //! # Ok::<(), zfs_core::nvlist::NvError>(())
 //! ```
 
+#[cfg(any(test, feature = "proptest"))]
+pub mod arbitrary;
 mod codec;
 mod cursor;
 mod error;

@@ -11,6 +11,7 @@ mod expect;
 mod holds;
 mod listing;
 mod many_snapshots;
+mod nvlist;
 mod permissions;
 mod pool;
 mod properties;
