@@ -1,24 +1,8 @@
 //! Sizes and times as people read them.
 
-/// Bytes in binary units, as zfs prints them: `1.50K`, `12.3M`, `0B`.
+/// Bytes in binary units: `1.5 KiB`.
 pub(super) fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 7] = ["B", "K", "M", "G", "T", "P", "E"];
-    let mut unit = 0;
-    let mut value = bytes as f64;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    let unit = UNITS[unit];
-    if unit == "B" {
-        format!("{bytes}B")
-    } else if value >= 100.0 {
-        format!("{value:.0}{unit}")
-    } else if value >= 10.0 {
-        format!("{value:.1}{unit}")
-    } else {
-        format!("{value:.2}{unit}")
-    }
+    bytesize::ByteSize::b(bytes).to_string()
 }
 
 /// A size that may not be known.
@@ -52,19 +36,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_keep_three_digits() {
-        for (size, expected) in [
-            (0, "0B"),
-            (1023, "1023B"),
-            (1024, "1.00K"),
-            (1536, "1.50K"),
-            (10 * 1024, "10.0K"),
-            (200 * 1024, "200K"),
-            (5 << 30, "5.00G"),
-            (u64::MAX, "16.0E"),
-        ] {
-            assert_eq!(bytes(size), expected);
-        }
+    fn sizes_are_binary() {
+        assert_eq!((bytes(1536), bytes(0)), ("1.5 KiB".to_string(), "0 B".to_string()));
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_matters() {
+        let shown = |millis| duration(std::time::Duration::from_millis(millis));
+        assert_eq!((shown(1500), shown(200_000), shown(7_500_000)), ("1.5s".into(), "3m20s".into(), "2h05m".into()));
     }
 
     #[test]

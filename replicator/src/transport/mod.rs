@@ -240,6 +240,9 @@ impl TransportError {
             Self::Authentication { peer, .. } => Some(format!(
                 "make `ssh {peer}` work without a password first: load the key into ssh-agent, or name it with --identity, and add its public half to ~/.ssh/authorized_keys there"
             )),
+            Self::Timeout { phase: "agreeing on a protocol" | "authenticating", .. } => {
+                Some("check that an SSH server answers at this port (--port), and that it is not overloaded".to_string())
+            }
             Self::Timeout { .. } | Self::Lost { .. } => {
                 Some("run the same command again: what arrived is kept, and the transfer goes on from there".to_string())
             }

@@ -133,10 +133,6 @@ impl Process for SshProcess<'_> {
         }
         for waited in [false, true] {
             match self.channel.read(buf) {
-                Ok(0) if self.channel.eof() => {
-                    self.drain_stderr(PHASE)?;
-                    return Ok(Some(0));
-                }
                 Ok(0) => {}
                 Ok(n) => {
                     self.link.heard = Instant::now();
@@ -148,11 +144,15 @@ impl Process for SshProcess<'_> {
                     }
                     return Ok(Some(n));
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.drain_stderr(PHASE)?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(self.link.lost_because(PHASE, error.to_string())),
             }
-            // Draining standard error may have taken data for standard output off the socket, and the end of both.
-            if !waited && !self.channel.eof() {
+            // A channel is at its end only when standard error was taken in too.
+            self.drain_stderr(PHASE)?;
+            if self.channel.eof() {
+                return Ok(Some(0));
+            }
+            if !waited {
                 self.link.wait_alive(PHASE)?;
             }
         }
