@@ -55,8 +55,10 @@ pub struct ResumeToken {
     pub compressed: bool,
     /// The stream is raw (`zfs send -w`).
     pub raw: bool,
-    /// GUIDs of the snapshots the source bookmark was redacted for (`book_redact_snaps`).
+    /// GUIDs of the snapshots this stream is redacted for (`zfs send --redact`).
     pub redact_snaps: Option<Vec<u64>>,
+    /// GUIDs of the snapshots the bookmark it starts from was redacted for (`book_redact_snaps`).
+    pub from_redact_snaps: Option<Vec<u64>>,
     /// Names in the token that this version does not know, escaped. What they ask for would be lost in a resume.
     pub unknown: Vec<String>,
 }
@@ -162,10 +164,10 @@ impl ResumeToken {
 
     fn from_list(list: &NvList) -> Result<Self, TokenError> {
         let number = |name| list.u64(name).ok_or(TokenError::Field(name));
-        let redact_snaps = match list.get("book_redact_snaps") {
-            None => None,
-            Some(Value::UInt64Array(guids)) => Some(guids.clone()),
-            Some(_) => return Err(TokenError::Field("book_redact_snaps")),
+        let guids = |name| match list.get(name) {
+            None => Ok(None),
+            Some(Value::UInt64Array(guids)) => Ok(Some(guids.clone())),
+            Some(_) => Err(TokenError::Field(name)),
         };
         let from_guid = match list.get("fromguid") {
             None => None,
@@ -184,7 +186,8 @@ impl ResumeToken {
             embedded: list.flag("embedok"),
             compressed: list.flag("compressok"),
             raw: list.flag("rawok"),
-            redact_snaps,
+            redact_snaps: guids("redact_snaps")?,
+            from_redact_snaps: guids("book_redact_snaps")?,
             unknown: unknown.map(escape).collect(),
         })
     }
@@ -206,8 +209,11 @@ impl ResumeToken {
         for (name, _) in FLAGS.iter().zip(flags).filter(|(_, set)| *set) {
             list.insert(name, Value::Boolean);
         }
-        if let Some(guids) = &self.redact_snaps {
-            list.insert("book_redact_snaps", guids.as_slice());
+        let arrays = [("redact_snaps", &self.redact_snaps), ("book_redact_snaps", &self.from_redact_snaps)];
+        for (name, guids) in arrays {
+            if let Some(guids) = guids {
+                list.insert(name, guids.as_slice());
+            }
         }
         // A name without zero bytes and one level deep always has an encoding, and a vector takes every write.
         let packed = list.encode_native().unwrap_or_default();
@@ -235,7 +241,7 @@ fn wrap(packed: &[u8]) -> String {
 }
 
 const FLAGS: [&str; 4] = ["largeblockok", "embedok", "compressok", "rawok"];
-const KNOWN: [&[u8]; 11] = [
+const KNOWN: [&[u8]; 12] = [
     b"fromguid",
     b"object",
     b"offset",
@@ -246,6 +252,7 @@ const KNOWN: [&[u8]; 11] = [
     b"embedok",
     b"compressok",
     b"rawok",
+    b"redact_snaps",
     b"book_redact_snaps",
 ];
 
@@ -312,5 +319,7 @@ impl fmt::Display for ResumeToken {
     }
 }
 
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,8 @@ pub mod build;
 mod checker;
 mod error;
 mod record;
+#[cfg(test)]
+mod samples;
 mod stats;
 mod sum;
 #[cfg(test)]

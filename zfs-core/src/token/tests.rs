@@ -15,6 +15,7 @@ fn token() -> ResumeToken {
         compressed: true,
         raw: false,
         redact_snaps: None,
+        from_redact_snaps: None,
         unknown: Vec::new(),
     }
 }
@@ -36,7 +37,13 @@ fn made(list: &NvList) -> String {
 #[test]
 fn encoded_tokens_read_as_they_were() {
     assert_eq!(parse(&token().encode()), Ok(token()));
-    let other = ResumeToken { from_guid: None, raw: true, redact_snaps: Some(vec![1, 2]), ..token() };
+    let other = ResumeToken {
+        from_guid: None,
+        raw: true,
+        redact_snaps: Some(vec![1, 2]),
+        from_redact_snaps: Some(vec![3]),
+        ..token()
+    };
     assert_eq!(parse(&other.encode()), Ok(other));
 }
 
