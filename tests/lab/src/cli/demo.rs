@@ -4,7 +4,7 @@
 use super::Zfs;
 use clap::Args;
 use lab::host_zfs::{self, ScratchPool};
-use lab::{Cluster, LabError, Node, Result, Stream};
+use lab::{Cluster, LabError, Node, Result};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,11 +19,11 @@ pub(crate) struct Demo {
 }
 
 /// The size of the file whose transfer is cut, in MiB: enough that the cut falls well inside.
-const BIG: u64 = 160;
+const BIG: u64 = 120;
 
 /// The rate of the link while the transfer is to be cut. The receiving pool writes down what arrived about every five
 /// seconds, and a power cut loses the rest, so the transfer has to take longer than that.
-const SLOW: u64 = 10 << 20;
+const SLOW: u64 = 8 << 20;
 
 /// Sums of all files below the current folder, sorted by name.
 const SUMS: &str = "find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum";
@@ -167,19 +167,19 @@ fn prompt(node: &Node, script: &str) {
 /// Runs a script on a node and shows both; fails where it fails.
 fn show(node: &Node, script: &str) -> Result<()> {
     prompt(node, script);
-    let mut kept = Vec::new();
-    let status = node.script(script).limit(Duration::from_secs(120)).stream(|stream, data| {
-        if stream == Stream::Stderr {
-            kept.extend_from_slice(data);
+    let mut line = Vec::new();
+    let status = node.script(script).limit(Duration::from_secs(120)).stream(|_, data| {
+        for byte in data {
+            line.push(*byte);
+            if *byte == b'\n' {
+                print_indented(&line);
+                line.clear();
+            }
         }
-        print_indented(data);
         true
     })?;
-    if status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&kept).trim().to_owned();
-    Err(LabError::Unfit(format!("`{script}` on {} failed: {said}", node.name())))
+    print_indented(&line);
+    if status.success() { Ok(()) } else { Err(LabError::Unfit(format!("`{script}` on {} failed", node.name()))) }
 }
 
 fn print_indented(text: &[u8]) {

@@ -1,13 +1,17 @@
 //! The command line: what it accepts, and which file does it.
 
 mod clean;
+mod demo;
 mod exec;
 mod path;
+mod run_in_node;
 mod shell;
+mod test;
 
 use clap::{Args, Parser, Subcommand};
-use lab::{Generation, LabError};
+use lab::{Generation, LabError, Stream};
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,6 +41,8 @@ enum Sub {
     },
     /// Run a command as root on node1 of fresh nodes; its output streams, its exit status is this program's.
     Exec(exec::Exec),
+    /// Show the main job on two nodes: replication over ssh, an increment, a power cut half-way, resumption, comparison.
+    Demo(demo::Demo),
     /// An interactive shell on node1 of fresh nodes.
     Shell {
         #[command(flatten)]
@@ -49,8 +55,17 @@ enum Sub {
         #[command(flatten)]
         zfs: Zfs,
     },
+    /// Run all tests: on this machine, in nodes, with nodes. The last line counts them.
+    Test(test::Test),
     /// Remove the cache with everything built.
     Clean,
+    /// The runner cargo starts test binaries with.
+    #[command(hide = true)]
+    RunInNode {
+        binary: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
 }
 
 /// Which OpenZFS.
@@ -84,7 +99,10 @@ impl NodeOptions {
     /// The nodes, with the release binaries of this checkout.
     fn boot(&self) -> lab::Result<lab::Cluster> {
         lab::build::ensure(self.zfs.generation, false)?;
-        lab::workspace::build_release("zfs-replicator")?;
+        // Whoever names a folder has built what is in it.
+        if std::env::var_os("LAB_BIN_DIR").is_none() {
+            lab::workspace::build_release("zfs-replicator")?;
+        }
         let mut builder =
             lab::Cluster::builder().nodes(self.nodes).zfs(self.zfs.generation).memory(self.memory);
         if let Some(share) = &self.share {
@@ -99,12 +117,16 @@ impl NodeOptions {
 
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
+    lab::interrupt::handle();
     let result = match cli.command {
         Sub::Build { zfs, refresh } => lab::build::ensure(zfs.generation, refresh).map(|_| ExitCode::SUCCESS),
         Sub::Exec(exec) => exec.run(),
+        Sub::Demo(demo) => demo.run(),
         Sub::Shell { nodes } => shell::run(&nodes),
         Sub::Path { part, zfs } => path::run(&part, zfs.generation),
+        Sub::Test(test) => test.run(),
         Sub::Clean => clean::run(),
+        Sub::RunInNode { binary, args } => run_in_node::run(&binary, &args),
     };
     result.unwrap_or_else(|e| {
         eprintln!("lab: {e}");
@@ -115,6 +137,18 @@ pub(crate) fn main() -> ExitCode {
 /// A command line split into program and arguments.
 fn split(argv: &[OsString]) -> lab::Result<(&OsString, &[OsString])> {
     argv.split_first().ok_or_else(|| LabError::Unfit("no command was given".into()))
+}
+
+/// Runs a command in a node with its output on this program's, as it comes.
+fn stream_out(command: lab::Command) -> lab::Result<lab::Status> {
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    command.stream(|stream, data| {
+        // A reader that went away ends the command, as a closed pipe would.
+        match stream {
+            Stream::Stdout => out.write_all(data).and_then(|()| out.flush()).is_ok(),
+            Stream::Stderr => err.write_all(data).and_then(|()| err.flush()).is_ok(),
+        }
+    })
 }
 
 fn exit_code(status: lab::Status) -> ExitCode {
