@@ -1,0 +1,8 @@
+//! Scenarios of several machines, or of the whole program: run on this machine, against nodes that the lab boots.
+
+mod bad_input;
+mod interrupted;
+mod replicate;
+mod ssh_auth;
+mod ssh_hostkeys;
+mod support;
