@@ -1,10 +1,12 @@
 //! The host's end of the control channel to one booted node: a thread reads what the agent sends and sorts it by command. What a command's
 //! output is used for is decided in `command`.
 
-use crate::protocol::{Exec, Frame, OUTPUT_WINDOW, STDIN_WINDOW, VERSION};
-use std::collections::HashMap;
-use std::io::{self, BufReader};
+use crate::protocol::{CHANNEL_WINDOW, DIRECT, Exec, FILES, Frame, OUTPUT_WINDOW, STDIN_WINDOW, VERSION};
+use std::collections::{HashMap, VecDeque};
+use std::fs;
+use std::io::{self, BufReader, Write};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -25,6 +27,8 @@ pub(crate) enum Event {
 /// The channel to a node.
 #[derive(Debug)]
 pub(crate) struct Control {
+    /// Where frames that are too large for the channel go.
+    files: PathBuf,
     writer: Mutex<UnixStream>,
     state: Mutex<State>,
     changed: Condvar,
@@ -37,6 +41,11 @@ struct State {
     /// Why the channel ended.
     dead: Option<String>,
     commands: HashMap<u32, Slot>,
+    /// Bytes sent and not yet read by the agent.
+    in_flight: usize,
+    /// Sizes of the frames in flight, with the file of those that have one.
+    sent: VecDeque<(usize, Option<PathBuf>)>,
+    next_file: u32,
 }
 
 #[derive(Debug)]
@@ -57,9 +66,16 @@ pub(crate) struct Handle {
 }
 
 impl Control {
-    pub(crate) fn start(stream: UnixStream) -> io::Result<Arc<Self>> {
+    /// Serves a channel; `dir` is the node's folder.
+    pub(crate) fn start(stream: UnixStream, dir: &Path) -> io::Result<Arc<Self>> {
+        let files = dir.join(FILES);
+        if files.exists() {
+            fs::remove_dir_all(&files)?;
+        }
+        fs::create_dir(&files)?;
         let reader = stream.try_clone()?;
         let control = Arc::new(Self {
+            files,
             writer: Mutex::new(stream),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -98,6 +114,12 @@ impl Control {
                     slot.unread = slot.unread.saturating_sub(n as usize);
                 }
             }
+            Frame::Got(_) => {
+                if let Some((size, file)) = state.sent.pop_front() {
+                    state.in_flight -= size;
+                    file.map(fs::remove_file);
+                }
+            }
             Frame::Exit(id, code) => {
                 state.tell(id, Event::Exit(code));
                 state.commands.remove(&id);
@@ -118,7 +140,6 @@ impl Control {
         state.dead.get_or_insert_with(|| why.to_owned());
         state.commands.clear();
         self.changed.notify_all();
-        let _ = self.writer.lock().unwrap_or_else(PoisonError::into_inner).shutdown(std::net::Shutdown::Both);
     }
 
     /// Waits until the node is ready; how long its kernel took, or why it did not get there.
@@ -164,8 +185,34 @@ impl Control {
         Ok(Handle { control: Arc::clone(self), id, events, taken: AtomicU32::new(0) })
     }
 
+    /// Sends a frame, once the agent has read enough of what was sent before.
     pub(crate) fn send(&self, frame: &Frame) -> io::Result<()> {
-        frame.write(&mut *self.writer.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut bytes = frame.encode()?;
+        // Held from here on: frames of one command keep their order.
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        let mut file = None;
+        if bytes.len() > DIRECT {
+            let number = state.next_file;
+            state.next_file += 1;
+            let path = self.files.join(number.to_string());
+            fs::write(&path, &bytes)?;
+            bytes = Frame::File(number).encode()?;
+            file = Some(path);
+        }
+        loop {
+            if let Some(why) = &state.dead {
+                return Err(io::Error::new(io::ErrorKind::BrokenPipe, why.clone()));
+            }
+            if state.in_flight + bytes.len() <= CHANNEL_WINDOW {
+                break;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.in_flight += bytes.len();
+        state.sent.push_back((bytes.len(), file));
+        drop(state);
+        writer.write_all(&bytes)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -178,7 +178,7 @@ impl Node {
         let child = spawner::spawn(command).on("starting", &machine.artifacts.kernel)?;
         drop((theirs, card));
         fs::write(dir.join("pid"), child.id().to_string()).on("writing in", dir)?;
-        let control = Control::start(ours).context(|| format!("boot {boots} of {}", self.name()))?;
+        let control = Control::start(ours, dir).context(|| format!("boot {boots} of {}", self.name()))?;
         Ok(On { child, control })
     }
 

@@ -11,7 +11,17 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const MAX_PAYLOAD: usize = 256 * 1024;
 
 /// Bytes of standard input a command may have unread in the agent.
-pub(crate) const STDIN_WINDOW: usize = 64 * 1024;
+pub(crate) const STDIN_WINDOW: usize = 512 * 1024;
+
+/// Bytes that may be on their way to the agent. The console's input holds 4 KiB before it stops its device, and doing that loses or swaps bytes on
+/// kernels with several processors; so it never comes to that.
+pub(crate) const CHANNEL_WINDOW: usize = 2048;
+
+/// Larger frames to the agent go through a file, and only its number through the channel.
+pub(crate) const DIRECT: usize = 512;
+
+/// The folder of those files in the node's folder.
+pub(crate) const FILES: &str = "in";
 
 /// Bytes of output of a command the host may have unread; a command whose output nobody reads waits, like at the end of a pipe.
 pub(crate) const OUTPUT_WINDOW: usize = 2 << 20;
@@ -47,6 +57,10 @@ pub(crate) enum Frame {
     SetTime(u32, i64, u32),
     /// Host: sync and power off.
     PowerOff,
+    /// Host: a frame is in the file of this number.
+    File(u32),
+    /// Agent: so many bytes of the channel were read.
+    Got(u32),
 }
 
 /// A command to start.
@@ -62,6 +76,11 @@ pub(crate) struct Exec {
 impl Frame {
     /// Writes one frame with a single write.
     pub(crate) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        to.write_all(&self.encode()?)
+    }
+
+    /// The frame's bytes, its length first.
+    pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
         let mut out = Builder(vec![0; 4]);
         match self {
             Self::Hello { version, boot } => out.u8(0).u32(0).u32(*version).u64(boot.as_micros() as u64),
@@ -89,6 +108,8 @@ impl Frame {
             Self::SetTime(id, seconds, nanos) => out.u8(11).u32(*id).u64(*seconds as u64).u32(*nanos),
             Self::PowerOff => out.u8(12).u32(0),
             Self::OutputTaken(id, n) => out.u8(13).u32(*id).u32(*n),
+            Self::File(number) => out.u8(14).u32(*number),
+            Self::Got(bytes) => out.u8(15).u32(*bytes),
         };
         let mut bytes = out.0;
         let length = bytes.len() - 4;
@@ -96,11 +117,16 @@ impl Frame {
             return Err(invalid(format!("a frame of {length} bytes is larger than {MAX_PAYLOAD}")));
         }
         bytes[..4].copy_from_slice(&(length as u32).to_be_bytes());
-        to.write_all(&bytes)
+        Ok(bytes)
     }
 
     /// Reads one frame; `UnexpectedEof` when the other end is gone.
     pub(crate) fn read(from: &mut impl Read) -> io::Result<Self> {
+        Self::read_sized(from).map(|(frame, _)| frame)
+    }
+
+    /// The same, with the number of bytes it took.
+    pub(crate) fn read_sized(from: &mut impl Read) -> io::Result<(Self, usize)> {
         let mut head = [0; 4];
         from.read_exact(&mut head)?;
         let length = u32::from_be_bytes(head) as usize;
@@ -111,7 +137,7 @@ impl Frame {
         }
         let mut bytes = vec![0; length];
         from.read_exact(&mut bytes)?;
-        Self::decode(&bytes)
+        Ok((Self::decode(&bytes)?, 4 + length))
     }
 
     fn decode(bytes: &[u8]) -> io::Result<Self> {
@@ -145,6 +171,8 @@ impl Frame {
             11 => Self::SetTime(id, r.u64()? as i64, r.u32()?),
             12 => Self::PowerOff,
             13 => Self::OutputTaken(id, r.u32()?),
+            14 => Self::File(id),
+            15 => Self::Got(id),
             other => return Err(invalid(format!("a frame of unknown kind {other}"))),
         };
         if r.0.is_empty() { Ok(frame) } else { Err(invalid("a frame with bytes left over".into())) }
@@ -228,6 +256,8 @@ mod tests {
             Frame::Exit(5, -9),
             Frame::SetTime(6, -1, 5),
             Frame::PowerOff,
+            Frame::File(9),
+            Frame::Got(17),
         ];
         let mut wire = Vec::new();
         for frame in &frames {

@@ -4,8 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Raised by hand when the code that builds changes its result while this data stays the same.
+/// Raised by hand when the code that builds the kernel changes its result while this data stays the same.
 const FORMAT: &str = "1";
+
+/// The same for the root file system.
+const ROOT_FORMAT: &str = "1";
 
 /// Which OpenZFS a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -250,7 +253,7 @@ pub fn kernel_key(linux: &str, zfs: &str) -> String {
 /// The key of the root file system before ZFS is added, which the generations share.
 pub fn base_key(sanoid: &str) -> String {
     hash(&format!(
-        "{FORMAT}|{SUITE}|{ROOT_PACKAGES:?}|{SANOID:?}|{sanoid}|{MAX_NODES}|{INIT}|{MOUNT_POINTS:?}"
+        "{ROOT_FORMAT}|{SUITE}|{ROOT_PACKAGES:?}|{SANOID:?}|{sanoid}|{MAX_NODES}|{INIT}|{MOUNT_POINTS:?}"
     ))
 }
 

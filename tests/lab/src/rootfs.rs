@@ -6,7 +6,7 @@ use crate::error::{Context, Result};
 use crate::progress::Progress;
 use crate::recipe;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -54,6 +54,10 @@ pub fn build_base(
     let sanoid = root.join(place);
     fs::create_dir_all(&sanoid).on("making", &sanoid)?;
     apt.unpack(package, sanoid_version, &sanoid, scratch, progress)?;
+    // It finds its defaults at this path only.
+    let defaults = root.join("usr/share/sanoid");
+    symlink(format!("/{place}/usr/share/sanoid"), &defaults).on("linking", &defaults)?;
+    progress.run(chroot(root).args(["apt-get", "clean"]))?;
     make_keys(root, progress)?;
     settings(root)
 }

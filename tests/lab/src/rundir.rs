@@ -3,6 +3,7 @@
 
 use crate::cache::Cache;
 use crate::error::{Context, Result, unfit};
+use crate::interrupt;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ impl RunDir {
                 let lock = File::create(path.join("lock")).on("making a lock in", &path)?;
                 lock.lock().on("locking", &path)?;
                 fs::write(path.join("memory"), megabytes.to_string()).on("writing in", &path)?;
+                interrupt::add(&path);
                 return Ok(Self { path, _lock: lock });
             }
             drop(guard);
@@ -67,6 +69,7 @@ impl RunDir {
 impl Drop for RunDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
+        interrupt::remove(&self.path);
     }
 }
 
@@ -107,8 +110,8 @@ fn kill_left_over(node: &Path) {
     }
 }
 
-/// What all nodes together may use, in MB.
-fn budget() -> Result<u64> {
+/// What all nodes of all processes together may use, in MB.
+pub fn budget() -> Result<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").context(|| "reading /proc/meminfo")?;
     let total = meminfo
         .lines()

@@ -2,7 +2,7 @@
 
 use super::command::Running;
 use super::setup;
-use crate::protocol::{Frame, VERSION};
+use crate::protocol::{FILES, Frame, VERSION};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use std::collections::HashMap;
 use std::fs::File;
@@ -38,7 +38,11 @@ pub(super) fn run() -> io::Result<()> {
     let mut from = BufReader::with_capacity(64 * 1024, channel);
     let mut running: HashMap<u32, Running> = HashMap::new();
     loop {
-        let frame = Frame::read(&mut from)?;
+        let (mut frame, size) = Frame::read_sized(&mut from)?;
+        if let Frame::File(number) = frame {
+            frame = Frame::read(&mut File::open(format!("/lab/{FILES}/{number}"))?)?;
+        }
+        outbox.send(&Frame::Got(size as u32));
         running.retain(|_, command| !command.ended());
         match frame {
             Frame::Exec(id, exec) => match Running::start(id, &exec, &outbox) {

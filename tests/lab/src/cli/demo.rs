@@ -31,7 +31,11 @@ const SUMS: &str = "find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256s
 impl Demo {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let began = Instant::now();
-        if self.host { on_host()? } else { self.on_nodes()? }
+        if self.host {
+            on_host()?
+        } else {
+            self.on_nodes()?
+        }
         say(&format!("That was all, in {} seconds. Nothing is left behind.", began.elapsed().as_secs()));
         Ok(ExitCode::SUCCESS)
     }
@@ -39,24 +43,36 @@ impl Demo {
     fn on_nodes(&self) -> Result<()> {
         lab::build::ensure(self.zfs.generation, false)?;
         lab::workspace::build_release("zfs-replicator")?;
-        say("Two machines, each with its own disk and pool, joined by a network. node1 has 10 MB of text and programs.");
+        say(
+            "Two machines, each with its own disk and pool, joined by a network. node1 has 10 MB of text and programs.",
+        );
         let cluster = Cluster::builder().nodes(2).zfs(self.zfs.generation).boot()?;
         let (one, two) = (cluster.node(1), cluster.node(2));
         show(one, "zpool create -O compression=lz4 tank /dev/ubdb")?;
         show(one, "zfs create tank/data && cp -a /usr/share/perl /usr/share/zoneinfo /tank/data")?;
         show(two, "zpool create store /dev/ubdb")?;
 
-        say("The first replication. node2 has sshd and the zfs command, nothing of ours. First only the plan:");
+        say(
+            "The first replication. node2 has sshd and the zfs command, nothing of ours. First only the plan:",
+        );
         show(one, "zfs snapshot tank/data@monday")?;
         show(one, "replicator replicate tank/data root@node2:store/data --dry-run")?;
         show(one, "replicator replicate tank/data root@node2:store/data")?;
 
         say("Files change, a snapshot follows, and only the difference is sent.");
-        show(one, "rm -r /tank/data/zoneinfo/Europe && date > '/tank/data/a new file' && zfs snapshot tank/data@tuesday")?;
+        show(
+            one,
+            "rm -r /tank/data/zoneinfo/Europe && date > '/tank/data/a new file' && zfs snapshot tank/data@tuesday",
+        )?;
         show(one, "replicator replicate tank/data root@node2:store/data")?;
 
-        say(&format!("Now {BIG} MiB that do not compress, over a slower line; and half-way, node2 loses power."));
-        show(one, &format!("head -c {BIG}M /dev/urandom > /tank/data/film && zfs snapshot tank/data@wednesday"))?;
+        say(&format!(
+            "Now {BIG} MiB that do not compress, over a slower line; and half-way, node2 loses power."
+        ));
+        show(
+            one,
+            &format!("head -c {BIG}M /dev/urandom > /tank/data/film && zfs snapshot tank/data@wednesday"),
+        )?;
         cut_half_way(&cluster)?;
 
         say("node2 boots again. What had arrived is there, and the same command goes on from it.");
@@ -105,7 +121,8 @@ fn cut_half_way(cluster: &Cluster) -> Result<()> {
 /// Compares the files of two snapshots by their SHA-256 sums.
 fn compare(one: &Node, first: &str, two: &Node, second: &str) -> Result<()> {
     let sums = |node: &Node, snapshot: &str| -> Result<Vec<String>> {
-        let script = format!("mkdir -p /mnt/s && mount -t zfs -o ro '{snapshot}' /mnt/s && cd /mnt/s && {SUMS}");
+        let script =
+            format!("mkdir -p /mnt/s && mount -t zfs -o ro '{snapshot}' /mnt/s && cd /mnt/s && {SUMS}");
         Ok(node.script(&script).check()?.lines())
     };
     let (first, second) = (sums(one, first)?, sums(two, second)?);
@@ -144,14 +161,21 @@ fn on_host() -> Result<()> {
     };
     let data = from.altroot().join("data");
     let data = data.display();
-    run(format!("zfs create -o mountpoint=/data {tank}/data && cp -a /usr/share/zoneinfo {data}/ && zfs snapshot {tank}/data@monday"))?;
+    run(format!(
+        "zfs create -o mountpoint=/data {tank}/data && cp -a /usr/share/zoneinfo {data}/ && zfs snapshot {tank}/data@monday"
+    ))?;
     run(format!("{replicate} --dry-run && {replicate}"))?;
     say("Files change, a snapshot follows, and only the difference is sent.");
-    run(format!("rm -r {data}/zoneinfo/Europe && date > '{data}/a new file' && zfs snapshot {tank}/data@tuesday"))?;
+    run(format!(
+        "rm -r {data}/zoneinfo/Europe && date > '{data}/a new file' && zfs snapshot {tank}/data@tuesday"
+    ))?;
     run(replicate)?;
     say("Both sides, file by file.");
     let target = to.altroot().join("data");
-    run(format!("zfs set mountpoint=/data {store}/data && {{ zfs mount {store}/data 2>/dev/null || mountpoint -q {}; }}", target.display()))?;
+    run(format!(
+        "zfs set mountpoint=/data {store}/data && {{ zfs mount {store}/data 2>/dev/null || mountpoint -q {}; }}",
+        target.display()
+    ))?;
     run(format!("diff -r --no-dereference {data} {} && echo '      no difference'", target.display()))
 }
 
@@ -179,7 +203,11 @@ fn show(node: &Node, script: &str) -> Result<()> {
         true
     })?;
     print_indented(&line);
-    if status.success() { Ok(()) } else { Err(LabError::Unfit(format!("`{script}` on {} failed", node.name()))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(LabError::Unfit(format!("`{script}` on {} failed", node.name())))
+    }
 }
 
 fn print_indented(text: &[u8]) {

@@ -1,10 +1,9 @@
 //! `cargo lab exec`: one command, on node1 of fresh nodes or, with `--host`, on this machine's own ZFS.
 
-use super::{NodeOptions, exit_code, split};
+use super::{NodeOptions, exit_code, split, stream_out};
 use clap::Args;
-use lab::Stream;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -33,15 +32,7 @@ impl Exec {
         let cluster = self.nodes.boot()?;
         let command = cluster.node(1).command(program).args(args).limit(limit);
         let command = if io::stdin().is_terminal() { command } else { command.stdin_from(read_stdin()) };
-        let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
-        let status = command.stream(|stream, data| {
-            // A reader that went away ends the command, as a closed pipe would.
-            match stream {
-                Stream::Stdout => out.write_all(data).and_then(|()| out.flush()).is_ok(),
-                Stream::Stderr => err.write_all(data).and_then(|()| err.flush()).is_ok(),
-            }
-        })?;
-        Ok(exit_code(status))
+        stream_out(command).map(exit_code)
     }
 }
 

@@ -1,0 +1,268 @@
+//! `cargo lab test`: all tests of the workspace, each where it belongs: on this machine, in a node, or on this machine driving nodes. Keeps going
+//! after a failure and ends with one line of numbers.
+
+use clap::Args;
+use lab::{Generation, workspace};
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, Stdio};
+
+/// Packages whose tests need nothing but this machine.
+const ON_HOST: &[&str] =
+    &["replicator-zfs-sys", "replicator-zfs-core", "zfs-replicator", "benches", "lab", "scenarios"];
+
+/// Packages with further tests in `tests/` that run on this machine (those of `lab` boot nodes themselves).
+const ON_HOST_INTEGRATION: &[&str] = &["replicator-zfs-sys", "replicator-zfs-core", "zfs-replicator", "lab"];
+
+/// Packages whose documentation's examples run in a node.
+const DOCTESTS: &[&str] = &["replicator-zfs-core", "zfs-replicator"];
+
+/// Integration tests of `scenarios`: on this machine without a node, inside a node, and on this machine with nodes of their own.
+const ABI: &str = "abi";
+const IN_NODE: &str = "node";
+const CLUSTER: &str = "cluster";
+
+/// The part of a test's path that puts it into the smoke set.
+const SMOKE: &str = "smoke";
+
+/// Memory a cluster test is expected to use, in MB.
+const CLUSTER_MEMORY: u64 = 4096;
+
+#[derive(Args)]
+pub(crate) struct Test {
+    /// Only tests whose path contains this.
+    filter: Option<String>,
+    /// Also the campaigns with many random rounds, and everything on both generations.
+    #[arg(long)]
+    long: bool,
+    /// Only on this generation. Otherwise everything runs on newest and a smoke set on stable.
+    #[arg(long = "zfs", value_name = "newest|stable")]
+    generation: Option<Generation>,
+    /// Only what runs inside a node, on this machine's own /dev/zfs instead.
+    #[arg(long)]
+    host: bool,
+}
+
+/// What ran.
+#[derive(Default, Clone, Copy)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+struct Run<'a> {
+    options: &'a Test,
+    counts: Counts,
+    broken: Vec<String>,
+}
+
+impl Test {
+    pub(crate) fn run(&self) -> lab::Result<ExitCode> {
+        let mut run = Run { options: self, counts: Counts::default(), broken: Vec::new() };
+        if self.host {
+            lab::host_zfs::need()?;
+            run.scenarios("on this machine's ZFS", IN_NODE, &[], |c| {
+                c.env("LAB_HOST", "1");
+            });
+        } else {
+            self.in_lab(&mut run)?;
+        }
+        Ok(run.report())
+    }
+
+    fn in_lab(&self, run: &mut Run<'_>) -> lab::Result<()> {
+        let full: &[Generation] = match (self.generation, self.long) {
+            (Some(Generation::Newest), _) => &[Generation::Newest],
+            (Some(Generation::Stable), _) => &[Generation::Stable],
+            (None, true) => &Generation::ALL,
+            (None, false) => &[Generation::Newest],
+        };
+        let smoke: &[Generation] =
+            if self.generation.is_none() && !self.long { &[Generation::Stable] } else { &[] };
+        for generation in full.iter().chain(smoke) {
+            lab::build::ensure(*generation, false)?;
+        }
+        workspace::build_release("zfs-replicator")?;
+
+        let packages = ON_HOST.iter().flat_map(|p| ["--package", p]);
+        run.step("units, on this machine", |c| {
+            c.args(packages).args(["--lib", "--bins"]);
+        });
+        for package in ON_HOST_INTEGRATION.iter().filter(|p| has_integration(p)) {
+            run.step(&format!("{package}, on this machine"), |c| {
+                c.args(["--package", package, "--test", "*"]);
+            });
+        }
+        run.scenarios("declarations, on this machine", ABI, &[], |_| ());
+        for generation in full {
+            run.scenarios(&format!("in a node, {generation}"), IN_NODE, &[], |c| in_node(c, *generation));
+            for package in DOCTESTS {
+                run.step(
+                    &format!("examples in the documentation of {package}, in a node, {generation}"),
+                    |c| {
+                        c.args(["--package", package, "--doc"]);
+                        in_node(c, *generation);
+                    },
+                );
+            }
+            run.scenarios(
+                &format!("with nodes, {generation}"),
+                CLUSTER,
+                &[format!("--test-threads={}", cluster_threads())],
+                |c| {
+                    c.env("LAB_ZFS", generation.name());
+                },
+            );
+        }
+        for generation in smoke {
+            run.scenarios(&format!("smoke set in a node, {generation}"), IN_NODE, &[SMOKE.into()], |c| {
+                c.env("LAB_SMOKE", "1");
+                in_node(c, *generation);
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Has the test binary run in a node.
+fn in_node(command: &mut Command, generation: Generation) {
+    let me = std::env::current_exe().unwrap_or_else(|_| "lab".into());
+    let variable = format!("CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER", std::env::consts::ARCH.to_uppercase());
+    command.env(variable, format!("{} run-in-node", me.display())).env("LAB_ZFS", generation.name());
+}
+
+/// As many cluster tests at once as there are processors, if memory allows.
+fn cluster_threads() -> u64 {
+    let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    (lab::memory_budget().unwrap_or(0) / CLUSTER_MEMORY).clamp(1, processors)
+}
+
+fn has_integration(package: &str) -> bool {
+    let folder = match package {
+        "replicator-zfs-sys" => "zfs-sys",
+        "replicator-zfs-core" => "zfs-core",
+        "zfs-replicator" => "replicator",
+        other => return workspace::root().join("tests").join(other).join("tests").is_dir(),
+    };
+    workspace::root().join(folder).join("tests").is_dir()
+}
+
+impl Run<'_> {
+    /// One binary of the scenarios, if it exists.
+    fn scenarios(&mut self, title: &str, target: &str, args: &[String], set: impl FnOnce(&mut Command)) {
+        let exists = ["main.rs", "mod.rs"]
+            .iter()
+            .any(|f| workspace::root().join("tests/scenarios/tests").join(target).join(f).exists());
+        if !exists {
+            self.broken.push(format!("there is no test binary `{target}` in tests/scenarios"));
+            return;
+        }
+        self.step_with(title, args, |c| {
+            c.args(["--package", "scenarios", "--test", target]);
+            set(c);
+        });
+    }
+
+    fn step(&mut self, title: &str, set: impl FnOnce(&mut Command)) {
+        self.step_with(title, &[], set);
+    }
+
+    fn step_with(&mut self, title: &str, args: &[String], set: impl FnOnce(&mut Command)) {
+        println!("\n==== {title}");
+        let _ = io::stdout().flush();
+        let mut command = workspace::cargo();
+        command.args(["test", "--quiet", "--no-fail-fast"]);
+        set(&mut command);
+        command.arg("--");
+        // libtest takes several filters and runs what matches any of them; ours must both match.
+        match (&self.options.filter, args.iter().any(|a| a == SMOKE)) {
+            (Some(filter), true) if !filter.contains(SMOKE) => {
+                println!("(left out: the filter is not about the smoke set)");
+                return;
+            }
+            (Some(filter), _) => drop(command.arg(filter)),
+            (None, _) => {}
+        }
+        command.args(args.iter().filter(|a| *a != SMOKE || self.options.filter.is_none()));
+        if let Ok(me) = std::env::current_exe() {
+            command.env("LAB_AGENT", me);
+        }
+        if let Some(dir) = workspace::bin_dir() {
+            command.env("LAB_BIN_DIR", dir);
+        }
+        if self.options.long {
+            command.env("LAB_LONG", "1");
+        }
+        match follow(&mut command) {
+            Ok((counts, ended)) => {
+                self.counts.passed += counts.passed;
+                self.counts.failed += counts.failed;
+                self.counts.skipped += counts.skipped;
+                if counts.failed > 0 {
+                    self.broken.push(format!("{title}: {} failed", counts.failed));
+                } else if !ended {
+                    // It did not compile, or a test brought its whole process down.
+                    self.counts.failed += 1;
+                    self.broken.push(format!("{title}: ended without a result"));
+                }
+            }
+            Err(e) => {
+                self.counts.failed += 1;
+                self.broken.push(format!("{title}: {e}"));
+            }
+        }
+    }
+
+    fn report(self) -> ExitCode {
+        println!();
+        for line in &self.broken {
+            println!("FAILED  {line}");
+        }
+        let Counts { passed, failed, skipped } = self.counts;
+        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        let _ = io::stdout().flush();
+        ExitCode::from(u8::from(failed > 0 || passed == 0 || !self.broken.is_empty()))
+    }
+}
+
+/// Runs cargo with its output passed on, and adds up the summaries in it.
+fn follow(command: &mut Command) -> io::Result<(Counts, bool)> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut counts = Counts::default();
+    let mut from = BufReader::new(child.stdout.take().ok_or_else(|| io::Error::other("no output"))?);
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        io::stdout().write_all(&line)?;
+        io::stdout().flush()?;
+        if let Some(found) = summary(&String::from_utf8_lossy(&line)) {
+            counts.passed += found.passed;
+            counts.failed += found.failed;
+            counts.skipped += found.skipped;
+        }
+        line.clear();
+    }
+    let status = child.wait()?;
+    Ok((counts, status.success()))
+}
+
+/// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s`
+fn summary(line: &str) -> Option<Counts> {
+    let rest = line.trim().strip_prefix("test result: ")?;
+    let number = |word: &str| {
+        rest.split([';', '.']).find_map(|part| part.trim().strip_suffix(word)?.trim().parse::<u64>().ok())
+    };
+    Some(Counts { passed: number("passed")?, failed: number("failed")?, skipped: number("ignored")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_summaries_and_nothing_else() {
+        let found = summary("test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s\n").unwrap();
+        assert_eq!((found.passed, found.failed, found.skipped), (12, 3, 1));
+        assert!(summary("test a::b ... ok").is_none());
+        assert!(summary("test result: unreadable").is_none());
+    }
+}
