@@ -127,7 +127,7 @@ pub enum NameErrorReason {
     /// The pool's name is one the kernel keeps for itself.
     #[error("no pool can be called 'mirror', 'raidz' or 'draid'")]
     PoolReserved,
-    /// Not inside the dataset it was to be taken relative to, or not allowed where it stands.
+    /// A character that a property's name cannot have where it stands.
     #[error("{found} is not allowed in a property name; {allowed}")]
     PropertyCharacter {
         /// The character, quoted and escaped.

@@ -13,8 +13,11 @@ use super::error::quote_char;
 /// Longest property name in bytes (`ZAP_MAXNAMELEN` without its zero byte).
 pub const MAX_PROPERTY_NAME_LEN: usize = 255;
 
-const NATIVE: &str = "native names are made of a-z, 0-9, '_' and '-', and may end in '@' and an argument";
-const USER: &str = "user property names are made of a-z, 0-9, ':', '+', '.', '_' and '-'";
+const NATIVE: &str =
+    "native names are made of a-z, 0-9, '_' and '-', and may end in '@' or '#' and an argument";
+const USER: &str = "user property names are made of a-z, 0-9, ':', '.', '_' and '-'";
+/// What sets off the argument of a native property: `userquota@joe`, `written@snapshot`, `written#bookmark`.
+const ARGUMENT: [char; 2] = ['@', '#'];
 
 /// The name of a property: native (`compression`, `userquota@joe`) or user defined (`org.example:note`).
 ///
@@ -28,14 +31,14 @@ impl PropertyName {
         &self.0
     }
 
-    /// Whether it is a user property: those, and only those, contain a colon before any `@`.
+    /// Whether it is a user property: those, and only those, contain a colon before any `@` or `#`.
     pub fn is_user(&self) -> bool {
         is_user(&self.0)
     }
 }
 
 fn is_user(name: &str) -> bool {
-    !name.contains('@') && name.contains(':')
+    !name.contains(ARGUMENT) && name.contains(':')
 }
 
 impl TryFrom<&str> for PropertyName {
@@ -52,15 +55,14 @@ impl TryFrom<&str> for PropertyName {
         }
         let user = is_user(name);
         let allowed = if user { USER } else { NATIVE };
-        let (base, argument) = name.split_once('@').unwrap_or((name, "x"));
-        let bad = base.bytes().enumerate().find(|&(at, byte)| match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'_' => false,
-            b'-' => at == 0,
-            b':' | b'+' | b'.' => !user,
+        let (base, argument) = name.split_once(ARGUMENT).unwrap_or((name, "x"));
+        let bad = base.bytes().position(|byte| match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => false,
+            b':' | b'.' => !user,
             _ => true,
         });
         let in_argument = argument.bytes().position(|byte| byte < b' ' || byte == 0x7f);
-        let at = bad.map(|(at, _)| at).or(in_argument.map(|at| base.len() + 1 + at));
+        let at = bad.or(in_argument.map(|at| base.len() + 1 + at));
         if let Some(at) = at {
             return fail(
                 NameErrorReason::PropertyCharacter { found: quote_char(name, at), allowed },

@@ -126,14 +126,17 @@ fn hold_tags_are_bytes_shown_escaped() {
 fn property_names_are_native_or_user() {
     for (name, user) in [
         ("compression", false),
-        ("org.example:last-run_1+x", true),
+        ("org.example:last-run_1", true),
         (":a", true),
         ("userquota@DOM\\joe", false),
         ("written@daily:1", false),
+        ("written#mark", false),
+        ("-a:b", true),
     ] {
         assert_eq!(PropertyName::try_from(name).unwrap().is_user(), user, "{name}");
     }
-    for name in ["", "Compression", "a b", "a=b", "-a:b", "a:B", "a\n", "@x", "userquota@", "userquota@a\n"] {
+    for name in ["", "Compression", "a b", "a=b", "a:b+c", "a:B", "a\n", "@x", "userquota@", "userquota@a\n"]
+    {
         assert!(PropertyName::try_from(name).is_err(), "{name:?}");
     }
 }
