@@ -1,7 +1,7 @@
 //! Names that are no names, machines without ZFS, and everything else that must end in a clear message with nothing
 //! changed on either side.
 
-use crate::support::*;
+use crate::replicas::*;
 
 #[test]
 fn names_that_zfs_would_not_take_are_refused_before_anything_happens() {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::*;
+use crate::replicas::*;
 
 /// Big enough to be cut in the middle of one stream.
 fn fill_big(node: &lab::Node, dataset: &str) {

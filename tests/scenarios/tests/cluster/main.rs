@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod interrupted;
+mod power_cut;
+mod replicas;
 mod replicate;
 mod ssh_auth;
 mod ssh_hostkeys;

@@ -1,6 +1,6 @@
 //! Who we are to the other machine, whether it answers, and which shell reads our commands there.
 
-use crate::support::*;
+use crate::replicas::*;
 
 #[test]
 fn a_refused_connection_and_an_unknown_name_are_told_apart() {

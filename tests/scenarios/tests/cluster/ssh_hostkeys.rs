@@ -1,6 +1,6 @@
 //! Host keys: known, unknown, changed, revoked, and one of several. A refusal happens before anything was said.
 
-use crate::support::*;
+use crate::replicas::*;
 
 /// node1 with a snapshot to push, and a known_hosts file of our own with this content.
 fn with_known_hosts(content: &str) -> (lab::Cluster, String) {

@@ -1,0 +1,127 @@
+//! What the scenarios of `replicator replicate` share: nodes with a pool each, datasets with real files, runs of the
+//! program and what must come of them, and fingerprints of what there is.
+
+use std::time::Duration;
+
+use lab::Cluster;
+use lab::Node;
+use lab::Output;
+
+/// The pool `tank` on the first disk of a node.
+pub(crate) const TANK: &str = "zpool create -O mountpoint=/tank tank /dev/ubdb";
+/// The pool that receives, `back`, on the second disk.
+pub(crate) const BACK: &str = "zpool create -O mountpoint=/back back /dev/ubdc";
+
+/// One node with both pools.
+pub(crate) fn alone() -> Cluster {
+    let cluster = Cluster::boot(1).expect("a node");
+    sh(cluster.node(1), &format!("{TANK}; {BACK}"));
+    cluster
+}
+
+/// node1 with `tank` and node2 with `back`.
+pub(crate) fn pair() -> Cluster {
+    let cluster = Cluster::boot(2).expect("two nodes");
+    sh(cluster.node(1), TANK);
+    sh(cluster.node(2), BACK);
+    cluster
+}
+
+/// Runs a script that must succeed, line by line.
+pub(crate) fn sh(node: &Node, script: &str) -> String {
+    let output = node.sh(&format!("set -e\n{script}")).expect("the node answers");
+    output.ok().expect("the script succeeds").out()
+}
+
+/// Runs the program and does not judge.
+pub(crate) fn replicator(node: &Node, arguments: &str) -> Output {
+    let command = node.script(&format!("replicator {arguments}")).limit(Duration::from_secs(120));
+    command.run().expect("the node answers")
+}
+
+/// Runs a replication that must succeed; gives standard output and standard error in one.
+pub(crate) fn replicate(node: &Node, arguments: &str) -> String {
+    let output = replicator(node, &format!("replicate {arguments}"));
+    assert_eq!(output.code(), 0, "replicate {arguments}\n{}\n{}", output.out(), output.err());
+    format!("{}\n{}", output.out(), output.err())
+}
+
+/// Runs a replication that must end with this exit status and a message that holds all of these words.
+pub(crate) fn refused(node: &Node, arguments: &str, code: i32, words: &[&str]) -> String {
+    let output = replicator(node, &format!("replicate {arguments}"));
+    let err = output.err();
+    assert_eq!(output.code(), code, "replicate {arguments}\n{}\n{err}", output.out());
+    for word in words {
+        assert!(err.contains(word), "replicate {arguments}: {word:?} is not in\n{err}");
+    }
+    assert!(!err.contains("panicked"), "{err}");
+    err
+}
+
+/// A filesystem with files in folders, and a snapshot of each state of them.
+pub(crate) fn fill(node: &Node, dataset: &str, snapshots: usize) {
+    sh(node, &format!("zfs create '{dataset}'"));
+    for n in 1..=snapshots {
+        change(node, dataset, n);
+    }
+}
+
+/// Changes the files and takes snapshot `s<n>`.
+pub(crate) fn change(node: &Node, dataset: &str, n: usize) {
+    sh(
+        node,
+        &format!(
+            "cd '/{dataset}'; mkdir -p dir{n}; head -c 700000 /dev/urandom > dir{n}/random; \
+             seq 1 20000 > dir{n}/text; echo {n} >> changed; ln -f dir{n}/text link{n}; \
+             [ {n} = 1 ] || rm -f dir$(({n}-1))/text; zfs snapshot '{dataset}@s{n}'"
+        ),
+    );
+}
+
+/// Names and GUIDs of the snapshots of a dataset, in the order they were taken; never empty.
+pub(crate) fn guids(node: &Node, dataset: &str) -> Vec<String> {
+    let list = sh(node, &format!("zfs list -Hp -t snapshot -d 1 -s createtxg -o name,guid '{dataset}'"));
+    let guids: Vec<String> =
+        list.lines().map(|line| line.split_once('@').expect("a snapshot").1.to_string()).collect();
+    assert!(!guids.is_empty(), "{dataset} has no snapshots to compare");
+    guids
+}
+
+/// Checksums, kinds, modes and link counts of all files of a snapshot, mounted for the purpose.
+pub(crate) fn files(node: &Node, dataset: &str, snapshot: &str) -> String {
+    let sums = sh(
+        node,
+        &format!(
+            "at=$(mktemp -d); mount -t zfs -o ro '{dataset}@{snapshot}' $at; cd $at
+             find . -type f -print0 | sort -z | xargs -0 sha256sum; find . -printf '%p %y %m %n\\n' | sort
+             cd /; umount $at; rmdir $at"
+        ),
+    );
+    assert!(sums.lines().count() > 4, "nothing was compared: {sums}");
+    sums
+}
+
+/// Both sides have the same snapshots, and the same files in each of them.
+pub(crate) fn assert_same(source: (&Node, &str), target: (&Node, &str)) {
+    let (from, to) = (guids(source.0, source.1), guids(target.0, target.1));
+    assert_eq!(from, to, "{} and {}", source.1, target.1);
+    for line in &from {
+        let snapshot = line.split('\t').next().expect("a name");
+        assert_eq!(
+            files(source.0, source.1, snapshot),
+            files(target.0, target.1, snapshot),
+            "{} and {} differ at @{snapshot}",
+            source.1,
+            target.1
+        );
+    }
+}
+
+/// Everything that a refused run must leave as it was.
+pub(crate) fn state(node: &Node) -> String {
+    sh(
+        node,
+        "zpool sync; zfs list -Hp -t all -o name,guid,createtxg,written,receive_resume_token,readonly
+         zfs list -H -o name -t snapshot | while read -r s; do zfs holds -H \"$s\"; done",
+    )
+}
