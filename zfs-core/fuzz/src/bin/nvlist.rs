@@ -11,7 +11,8 @@ use zfs_core::nvlist::view;
 fuzz_target!(|data: &[u8]| {
     let limits = Limits { bytes: 1 << 20, depth: 12, pairs: 10_000, elements: 100_000 };
     let viewed = view::native(data, &limits).and_then(|view| {
-        view.map(|pair| pair.and_then(|pair| Ok((pair.name, pair.value()?)))).collect::<Result<Vec<_>, NvError>>()
+        view.map(|pair| pair.and_then(|pair| Ok((pair.name, pair.value()?))))
+            .collect::<Result<Vec<_>, NvError>>()
     });
     let Ok(list) = NvList::decode(data, &limits) else { return };
     // Written out rather than compared as values, because a Double may be no number and differ from itself.
