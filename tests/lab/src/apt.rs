@@ -11,14 +11,14 @@ use std::process::Command;
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The lab's apt.
-pub struct Apt {
+pub(crate) struct Apt {
     config: PathBuf,
     uri: String,
 }
 
 impl Apt {
     /// Prepares the state in `dir` and fetches the package lists.
-    pub fn prepare(dir: &Path, progress: &Progress) -> Result<Self> {
+    pub(crate) fn prepare(dir: &Path, progress: &Progress) -> Result<Self> {
         let uri = host_mirror(Path::new("/etc/apt"))?;
         for sub in ["state/lists/partial", "cache/archives/partial"] {
             let path = dir.join(sub);
@@ -48,12 +48,12 @@ impl Apt {
     }
 
     /// The mirror.
-    pub fn uri(&self) -> &str {
+    pub(crate) fn uri(&self) -> &str {
         &self.uri
     }
 
     /// The newest version of a package in a suite, if it has one.
-    pub fn version(&self, package: &str, suite: &str, progress: &Progress) -> Result<Option<String>> {
+    pub(crate) fn version(&self, package: &str, suite: &str, progress: &Progress) -> Result<Option<String>> {
         let text = progress.output(self.command("apt-cache").args(["madison", package]))?;
         // Lines look like `zfs-dkms | 2.4.4-1~bpo13+1 | http://… trixie-backports/contrib amd64 Packages`, newest first.
         Ok(text.lines().find_map(|line| {
@@ -65,7 +65,7 @@ impl Apt {
     }
 
     /// The same, where its absence is an error.
-    pub fn need(&self, package: &str, suite: &str, progress: &Progress) -> Result<String> {
+    pub(crate) fn need(&self, package: &str, suite: &str, progress: &Progress) -> Result<String> {
         match self.version(package, suite, progress)? {
             Some(version) => Ok(version),
             None => unfit(format!("{} holds no package {package} in {suite}", self.uri)),
@@ -73,13 +73,13 @@ impl Apt {
     }
 
     /// Names of packages that begin with `prefix`.
-    pub fn names(&self, prefix: &str, progress: &Progress) -> Result<Vec<String>> {
+    pub(crate) fn names(&self, prefix: &str, progress: &Progress) -> Result<Vec<String>> {
         let text = progress.output(self.command("apt-cache").args(["pkgnames", prefix]))?;
         Ok(text.lines().map(str::to_owned).collect())
     }
 
     /// Downloads a package of an exact version and unpacks it below `into`.
-    pub fn unpack(
+    pub(crate) fn unpack(
         &self,
         package: &str,
         version: &str,
@@ -110,7 +110,7 @@ impl Apt {
 }
 
 /// The sources of a root file system, or of the lab's own state, which also looks into other releases.
-pub fn sources(uri: &str, keyring: &str, only_own_release: bool) -> String {
+pub(crate) fn sources(uri: &str, keyring: &str, only_own_release: bool) -> String {
     let own = |suite: &str| !only_own_release || suite.starts_with(recipe::SUITE);
     recipe::SUITES
         .iter()
@@ -120,7 +120,7 @@ pub fn sources(uri: &str, keyring: &str, only_own_release: bool) -> String {
 }
 
 /// Debian's name of this machine's architecture.
-pub fn debian_arch() -> Result<&'static str> {
+pub(crate) fn debian_arch() -> Result<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => Ok("amd64"),
         other => unfit(format!("the lab's kernel runs on x86_64 only, this machine is {other}")),
@@ -128,7 +128,7 @@ pub fn debian_arch() -> Result<&'static str> {
 }
 
 /// The mirror the machine itself uses for Debian's main component, from its deb822 or one-line sources.
-pub fn host_mirror(etc_apt: &Path) -> Result<String> {
+pub(crate) fn host_mirror(etc_apt: &Path) -> Result<String> {
     let mut files = vec![etc_apt.join("sources.list")];
     if let Ok(entries) = fs::read_dir(etc_apt.join("sources.list.d")) {
         files.extend(entries.flatten().map(|e| e.path()));

@@ -214,10 +214,9 @@ impl Builder {
 fn boot_all(nodes: &[Node], time: Option<SystemTime>) -> Result<()> {
     thread::scope(|scope| {
         let boots: Vec<_> = nodes.iter().map(|node| scope.spawn(move || node.boot_at(time))).collect();
-        boots
-            .into_iter()
-            .map(|boot| boot.join().unwrap_or_else(|p| std::panic::resume_unwind(p)).map(drop))
-            .collect()
+        let ends: Vec<_> =
+            boots.into_iter().map(|b| b.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect();
+        ends.into_iter().try_for_each(|end| end.map(drop))
     })
 }
 

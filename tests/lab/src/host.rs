@@ -6,7 +6,7 @@ use crate::recipe::HOST_PACKAGES;
 use std::process::{Command, Stdio};
 
 /// Installs what is missing, after saying so. Does nothing, quickly, when nothing is.
-pub fn ensure_packages(progress: &mut Progress) -> Result<()> {
+pub(crate) fn ensure_packages(progress: &mut Progress) -> Result<()> {
     let missing = missing()?;
     if missing.is_empty() {
         return Ok(());

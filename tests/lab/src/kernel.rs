@@ -11,24 +11,24 @@ use std::process::Command;
 
 /// The source packages of a kernel with ZFS.
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub(crate) struct Sources {
     /// `linux-source-X.Y`.
-    pub linux_package: String,
+    pub(crate) linux_package: String,
     /// Its version in the archive.
-    pub linux_version: String,
+    pub(crate) linux_version: String,
     /// Version of `zfs-dkms` in the archive.
-    pub zfs_version: String,
+    pub(crate) zfs_version: String,
 }
 
 impl Sources {
     /// `X.Y` of the kernel.
-    pub fn linux_release(&self) -> &str {
+    pub(crate) fn linux_release(&self) -> &str {
         self.linux_package.rsplit('-').next().unwrap_or_default()
     }
 }
 
 /// Fetches the ZFS sources into `into` and picks the kernel that goes with them.
-pub fn choose(generation: Generation, apt: &Apt, into: &Path, progress: &Progress) -> Result<Sources> {
+pub(crate) fn choose(generation: Generation, apt: &Apt, into: &Path, progress: &Progress) -> Result<Sources> {
     let zfs_version = apt.need("zfs-dkms", generation.zfs_suite(), progress)?;
     apt.unpack("zfs-dkms", &zfs_version, into, into, progress)?;
     let meta_path = zfs_tree(into)?.join("META");
@@ -70,7 +70,7 @@ fn zfs_tree(scratch: &Path) -> Result<PathBuf> {
 
 /// Builds in `scratch`, where [`choose`] left the ZFS sources, and puts `linux` and `zfs-source` into `result`. The kernel's build tree (2 GB)
 /// goes away with `scratch`.
-pub fn build(
+pub(crate) fn build(
     sources: &Sources,
     apt: &Apt,
     scratch: &Path,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const STILL: Duration = Duration::from_secs(60);
 
 /// The log and the clock of one build.
-pub struct Progress {
+pub(crate) struct Progress {
     log: PathBuf,
     start: Instant,
     phase: String,
@@ -20,7 +20,7 @@ pub struct Progress {
 
 impl Progress {
     /// Starts a build's log.
-    pub fn start(dir: &Path, name: &str) -> Result<Self> {
+    pub(crate) fn start(dir: &Path, name: &str) -> Result<Self> {
         fs::create_dir_all(dir).on("making", dir)?;
         let log = dir.join(format!("{name}.log"));
         File::create(&log).on("creating", &log)?;
@@ -28,7 +28,7 @@ impl Progress {
     }
 
     /// Begins a phase and says so.
-    pub fn phase(&mut self, text: impl Into<String>) {
+    pub(crate) fn phase(&mut self, text: impl Into<String>) {
         self.phase = text.into();
         self.say(&self.phase.clone());
         let banner = format!("\n==== {} ({})\n", self.phase, clock(self.start.elapsed()));
@@ -38,12 +38,12 @@ impl Progress {
     }
 
     /// Prints a line with the time since the start.
-    pub fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         eprintln!("[{}] {text}", clock(self.start.elapsed()));
     }
 
     /// Runs a program with its output in the log.
-    pub fn run(&self, command: &mut Command) -> Result<()> {
+    pub(crate) fn run(&self, command: &mut Command) -> Result<()> {
         let mut log = File::options().append(true).open(&self.log).on("opening", &self.log)?;
         let _ = writeln!(log, "+ {command:?}");
         let clone = || log.try_clone().on("opening", &self.log);
@@ -68,7 +68,7 @@ impl Progress {
     }
 
     /// Runs a program and returns what it printed; its complaints go to the log.
-    pub fn output(&self, command: &mut Command) -> Result<String> {
+    pub(crate) fn output(&self, command: &mut Command) -> Result<String> {
         let mut log = File::options().append(true).open(&self.log).on("opening", &self.log)?;
         let _ = writeln!(log, "+ {command:?}");
         let text = format!("starting {:?}", command_name(command.get_program()));
@@ -80,7 +80,7 @@ impl Progress {
     }
 
     /// The error of the present phase.
-    pub fn failed(&self, status: &str) -> LabError {
+    pub(crate) fn failed(&self, status: &str) -> LabError {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned();
         let lines: Vec<&str> = text.lines().collect();

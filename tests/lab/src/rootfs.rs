@@ -13,7 +13,7 @@ use std::process::Command;
 const CHROOT_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Makes the part both generations share in `root`.
-pub fn build_base(
+pub(crate) fn build_base(
     apt: &Apt,
     sanoid_version: &str,
     scratch: &Path,
@@ -63,7 +63,7 @@ pub fn build_base(
 }
 
 /// Adds ZFS's programs in exactly the kernel's version.
-pub fn add_zfs(version: &str, root: &Path, progress: &mut Progress) -> Result<()> {
+pub(crate) fn add_zfs(version: &str, root: &Path, progress: &mut Progress) -> Result<()> {
     progress.phase(format!("root: installing ZFS {version}"));
     // Every package built from the same source must come in the same version, whatever its suite's priority.
     write(
@@ -133,7 +133,7 @@ fn make_keys(root: &Path, progress: &Progress) -> Result<()> {
 }
 
 /// A node's address in the lab's network.
-pub fn address(index: usize) -> String {
+pub(crate) fn address(index: usize) -> String {
     format!("10.77.0.{index}")
 }
 

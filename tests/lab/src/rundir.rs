@@ -78,13 +78,10 @@ fn sweep(run: &Path) -> Result<u64> {
     let mut used = 0;
     for entry in fs::read_dir(run).on("listing", run)? {
         let path = entry.on("listing", run)?.path();
-        let lock = match File::open(path.join("lock")) {
-            Ok(lock) => lock,
+        let Ok(lock) = File::open(path.join("lock")) else {
             // Being removed by its owner at this moment, or broken: nobody makes folders while we hold the lock.
-            Err(_) => {
-                let _ = fs::remove_dir_all(&path);
-                continue;
-            }
+            let _ = fs::remove_dir_all(&path);
+            continue;
         };
         if lock.try_lock().is_err() {
             used += fs::read_to_string(path.join("memory")).ok().and_then(|t| t.parse().ok()).unwrap_or(0);

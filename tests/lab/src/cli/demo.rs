@@ -32,9 +32,9 @@ impl Demo {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let began = Instant::now();
         if self.host {
-            on_host()?
+            on_host()?;
         } else {
-            self.on_nodes()?
+            self.on_nodes()?;
         }
         say(&format!("That was all, in {} seconds. Nothing is left behind.", began.elapsed().as_secs()));
         Ok(ExitCode::SUCCESS)

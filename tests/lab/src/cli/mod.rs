@@ -3,6 +3,7 @@
 mod clean;
 mod demo;
 mod exec;
+mod fuzz;
 mod path;
 mod run_in_node;
 mod shell;

@@ -1,6 +1,7 @@
 //! `cargo lab test`: all tests of the workspace, each where it belongs: on this machine, in a node, or on this machine driving nodes. Keeps going
 //! after a failure and ends with one line of numbers.
 
+use super::fuzz;
 use clap::Args;
 use lab::{Generation, workspace};
 use std::io::{self, BufRead, BufReader, Write};
@@ -93,6 +94,9 @@ impl Test {
                 c.args(["--package", package, "--test", "*"]);
             });
         }
+        run.step("bindings made anew, on this machine", |c| {
+            c.args(["--package", "replicator-zfs-sys", "--features", "buildtime-bindgen", "--lib", "--test", "*"]);
+        });
         run.scenarios("declarations, on this machine", ABI, &[], |_| ());
         for generation in full {
             run.scenarios(&format!("in a node, {generation}"), IN_NODE, &[], |c| in_node(c, *generation));
@@ -114,6 +118,7 @@ impl Test {
                 },
             );
         }
+        run.fuzz();
         for generation in smoke {
             run.scenarios(&format!("smoke set in a node, {generation}"), IN_NODE, &[SMOKE.into()], |c| {
                 c.env("LAB_SMOKE", "1");
@@ -209,6 +214,25 @@ impl Run<'_> {
             Err(e) => {
                 self.counts.failed += 1;
                 self.broken.push(format!("{title}: {e}"));
+            }
+        }
+    }
+
+    fn fuzz(&mut self) {
+        if self.options.filter.as_ref().is_some_and(|filter| !"fuzz".contains(filter.as_str())) {
+            return;
+        }
+        let time = fuzz::duration(self.options.long);
+        println!("\n==== fuzz targets, on this machine, {} s each", time.as_secs());
+        match fuzz::run(time) {
+            Ok((passed, broken)) => {
+                self.counts.passed += passed as u64;
+                self.counts.failed += broken.len() as u64;
+                self.broken.extend(broken.into_iter().map(|target| format!("fuzz target {target}: a finding")));
+            }
+            Err(e) => {
+                self.counts.failed += 1;
+                self.broken.push(format!("fuzz targets: {e}"));
             }
         }
     }
