@@ -36,7 +36,8 @@ fn replicate(source: &str, target: &str) -> Result<(), Box<dyn std::error::Error
     let request = match zfs.find_dataset(&target)? {
         None => SendRequest::full(newest.name.clone()),
         Some(_) => {
-            let there: HashSet<_> = snapshots(&zfs, &target)?.into_iter().map(|snapshot| snapshot.guid).collect();
+            let there: HashSet<_> =
+                snapshots(&zfs, &target)?.into_iter().map(|snapshot| snapshot.guid).collect();
             let base = have.iter().rev().find(|snapshot| there.contains(&snapshot.guid));
             let base = base.ok_or("the two have no snapshot in common; nothing was changed")?;
             if base.guid == newest.guid {

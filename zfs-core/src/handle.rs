@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::command::Command;
 use crate::error::{Error, ErrorKind, OpenError, Operation, Result};
-use crate::ffi::{Command, Ffi, Ioctl};
+use crate::ffi::{Ffi, Ioctl};
 use crate::name::DatasetName;
 use crate::nvlist::{Limits, NvList};
 

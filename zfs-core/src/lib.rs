@@ -29,6 +29,7 @@
 #![deny(unsafe_code)]
 
 pub mod bookmark;
+mod command;
 pub mod copy;
 pub mod dataset;
 pub mod error;

@@ -7,9 +7,10 @@
 
 use std::ops::RangeInclusive;
 
+use crate::command::{Command, Stats};
 use crate::dataset::{Dataset, Snapshot, SnapshotDetails};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::ffi::{Command, Ioctl, Stats};
+use crate::ffi::Ioctl;
 use crate::name::{DatasetName, SnapshotName};
 use crate::nvlist::NvList;
 use crate::property::Properties;

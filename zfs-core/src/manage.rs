@@ -2,8 +2,9 @@
 //! it, this library leaves mounts to the `zfs` command and to the services that use it.
 
 use crate::Zfs;
+use crate::command::Command;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::ffi::{Command, Ioctl};
+use crate::ffi::Ioctl;
 use crate::name::{DatasetName, SnapshotName};
 use crate::property::PropertySet;
 use crate::snapshot::check;
@@ -11,14 +12,16 @@ use crate::snapshot::check;
 impl Zfs {
     /// Creates a filesystem. Its parent must exist.
     pub fn create_filesystem(&self, name: &DatasetName, properties: &PropertySet) -> Result<()> {
-        check(Operation::Create, name, self.ffi.create_filesystem(name.as_str(), properties.list()))
+        let list = properties.checked(Operation::Create, name)?;
+        check(Operation::Create, name, self.ffi.create_filesystem(name.as_str(), list))
     }
 
     /// Creates a volume of `volsize` bytes, a multiple of its block size (`volblocksize`, 16 KiB unless set). Without a
     /// `refreservation` among the properties it is sparse.
     pub fn create_volume(&self, name: &DatasetName, volsize: u64, properties: &PropertySet) -> Result<()> {
         let properties = properties.clone().number("volsize", volsize);
-        check(Operation::Create, name, self.ffi.create_volume(name.as_str(), properties.list()))
+        let list = properties.checked(Operation::Create, name)?;
+        check(Operation::Create, name, self.ffi.create_volume(name.as_str(), list))
     }
 
     /// Makes a writable clone of a snapshot in the same pool.
@@ -28,7 +31,11 @@ impl Zfs {
         name: &DatasetName,
         properties: &PropertySet,
     ) -> Result<()> {
-        let errno = self.ffi.clone_snapshot(name.as_str(), origin.as_str(), properties.list());
+        let errno = self.ffi.clone_snapshot(
+            name.as_str(),
+            origin.as_str(),
+            properties.checked(Operation::Clone, name)?,
+        );
         if errno == libc::ENOENT && self.find_snapshot(origin)?.is_none() {
             let detail = format!("there is no snapshot {origin}");
             return Err(Error::found(Operation::Clone, name, ErrorKind::NotFound, detail));
@@ -64,13 +71,19 @@ impl Zfs {
 
     /// Destroys a filesystem or volume that has neither children nor snapshots, and is not mounted.
     pub fn destroy(&self, name: &DatasetName) -> Result<()> {
-        check(Operation::Destroy, name, self.ffi.destroy(name.as_str()))
+        let errno = self.ffi.destroy(name.as_str());
+        // The kernel says "busy" of a mounted dataset and of one with snapshots.
+        if errno == libc::EBUSY && self.snapshots(name)?.next().transpose()?.is_some() {
+            let detail = "destroy its snapshots first";
+            return Err(Error::found(Operation::Destroy, name, ErrorKind::HasChildren, detail));
+        }
+        check(Operation::Destroy, name, errno)
     }
 
     /// Sets properties of a dataset. Not atomic: where the error lists single properties, the others were set.
     pub fn set_properties(&self, name: &DatasetName, properties: &PropertySet) -> Result<()> {
         let mut command = Command::new(name.as_str());
-        let packed = properties.list().encode_xdr().map_err(|error| {
+        let packed = properties.checked(Operation::SetProperty, name)?.encode_xdr().map_err(|error| {
             Error::found(Operation::SetProperty, name, ErrorKind::InvalidProperty, error.to_string())
         })?;
         command.set_input(packed);

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::DatasetName;
 use crate::nvlist::{NvList, Value};
 
@@ -120,15 +121,10 @@ impl Properties {
             _ => return None,
         };
         let source = match pair.str("source") {
-            None if name.contains(':') || index::is_settable(name) => Source::Default,
+            // What the kernel works out itself, or what was fixed at creation.
             None => Source::None,
-            Some("") => {
-                if index::is_settable(name) || name.contains(':') {
-                    Source::Default
-                } else {
-                    Source::None
-                }
-            }
+            Some("") if index::is_settable(name) || name.contains(':') => Source::Default,
+            Some("") => Source::None,
             Some("$recvd") => Source::Received,
             Some(from) if from == self.dataset => Source::Local,
             Some(from) => Source::Inherited(from.to_owned()),
@@ -184,6 +180,24 @@ impl PropertySet {
 
     pub(crate) fn list(&self) -> &NvList {
         &self.list
+    }
+
+    /// The list, if none of its numbers is one that the kernel would take and should not.
+    pub(crate) fn checked(&self, operation: Operation, subject: impl fmt::Display) -> Result<&NvList> {
+        check(&self.list, operation, subject).map(|()| &self.list)
+    }
+}
+
+/// Refuses numbers that the kernel would take as they are, such as a `recordsize` that is no power of two.
+pub(crate) fn check(list: &NvList, operation: Operation, subject: impl fmt::Display) -> Result<()> {
+    let refused = list.iter().find_map(|(name, value)| {
+        let Value::UInt64(number) = value else { return None };
+        let name = std::str::from_utf8(name).ok()?;
+        index::refuse(name, *number).map(|why| format!("{name} = {number}: {why}"))
+    });
+    match refused {
+        Some(detail) => Err(Error::found(operation, subject, ErrorKind::InvalidProperty, detail)),
+        None => Ok(()),
     }
 }
 

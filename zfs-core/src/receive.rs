@@ -206,6 +206,8 @@ impl Receiver {
             let detail = "it is a package of several streams (`zfs send -R`, `-I` or `-p`); send one snapshot at a time";
             return Err(Error::found(Operation::Receive, snapshot, ErrorKind::StreamMismatch, detail));
         }
+        crate::property::check(&self.request.local, Operation::Receive, snapshot)?;
+        crate::property::check(&self.request.received, Operation::Receive, snapshot)?;
         let failed = |errno| Error::new(Operation::Receive, snapshot, errno);
         let (reader, writer) = pipe::new().map_err(failed)?;
         let (ffi, request, begin) = (self.zfs.ffi.clone(), self.request.clone(), *begin);

@@ -94,7 +94,12 @@ impl Zfs {
                 format!("a snapshot stays in its dataset, and {to} is in another"),
             ));
         }
-        check(Operation::Rename, from, self.ffi.rename(from.as_str(), to.as_str()))
+        match self.ffi.rename(from.as_str(), to.as_str()) {
+            libc::ENOENT | libc::ESRCH => {
+                Err(Error::found(Operation::Rename, from, ErrorKind::NotFound, format!("wanted as {to}")))
+            }
+            errno => check(Operation::Rename, from, errno),
+        }
     }
 }
 

@@ -132,6 +132,24 @@ pub(super) fn parse(property: &str, word: &str) -> Option<u64> {
     if numeric && !TEXTS.contains(&property) { word.parse().ok() } else { None }
 }
 
+/// Why a number cannot be the value of a property, for what the kernel takes without a look and then trips over (the
+/// `zfs` command checks the same before it asks the kernel).
+pub(super) fn refuse(property: &str, number: u64) -> Option<String> {
+    match property {
+        "recordsize" if !(number.is_power_of_two() && (512..=16 << 20).contains(&number)) => {
+            Some("it must be a power of two from 512 bytes to 16 MiB".to_owned())
+        }
+        "copies" if !(1..=3).contains(&number) => Some("it must be 1, 2 or 3".to_owned()),
+        "compression" if zstd_level(number).is_some() => None,
+        _ => {
+            let words = words(property).filter(|_| !READ_ONLY.contains(&property))?;
+            let known = words.iter().any(|word| word.1 == number);
+            let all = || words.iter().map(|word| word.0).collect::<Vec<_>>().join(", ");
+            (!known).then(|| format!("it must be one of {}", all()))
+        }
+    }
+}
+
 const NONE_IS_ZERO: &[&str] = &["quota", "refquota", "reservation", "refreservation"];
 const TEXTS: &[&str] = &["keylocation", "mlslabel", "mountpoint", "sharenfs", "sharesmb"];
 
@@ -166,6 +184,19 @@ mod tests {
     #[test]
     fn the_table_is_sorted() {
         assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn numbers_that_would_harm_are_refused() {
+        assert!(refuse("recordsize", 1000).is_some() && refuse("recordsize", 256).is_some());
+        assert!(refuse("recordsize", 32 << 20).is_some() && refuse("copies", 4).is_some());
+        assert!(refuse("compression", 9999).unwrap().contains("lz4"));
+        for (property, number) in
+            [("recordsize", 1 << 20), ("copies", 2), ("compression", 15), ("quota", 17), ("x:y", 9)]
+        {
+            assert_eq!(refuse(property, number), None, "{property}");
+        }
+        assert_eq!(refuse("compression", parse("compression", "zstd-fast-10").unwrap()), None);
     }
 
     #[test]
