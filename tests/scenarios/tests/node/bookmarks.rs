@@ -35,7 +35,8 @@ fn list_equals_what_the_command_prints() {
         let snapshot = pool.snapshot(&format!("a@{at}"));
         pool.zfs.bookmark(&[(pool.mark(&format!("a#m{at}")), snapshot.into())]).expect("bookmark");
     }
-    let printed = pool.zfs_command(&["list", "-Hpt", "bookmark", "-o", "name,guid,createtxg,creation", name.as_str()]);
+    let printed =
+        pool.zfs_command(&["list", "-Hpt", "bookmark", "-o", "name,guid,createtxg,creation", name.as_str()]);
     let mut expected: Vec<&str> = printed.lines().collect();
     let found = pool.zfs.bookmarks(&name).expect("list");
     let mut found: Vec<String> =
@@ -69,9 +70,19 @@ fn bookmarking_refuses_by_name_and_makes_none() {
     let both = [(new.clone(), one.clone().into()), (mark.clone(), pool.snapshot("a@two").into())];
     fails(pool.zfs.bookmark(&both), Operation::Bookmark, ErrorKind::Exists, mark.as_str());
     let missing = pool.snap("a@missing");
-    fails(pool.zfs.bookmark(&[(new.clone(), missing.into())]), Operation::Bookmark, ErrorKind::NotFound, new.as_str());
+    fails(
+        pool.zfs.bookmark(&[(new.clone(), missing.into())]),
+        Operation::Bookmark,
+        ErrorKind::NotFound,
+        new.as_str(),
+    );
     let gone = pool.mark("a#gone");
-    fails(pool.zfs.bookmark(&[(new.clone(), gone.into())]), Operation::Bookmark, ErrorKind::NotFound, new.as_str());
+    fails(
+        pool.zfs.bookmark(&[(new.clone(), gone.into())]),
+        Operation::Bookmark,
+        ErrorKind::NotFound,
+        new.as_str(),
+    );
     let foreign = [(new.clone(), of_b.into())];
     fails(pool.zfs.bookmark(&foreign), Operation::Bookmark, ErrorKind::NotAnAncestor, new.as_str());
     assert_eq!(pool.zfs.bookmarks(&name).expect("list").len(), 1);
@@ -86,7 +97,9 @@ fn destroying_bookmarks_is_idempotent() {
     let name = pool.filesystem("a");
     let one = pool.snapshot("a@one");
     let marks = [pool.mark("a#x"), pool.mark("a#y"), pool.mark("a#never was")];
-    pool.zfs.bookmark(&[(marks[0].clone(), one.clone().into()), (marks[1].clone(), one.into())]).expect("bookmark");
+    pool.zfs
+        .bookmark(&[(marks[0].clone(), one.clone().into()), (marks[1].clone(), one.into())])
+        .expect("bookmark");
     pool.zfs.destroy_bookmarks(&marks).expect("destroy");
     assert!(pool.zfs.bookmarks(&name).expect("list").is_empty());
     pool.zfs.destroy_bookmarks(&marks).expect("again");

@@ -41,7 +41,11 @@ fn threads_and_files_are_back_after_200_cancelled_transfers() {
                     let copied = stream_to_receiver(&mut stream, &mut receiver, |bytes| bytes <= limit);
                     assert_eq!(copied.expect_err("cancelled").kind(), std::io::ErrorKind::Interrupted);
                     // Either side may be dropped first.
-                    if round % 8 == 2 { drop((stream, receiver)) } else { drop((receiver, stream)) }
+                    if round % 8 == 2 {
+                        drop((stream, receiver))
+                    } else {
+                        drop((receiver, stream))
+                    }
                     cut_short += 1;
                 }
                 _ => {

@@ -17,7 +17,8 @@ pub(crate) fn alone(name: &str, body: impl FnOnce()) {
         return body();
     }
     let output = command(name, "").output().expect("start again");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     // The count proves that the name is right: a filter that matches nothing succeeds as well.
     assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}", output.status);
     println!("{said}");
@@ -45,7 +46,8 @@ pub(crate) fn unprivileged<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         rustix::thread::set_thread_res_uid(uid, uid, uid).expect("change the user");
         work()
     };
-    thread::scope(|scope| scope.spawn(as_nobody).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread::scope(|scope| scope.spawn(as_nobody).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// How many threads and open files this process has.

@@ -14,7 +14,10 @@ use crate::pool::is_mounted;
 fn filesystem_is_created_with_its_properties_and_not_mounted() {
     let pool = Pool::new();
     let name = pool.dataset("with space");
-    let properties = PropertySet::new().text("compression", "zstd-3").number("quota", 64 << 20).text("org.x:note", "ü \" '");
+    let properties = PropertySet::new()
+        .text("compression", "zstd-3")
+        .number("quota", 64 << 20)
+        .text("org.x:note", "ü \" '");
     pool.zfs.create_filesystem(&name, &properties).expect("create");
     let found = pool.zfs.dataset(&name).expect("read back");
     assert_eq!((found.kind, &found.name), (DatasetKind::Filesystem, &name));
@@ -24,7 +27,10 @@ fn filesystem_is_created_with_its_properties_and_not_mounted() {
     assert_eq!(value("quota").as_deref(), Some("67108864"));
     assert_eq!(value("org.x:note").as_deref(), Some("ü \" '"));
     assert_eq!(pool.zfs_command(&["get", "-Hpo", "value", "compression", name.as_str()]).trim(), "zstd-3");
-    assert_eq!(pool.zfs_command(&["get", "-Hpo", "value", "guid", name.as_str()]).trim(), found.guid.to_string());
+    assert_eq!(
+        pool.zfs_command(&["get", "-Hpo", "value", "guid", name.as_str()]).trim(),
+        found.guid.to_string()
+    );
 }
 
 #[test]
@@ -140,7 +146,10 @@ fn names_at_the_limits_are_what_the_kernel_takes() {
             Err(error) => panic!("{name:?}: {error}"),
         }
     }
-    for name in ["a@b", "a#b", "a%b", "a$b", "a/../b", "a/./b", "a//b", "/a", "a/", "a\nb", "a;b", "`a`", "a'b", "ü", ""] {
+    for name in [
+        "a@b", "a#b", "a%b", "a$b", "a/../b", "a/./b", "a//b", "/a", "a/", "a\nb", "a;b", "`a`", "a'b", "ü",
+        "",
+    ] {
         assert!(format!("{}/{name}", pool.root()).parse::<DatasetName>().is_err(), "{name:?}");
     }
 }

@@ -10,7 +10,12 @@ use zfs_core::Operation;
 
 /// The operation failed, as this kind of error, and its text names what it was tried on.
 #[track_caller]
-pub(crate) fn fails<T: Debug>(result: Result<T, Error>, operation: Operation, kind: ErrorKind, subject: &str) -> Error {
+pub(crate) fn fails<T: Debug>(
+    result: Result<T, Error>,
+    operation: Operation,
+    kind: ErrorKind,
+    subject: &str,
+) -> Error {
     let error = result.expect_err("the operation succeeded");
     assert_eq!((error.operation(), error.kind()), (operation, kind), "{error} (errno {})", error.errno());
     let text = error.to_string();

@@ -40,7 +40,9 @@ fn holds_are_placed_listed_and_released() {
     let details = pool.zfs.snapshot_details(&one).expect("read");
     assert_eq!(details.properties.number("userrefs"), Some(2));
 
-    pool.zfs.release(&[(one.clone(), strange), (one.clone(), longest), (two.clone(), tag("x"))]).expect("release all");
+    pool.zfs
+        .release(&[(one.clone(), strange), (one.clone(), longest), (two.clone(), tag("x"))])
+        .expect("release all");
     assert!(tags(&pool.zfs, &one).is_empty() && tags(&pool.zfs, &two).is_empty());
 }
 

@@ -47,10 +47,16 @@ fn everything_else_is_denied_and_says_so() {
             (Operation::Create, zfs.create_filesystem(&new, &none)),
             (Operation::Create, zfs.create_volume(&new, 8 << 20, &none)),
             (Operation::SetProperty, zfs.set_properties(&name, &PropertySet::new().text("org.x:y", "1"))),
-            (Operation::SetProperty, zfs.set_properties(&name, &PropertySet::new().text("compression", "lz4"))),
+            (
+                Operation::SetProperty,
+                zfs.set_properties(&name, &PropertySet::new().text("compression", "lz4")),
+            ),
             (Operation::InheritProperty, zfs.inherit_property(&name, "compression")),
             (Operation::Snapshot, zfs.snapshot(std::slice::from_ref(&two), &none)),
-            (Operation::DestroySnapshots, zfs.destroy_snapshots(std::slice::from_ref(&one), WhenInUse::Keep).map(drop)),
+            (
+                Operation::DestroySnapshots,
+                zfs.destroy_snapshots(std::slice::from_ref(&one), WhenInUse::Keep).map(drop),
+            ),
             (Operation::Rename, zfs.rename(&name, &new)),
             (Operation::Rename, zfs.rename_snapshot(&one, &two)),
             (Operation::Clone, zfs.clone_snapshot(&one, &new, &none)),
@@ -73,7 +79,8 @@ fn everything_else_is_denied_and_says_so() {
     // With something to destroy or release.
     zfs.bookmark(&[(mark.clone(), one.clone().into())]).expect("bookmark");
     zfs.hold(&[(one.clone(), tag("x"))]).expect("hold");
-    let (marks, held) = unprivileged(|| (zfs.destroy_bookmarks(&[mark.clone()]), zfs.release(&[(one.clone(), tag("x"))])));
+    let (marks, held) =
+        unprivileged(|| (zfs.destroy_bookmarks(&[mark.clone()]), zfs.release(&[(one.clone(), tag("x"))])));
     fails(marks, Operation::DestroyBookmarks, ErrorKind::PermissionDenied, mark.as_str());
     fails(held, Operation::Release, ErrorKind::PermissionDenied, one.as_str());
 }
@@ -109,7 +116,12 @@ fn sending_and_receiving_are_denied_and_say_so() {
 fn delegated_rights_suffice() {
     let pool = Pool::new();
     let name = pool.filesystem("a");
-    pool.zfs_command(&["allow", "nobody", "snapshot,send,hold,release,bookmark,destroy,mount", name.as_str()]);
+    pool.zfs_command(&[
+        "allow",
+        "nobody",
+        "snapshot,send,hold,release,bookmark,destroy,mount",
+        name.as_str(),
+    ]);
     let one = pool.snap("a@one");
     unprivileged(|| {
         let zfs = &pool.zfs;

@@ -147,7 +147,9 @@ impl Drop for Pool {
         let destroyed = Command::new("zpool").args(["destroy", "-f", &self.name]).output();
         match destroyed {
             Ok(output) if output.status.success() => {}
-            Ok(output) => eprintln!("zpool destroy {}: {}", self.name, String::from_utf8_lossy(&output.stderr)),
+            Ok(output) => {
+                eprintln!("zpool destroy {}: {}", self.name, String::from_utf8_lossy(&output.stderr))
+            }
             Err(error) => eprintln!("zpool destroy {}: {error}", self.name),
         }
         if let Err(error) = fs::remove_dir_all(&self.folder) {

@@ -22,7 +22,8 @@ fn read_only_pool_is_listed_and_refuses_changes() {
     pool.zfs.hold(&[(one.clone(), tag("x"))]).expect("hold");
     pool.zfs.clone_snapshot(&one, &pool.dataset("clone"), &PropertySet::new()).expect("clone");
     let mut bytes = Vec::new();
-    std::io::copy(&mut pool.zfs.send(&SendRequest::full(one.clone())).expect("send"), &mut bytes).expect("read");
+    std::io::copy(&mut pool.zfs.send(&SendRequest::full(one.clone())).expect("send"), &mut bytes)
+        .expect("read");
     pool.import_again(&["-o", "readonly=on", "-N"]);
 
     let zfs = &pool.zfs;
@@ -37,7 +38,10 @@ fn read_only_pool_is_listed_and_refuses_changes() {
         (Operation::SetProperty, zfs.set_properties(&name, &PropertySet::new().text("org.x:y", "1"))),
         (Operation::InheritProperty, zfs.inherit_property(&name, "compression")),
         (Operation::Snapshot, zfs.snapshot(std::slice::from_ref(&two), &none)),
-        (Operation::DestroySnapshots, zfs.destroy_snapshots(std::slice::from_ref(&one), WhenInUse::Keep).map(drop)),
+        (
+            Operation::DestroySnapshots,
+            zfs.destroy_snapshots(std::slice::from_ref(&one), WhenInUse::Keep).map(drop),
+        ),
         (Operation::Rename, zfs.rename(&name, &new)),
         (Operation::Rename, zfs.rename_snapshot(&one, &two)),
         (Operation::Clone, zfs.clone_snapshot(&one, &new, &none)),

@@ -51,7 +51,8 @@ fn full_and_incremental_give_the_same_files_and_guids_and_nothing_is_mounted() {
     fs::create_dir(folder.join("new folder")).expect("create");
     write_noise(&folder.join("new folder/more"), 500_000, 9);
     let two = from.snapshot("a b@two");
-    let (increment, _) = read(&from, &SendRequest::incremental(one.clone(), two.clone()).flags(SendFlags::COMPRESSED));
+    let (increment, _) =
+        read(&from, &SendRequest::incremental(one.clone(), two.clone()).flags(SendFlags::COMPRESSED));
     let done = receive(&to, ReceiveRequest::new(to.snap("copy of it@two")), &increment).expect("receive");
     assert_eq!(done.guid, guid(&two));
     assert!(!is_mounted(&target));
@@ -67,9 +68,13 @@ fn properties_are_set_excluded_and_marked_as_received() {
     let one = pool.snapshot("a@one");
     let (bytes, _) = read(&pool, &SendRequest::full(one));
     let parent = pool.filesystem("parent");
-    pool.zfs.set_properties(&parent, &PropertySet::new().text("atime", "off").text("org.x:e", "parent")).expect("set");
+    pool.zfs
+        .set_properties(&parent, &PropertySet::new().text("atime", "off").text("org.x:e", "parent"))
+        .expect("set");
     let request = ReceiveRequest::new(pool.snap("parent/b@one"))
-        .received(&PropertySet::new().text("compression", "zle").text("org.x:e", "stream").text("atime", "on"))
+        .received(
+            &PropertySet::new().text("compression", "zle").text("org.x:e", "stream").text("atime", "on"),
+        )
         .set(&PropertySet::new().text("readonly", "on").text("org.x:y", "local"))
         .exclude(&"org.x:e".parse().expect("valid"))
         .exclude(&"atime".parse().expect("valid"));
@@ -90,13 +95,19 @@ fn property_that_cannot_be_set_is_reported_and_the_data_are_there() {
     pool.filesystem("a");
     let one = pool.snapshot("a@one");
     let (bytes, _) = read(&pool, &SendRequest::full(one));
-    let request = ReceiveRequest::new(pool.snap("b@one")).set(&PropertySet::new().number("recordsize", 1000));
-    match receive(&pool, request, &bytes) {
-        Ok(done) => assert_eq!(done.properties_failed.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["recordsize"]),
-        Err(error) => {
-            fails(Err::<(), _>(error), Operation::Receive, ErrorKind::InvalidProperty, "b@one");
-        }
-    }
+    // More than the pool has: only the pool can know.
+    let request =
+        ReceiveRequest::new(pool.snap("b@one")).received(&PropertySet::new().number("reservation", 1 << 50));
+    let done = receive(&pool, request, &bytes).expect("receive");
+    let failed: Vec<_> = done.properties_failed.iter().map(|f| (f.name.as_str(), f.kind)).collect();
+    assert_eq!(failed, [("reservation", ErrorKind::NoSpace)]);
+
+    // What no pool would take is refused before anything is received.
+    let request = ReceiveRequest::new(pool.snap("c@one")).set(&PropertySet::new().number("recordsize", 1000));
+    let error =
+        fails(receive(&pool, request, &bytes), Operation::Receive, ErrorKind::InvalidProperty, "c@one");
+    assert!(error.to_string().contains("recordsize"), "{error}");
+    assert_eq!(pool.zfs.find_dataset(&pool.dataset("c")).expect("look"), None);
 }
 
 #[test]
@@ -108,7 +119,10 @@ fn volume_is_received() {
     let (bytes, _) = read(&pool, &SendRequest::full(one));
     receive(&pool, ReceiveRequest::new(pool.snap("copy@one")), &bytes).expect("receive");
     let found = pool.zfs.dataset(&pool.dataset("copy")).expect("read");
-    assert_eq!((found.kind, found.properties.number("volsize")), (zfs_core::DatasetKind::Volume, Some(8 << 20)));
+    assert_eq!(
+        (found.kind, found.properties.number("volsize")),
+        (zfs_core::DatasetKind::Volume, Some(8 << 20))
+    );
 }
 
 #[test]
@@ -176,13 +190,26 @@ fn target_that_does_not_fit_is_named_and_untouched() {
     fails(receive(&pool, into("a@one"), &full), Operation::Receive, ErrorKind::Exists, "a@one");
     pool.filesystem("other");
     fails(receive(&pool, into("other@one"), &full), Operation::Receive, ErrorKind::Exists, "other@one");
-    fails(receive(&pool, into("no/parent@one"), &full), Operation::Receive, ErrorKind::ParentNotFound, "no/parent@one");
+    fails(
+        receive(&pool, into("no/parent@one"), &full),
+        Operation::Receive,
+        ErrorKind::ParentNotFound,
+        "no/parent@one",
+    );
 
     // Incremental: target missing, without the base, modified since, with a newer snapshot.
     let missing = receive(&pool, into("missing@two"), &increment).expect_err("no dataset");
-    assert!(matches!(missing.kind(), ErrorKind::BaseMissing | ErrorKind::NotFound | ErrorKind::ParentNotFound), "{missing:?}");
+    assert!(
+        matches!(missing.kind(), ErrorKind::BaseMissing | ErrorKind::NotFound | ErrorKind::ParentNotFound),
+        "{missing:?}"
+    );
     pool.snapshot("other@unrelated");
-    fails(receive(&pool, into("other@two"), &increment), Operation::Receive, ErrorKind::BaseMissing, "other@two");
+    fails(
+        receive(&pool, into("other@two"), &increment),
+        Operation::Receive,
+        ErrorKind::BaseMissing,
+        "other@two",
+    );
     receive(&pool, into("b@one"), &full).expect("receive");
     let copy = pool.mount(&pool.dataset("b"));
     fs::write(copy.join("stray"), "x").expect("write");
@@ -192,7 +219,12 @@ fn target_that_does_not_fit_is_named_and_untouched() {
     pool.snapshot("b@local");
     let diverged = receive(&pool, into("b@two"), &increment).expect_err("diverged");
     assert!(matches!(diverged.kind(), ErrorKind::TargetModified | ErrorKind::BaseMissing), "{diverged:?}");
-    let names: Vec<_> = pool.zfs.snapshots(&pool.dataset("b")).expect("list").map(|s| s.expect("entry").name.short().to_owned()).collect();
+    let names: Vec<_> = pool
+        .zfs
+        .snapshots(&pool.dataset("b"))
+        .expect("list")
+        .map(|s| s.expect("entry").name.short().to_owned())
+        .collect();
     assert_eq!(names.len(), 2, "{names:?}");
 }
 
@@ -205,11 +237,21 @@ fn damaged_stream_is_told_from_a_short_one() {
 
     let mut damaged = bytes.clone();
     damaged[1 << 20] ^= 1;
-    fails(receive(&pool, into("damaged@one"), &damaged), Operation::Receive, ErrorKind::StreamCorrupt, "damaged@one");
+    fails(
+        receive(&pool, into("damaged@one"), &damaged),
+        Operation::Receive,
+        ErrorKind::StreamCorrupt,
+        "damaged@one",
+    );
     assert_eq!(pool.zfs.find_snapshot(&pool.snap("damaged@one")).expect("look"), None);
 
     let short = &bytes[..bytes.len() / 2];
-    fails(receive(&pool, into("short@one"), short), Operation::Receive, ErrorKind::StreamTruncated, "short@one");
+    fails(
+        receive(&pool, into("short@one"), short),
+        Operation::Receive,
+        ErrorKind::StreamTruncated,
+        "short@one",
+    );
     assert!(pool.zfs.dataset(&pool.dataset("short")).expect("kept").receive_resume_token().is_some());
     let nothing_kept = into("short2@one").not_resumable();
     fails(receive(&pool, nothing_kept, short), Operation::Receive, ErrorKind::StreamTruncated, "short2@one");

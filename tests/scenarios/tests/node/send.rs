@@ -52,7 +52,10 @@ fn full_stream_names_its_snapshot() {
     let guid = pool.zfs.find_snapshot(&one).expect("look").expect("there").guid;
     let (bytes, checker) = read(&pool, &SendRequest::full(one.clone()));
     let begin = checker.begin().expect("BEGIN");
-    assert_eq!((begin.to_guid, begin.from_guid, begin.is_compound(), begin.is_raw()), (guid, None, false, false));
+    assert_eq!(
+        (begin.to_guid, begin.from_guid, begin.is_compound(), begin.is_raw()),
+        (guid, None, false, false)
+    );
     assert_eq!(begin.to_name, one.as_str().as_bytes());
     assert!(bytes.len() > 3 << 20);
 
@@ -111,7 +114,10 @@ fn flags_shape_the_stream() {
 
     let plain = SendFlags::default();
     let (all, checker) = read(&pool, &SendRequest::full(one.clone()));
-    assert!(!has(&checker, zfs_sys::DMU_BACKUP_FEATURE_COMPRESSED) && !has(&checker, zfs_sys::DMU_BACKUP_FEATURE_LARGE_BLOCKS));
+    assert!(
+        !has(&checker, zfs_sys::DMU_BACKUP_FEATURE_COMPRESSED)
+            && !has(&checker, zfs_sys::DMU_BACKUP_FEATURE_LARGE_BLOCKS)
+    );
     assert!(all.len() > 4_000_000);
 
     let large = SendFlags { large_blocks: true, ..plain };
@@ -177,10 +183,14 @@ fn sending_is_refused_by_name() {
     check(SendRequest::incremental(two.clone(), one.clone()), ErrorKind::NotAnAncestor, one.as_str());
     let nowhere = pool.snap("missing@one");
     check(SendRequest::full(nowhere.clone()), ErrorKind::NotFound, nowhere.as_str());
-    let elsewhere: IncrementalSource = "no-such-pool-here/a@one".parse::<zfs_core::name::SnapshotName>().expect("valid").into();
+    let elsewhere: IncrementalSource =
+        "no-such-pool-here/a@one".parse::<zfs_core::name::SnapshotName>().expect("valid").into();
     let request = SendRequest::incremental(elsewhere, two.clone());
     let error = refused(&pool, &request);
-    assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotAnAncestor | ErrorKind::CrossesPools), "{error:?}");
+    assert!(
+        matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotAnAncestor | ErrorKind::CrossesPools),
+        "{error:?}"
+    );
 }
 
 #[test]

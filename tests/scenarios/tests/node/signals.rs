@@ -31,7 +31,9 @@ impl Storm {
         let handled = Arc::new(AtomicUsize::new(0));
         for signal in [SIGUSR1, SIGALRM, SIGCHLD] {
             let handled = handled.clone();
-            let count = move || drop(handled.fetch_add(1, Ordering::Relaxed));
+            let count = move || {
+                handled.fetch_add(1, Ordering::Relaxed);
+            };
             // SAFETY: the handler only adds to an atomic counter.
             unsafe { signal_hook::low_level::register(signal, count) }.expect("install a handler");
         }
@@ -40,7 +42,11 @@ impl Storm {
         let thread = thread::spawn(move || {
             let process = rustix::process::getpid();
             while !stopped.load(Ordering::Relaxed) {
-                for signal in [rustix::process::Signal::USR1, rustix::process::Signal::ALARM, rustix::process::Signal::CHILD] {
+                for signal in [
+                    rustix::process::Signal::USR1,
+                    rustix::process::Signal::ALARM,
+                    rustix::process::Signal::CHILD,
+                ] {
                     rustix::process::kill_process(process, signal).expect("signal the process");
                 }
                 for task in std::fs::read_dir("/proc/self/task").expect("/proc") {
@@ -48,7 +54,9 @@ impl Storm {
                     if let Some(id) = id {
                         let process = process.as_raw_nonzero().get();
                         // SAFETY: takes three numbers; a thread that has ended meanwhile is an error nobody looks at.
-                        unsafe { libc::syscall(libc::SYS_tgkill, i64::from(process), id, i64::from(SIGUSR1)) };
+                        unsafe {
+                            libc::syscall(libc::SYS_tgkill, i64::from(process), id, i64::from(SIGUSR1))
+                        };
                     }
                 }
                 thread::sleep(Duration::from_millis(5));

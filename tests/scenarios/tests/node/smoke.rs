@@ -45,9 +45,15 @@ fn replication_from_first_to_resumed() {
     let request = SendRequest::incremental(IncrementalSource::from(mark), two).flags(SendFlags::COMPRESSED);
     let (bytes, _) = read(&from, &request);
     let into = || ReceiveRequest::new(to.snap("copy@two"));
-    fails(receive(&to, into(), &bytes[..3 << 20]), Operation::Receive, ErrorKind::StreamTruncated, "copy@two");
+    fails(
+        receive(&to, into(), &bytes[..3 << 20]),
+        Operation::Receive,
+        ErrorKind::StreamTruncated,
+        "copy@two",
+    );
     let target = to.dataset("copy");
-    let token = to.zfs.dataset(&target).expect("read").receive_resume_token().map(str::to_owned).expect("a token");
+    let token =
+        to.zfs.dataset(&target).expect("read").receive_resume_token().map(str::to_owned).expect("a token");
     let (rest, _) = read(&from, &request.resume(&token.parse().expect("understood")));
     assert!(rest.len() < bytes.len() / 2);
     receive(&to, into(), &rest).expect("the rest");

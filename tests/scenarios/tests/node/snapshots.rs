@@ -22,7 +22,8 @@ fn snapshots_of_one_call_share_a_transaction_group_and_the_properties() {
         })
         .into();
     pool.zfs.snapshot(&names, &PropertySet::new().text("org.x:why", "hourly")).expect("snapshot");
-    let found: Vec<_> = names.iter().map(|name| pool.zfs.snapshot_details(name).expect("read back")).collect();
+    let found: Vec<_> =
+        names.iter().map(|name| pool.zfs.snapshot_details(name).expect("read back")).collect();
     assert!(found.iter().all(|one| one.snapshot.createtxg == found[0].snapshot.createtxg), "{found:?}");
     for one in &found {
         assert_eq!(one.properties.get("org.x:why").map(|p| p.text()).as_deref(), Some("hourly"));
@@ -46,7 +47,12 @@ fn one_refused_name_means_no_snapshot_at_all() {
     assert_eq!(pool.zfs.find_snapshot(&names[0]).expect("look"), None);
 
     let names = [pool.snap("a@t"), pool.snap("missing@t")];
-    fails(pool.zfs.snapshot(&names, &PropertySet::new()), Operation::Snapshot, ErrorKind::NotFound, "missing@t");
+    fails(
+        pool.zfs.snapshot(&names, &PropertySet::new()),
+        Operation::Snapshot,
+        ErrorKind::NotFound,
+        "missing@t",
+    );
     assert_eq!(pool.zfs.find_snapshot(&names[0]).expect("look"), None);
 }
 
@@ -56,7 +62,12 @@ fn snapshotting_refuses_what_cannot_be() {
     pool.filesystem("a");
     other.filesystem("a");
     let across = [pool.snap("a@s"), other.snap("a@s")];
-    fails(pool.zfs.snapshot(&across, &PropertySet::new()), Operation::Snapshot, ErrorKind::CrossesPools, "@s");
+    fails(
+        pool.zfs.snapshot(&across, &PropertySet::new()),
+        Operation::Snapshot,
+        ErrorKind::CrossesPools,
+        "@s",
+    );
     let twice = [pool.snap("a@s"), pool.snap("a@t")];
     fails(pool.zfs.snapshot(&twice, &PropertySet::new()), Operation::Snapshot, ErrorKind::CrossesPools, "@");
     let native = PropertySet::new().text("compression", "lz4");
@@ -70,7 +81,8 @@ fn snapshotting_refuses_what_cannot_be() {
 fn destroying_says_for_each_name_why_not_and_takes_the_rest() {
     let pool = Pool::new();
     pool.filesystem("a");
-    let [free, held, cloned, other] = ["a@free", "a@held", "a@cloned", "a@other"].map(|name| pool.snapshot(name));
+    let [free, held, cloned, other] =
+        ["a@free", "a@held", "a@cloned", "a@other"].map(|name| pool.snapshot(name));
     let missing = pool.snap("a@missing");
     pool.zfs.hold(&[(held.clone(), tag("keep"))]).expect("hold");
     pool.zfs.clone_snapshot(&cloned, &pool.dataset("clone"), &PropertySet::new()).expect("clone");
@@ -81,11 +93,13 @@ fn destroying_says_for_each_name_why_not_and_takes_the_rest() {
     let mut failed: Vec<_> = outcome.failed.iter().map(|f| (f.name.as_str(), f.kind)).collect();
     failed.sort_by_key(|f| f.0.to_owned());
     assert_eq!(failed, [(cloned.as_str(), ErrorKind::HasClones), (held.as_str(), ErrorKind::Held)]);
-    let left: Vec<_> = pool.zfs.snapshots(&pool.dataset("a")).expect("list").map(|s| s.expect("entry").name).collect();
+    let left: Vec<_> =
+        pool.zfs.snapshots(&pool.dataset("a")).expect("list").map(|s| s.expect("entry").name).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 
     // Deferred, both are marked, and go with what keeps them.
-    let outcome = pool.zfs.destroy_snapshots(&[held.clone(), cloned.clone()], WhenInUse::Defer).expect("defer");
+    let outcome =
+        pool.zfs.destroy_snapshots(&[held.clone(), cloned.clone()], WhenInUse::Defer).expect("defer");
     assert_eq!(outcome.destroyed.len(), 2);
     let marked = pool.zfs.snapshot_details(&held).expect("still there");
     assert_eq!(marked.properties.get("defer_destroy").map(|p| p.text()).as_deref(), Some("on"));
@@ -145,7 +159,12 @@ fn snapshot_is_renamed_within_its_dataset() {
     let taken = pool.snapshot("a@taken");
     fails(pool.zfs.rename_snapshot(&new, &taken), Operation::Rename, ErrorKind::Exists, new.as_str());
     let elsewhere = pool.snap("b@new");
-    fails(pool.zfs.rename_snapshot(&new, &elsewhere), Operation::Rename, ErrorKind::InvalidArgument, new.as_str());
+    fails(
+        pool.zfs.rename_snapshot(&new, &elsewhere),
+        Operation::Rename,
+        ErrorKind::InvalidArgument,
+        new.as_str(),
+    );
 }
 
 #[test]
@@ -157,9 +176,19 @@ fn range_space_is_what_zfs_says_a_destroy_would_free() {
     pool.snapshot("a@three");
     pool.zpool(&["sync", pool.root().as_str()]);
     let said = pool.zfs_command(&["destroy", "-nvp", &format!("{one}%two")]);
-    let expected: u64 = said.lines().find_map(|line| line.strip_prefix("reclaim\t")).expect("reclaim").parse().expect("number");
+    let expected: u64 = said
+        .lines()
+        .find_map(|line| line.strip_prefix("reclaim\t"))
+        .expect("reclaim")
+        .parse()
+        .expect("number");
     assert_eq!(pool.zfs.snapshot_range_space(&one, &two).expect("space"), expected);
     assert!(expected >= 1 << 20, "{expected}");
     let missing = pool.snap("a@missing");
-    fails(pool.zfs.snapshot_range_space(&one, &missing), Operation::Inspect, ErrorKind::NotFound, missing.as_str());
+    fails(
+        pool.zfs.snapshot_range_space(&one, &missing),
+        Operation::Inspect,
+        ErrorKind::NotFound,
+        missing.as_str(),
+    );
 }

@@ -47,7 +47,7 @@ fn full_pool_is_told_as_such() {
 
 #[test]
 fn snapshot_that_would_break_a_reservation_is_refused() {
-    let pool = Pool::sized(128 << 20);
+    let pool = Pool::sized(256 << 20);
     let volume = pool.dataset("volume");
     // A thick volume reserves its whole size again on each snapshot.
     let thick = PropertySet::new().number("refreservation", 70 << 20).text("compression", "off");
@@ -67,7 +67,9 @@ fn write_device(pool: &Pool, link: &str, bytes: usize) {
         let mut found: Vec<_> = fs::read_dir("/dev")
             .expect("/dev")
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| name.strip_prefix("zd").is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n % 16 == 0)))
+            .filter(|name| {
+                name.strip_prefix("zd").is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n % 16 == 0))
+            })
             .collect();
         found.sort_by_key(|name| name[2..].parse::<u32>().unwrap_or(0));
         format!("/dev/{}", found.last().expect("a device of the volume"))
@@ -85,7 +87,12 @@ fn quotas_and_limits_are_told_apart_from_a_full_pool() {
     let bytes = stream(&pool, 20 << 20);
     let parent = pool.filesystem("limited");
     pool.zfs.set_properties(&parent, &PropertySet::new().number("quota", 8 << 20)).expect("set");
-    fails(receive(&pool, &bytes, "limited/target@one"), Operation::Receive, ErrorKind::QuotaExceeded, "limited/target@one");
+    fails(
+        receive(&pool, &bytes, "limited/target@one"),
+        Operation::Receive,
+        ErrorKind::QuotaExceeded,
+        "limited/target@one",
+    );
 
     let counted = pool.filesystem("counted");
     let limits = PropertySet::new().number("snapshot_limit", 1).number("filesystem_limit", 1);
