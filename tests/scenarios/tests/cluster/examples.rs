@@ -22,7 +22,10 @@ fn the_five_examples_do_what_they_say() {
     assert_eq!(sh(node, "zfs get -Hpo value org.example:reason tank/home@monday"), "an example");
     let listed = sh(node, "/mnt/examples/list tank");
     let guid = sh(node, "zfs get -Hpo value guid tank/home@monday");
-    assert!(listed.contains("filesystem tank/home") && listed.contains(&format!("@monday guid {guid}")), "{listed}");
+    assert!(
+        listed.contains("filesystem tank/home") && listed.contains(&format!("@monday guid {guid}")),
+        "{listed}"
+    );
 
     sh(node, "/mnt/examples/send_to_file tank/home@monday /tmp/monday.zfs");
     sh(node, "rm -r /tank/home/zoneinfo/Europe && /mnt/examples/snapshot tuesday tank/home");

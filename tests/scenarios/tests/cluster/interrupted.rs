@@ -45,7 +45,10 @@ fn a_pull_that_the_network_cut_is_resumed_and_the_rest_follows() {
     let (there, here) = (cluster.node(1), cluster.node(2));
     fill_big(there, "tank/data");
     replicate(here, "node1:tank/data back/data");
-    sh(there, "for i in 2 4 6; do head -c 4000000 /dev/urandom > /tank/data/f$i; done; zfs snapshot tank/data@s2");
+    sh(
+        there,
+        "for i in 2 4 6; do head -c 4000000 /dev/urandom > /tank/data/f$i; done; zfs snapshot tank/data@s2",
+    );
     change(there, "tank/data", 3);
     let link = cluster.link(1, 2);
     link.drop_after(8_000_000);
@@ -75,12 +78,22 @@ fn ctrl_c_ends_a_run_with_its_own_status_and_the_next_one_goes_on() {
             .spawn()
             .expect("started");
         // Until a part is on the target; the receive that is under way shows no token before it was written out.
-        sh(holder, &format!("for i in $(seq 100); do zfs list {target} >/dev/null 2>&1 && break; sleep 0.1; done; sleep 2"));
+        sh(
+            holder,
+            &format!(
+                "for i in $(seq 100); do zfs list {target} >/dev/null 2>&1 && break; sleep 0.1; done; sleep 2"
+            ),
+        );
         process.signal(2);
         let output = process.wait().expect("it ends");
         assert_eq!(output.code(), 6, "{}", output.err());
         assert!(output.err().contains("go on from there"), "{}", output.err());
-        sh(holder, &format!("for i in $(seq 50); do zfs get -H -o value receive_resume_token {target} | grep -q ^1- && break; sleep 0.2; done"));
+        sh(
+            holder,
+            &format!(
+                "for i in $(seq 50); do zfs get -H -o value receive_resume_token {target} | grep -q ^1- && break; sleep 0.2; done"
+            ),
+        );
         assert!(token(holder, target).starts_with("1-"));
         let said = replicate(node, route);
         assert!(said.contains("resume full @s1"), "{said}");
@@ -106,7 +119,12 @@ fn a_partial_receive_of_a_destroyed_snapshot_stops_and_is_discarded_only_on_requ
     for target in ["back/incremental", "back/full"] {
         assert!(token(node, target).starts_with("1-"), "{target}");
         let before = state(node);
-        refused(node, &format!("tank/data {target}"), 3, &["broke off", "no longer has", "--discard-partial"]);
+        refused(
+            node,
+            &format!("tank/data {target}"),
+            3,
+            &["broke off", "no longer has", "--discard-partial"],
+        );
         refused(node, &format!("tank/data localhost:{target}"), 3, &["--discard-partial"]);
         assert_eq!(before, state(node));
     }
@@ -135,13 +153,19 @@ fn a_full_target_is_an_error_that_names_it_and_room_lets_it_go_on() {
     let cluster = pair();
     let (a, b) = (cluster.node(1), cluster.node(2));
     fill_big(a, "tank/data");
-    sh(b, "truncate -s 80M /tmp/small; zpool create -O mountpoint=/small small /tmp/small; zfs create small/filler; \
-           head -c 22000000 /dev/urandom > /small/filler/x; zpool sync");
+    // Whatever is free but for a little belongs to another dataset.
+    sh(
+        b,
+        "zfs create back/filler; zfs set reservation=$(($(zfs list -Hp -o available back) - 12000000)) back/filler; zpool sync",
+    );
     let source = state(a);
-    refused(a, "tank/data node2:small/pushed", 1, &["node2", "small/pushed", "space"]);
+    refused(a, "tank/data node2:back/pushed", 1, &["node2", "back/pushed", "space"]);
+    refused(b, "node1:tank/data back/pulled", 1, &["back/pulled", "space"]);
     assert_eq!(source, state(a));
-    assert_eq!(sh(b, "zfs list -H -t snapshot -o name -r small"), "");
-    sh(b, "zfs receive -A small/pushed 2>/dev/null || true; rm /small/filler/x; zpool sync; sleep 1; zpool sync");
-    replicate(a, "tank/data node2:small/pushed");
-    assert_same((a, "tank/data"), (b, "small/pushed"));
+    assert_eq!(sh(b, "zfs list -H -t snapshot -o name -r back"), "");
+    sh(b, "zfs destroy back/filler; zpool sync");
+    replicate(a, "tank/data node2:back/pushed");
+    replicate(b, "node1:tank/data back/pulled");
+    assert_same((a, "tank/data"), (b, "back/pushed"));
+    assert_same((a, "tank/data"), (b, "back/pulled"));
 }

@@ -40,14 +40,17 @@ fn a_receive_cut_at_random_moments_resumes_and_ends_equal() {
 
     let mut resumed = 0;
     for round in 1..=rounds {
-        let data = format!("head -c {SIZE} /dev/urandom > /tank/data/{round} && zfs snapshot tank/data@{round}");
+        let data =
+            format!("head -c {SIZE} /dev/urandom > /tank/data/{round} && zfs snapshot tank/data@{round}");
         sh(one, &data);
         // From nothing sent yet to all but sent.
         let moment = random.below(SIZE);
         link.bandwidth(Some(12 << 20));
         let before = link.counters().payload;
         let transfer = one
-            .script("replicator replicate tank/data root@node2:store/data --idle-timeout 3 --connect-timeout 3")
+            .script(
+                "replicator replicate tank/data root@node2:store/data --idle-timeout 3 --connect-timeout 3",
+            )
             .limit(Duration::from_secs(120))
             .spawn()
             .expect("started");
@@ -56,7 +59,11 @@ fn a_receive_cut_at_random_moments_resumes_and_ends_equal() {
         }
         two.power_cut();
         let outcome = transfer.wait().expect("it ends by itself");
-        assert!(!outcome.success(), "round {round}: success was reported over a dead target: {}", outcome.err());
+        assert!(
+            !outcome.success(),
+            "round {round}: success was reported over a dead target: {}",
+            outcome.err()
+        );
         link.bandwidth(None);
 
         two.boot().expect("boots again");
@@ -65,7 +72,11 @@ fn a_receive_cut_at_random_moments_resumes_and_ends_equal() {
         let token = sh(two, "zfs get -Hpo value receive_resume_token store/data");
         resumed += u32::from(token != "-");
         let again = sh(one, "replicator replicate tank/data root@node2:store/data 2>&1");
-        assert_eq!(again.contains("resume"), token != "-", "round {round}, cut after {moment} bytes: {again}");
+        assert_eq!(
+            again.contains("resume"),
+            token != "-",
+            "round {round}, cut after {moment} bytes: {again}"
+        );
         assert_eq!(snapshots(one, "tank/data"), snapshots(two, "store/data"), "round {round}");
         let newest = (format!("tank/data@{round}"), format!("store/data@{round}"));
         assert_eq!(files(one, &newest.0), files(two, &newest.1), "round {round}");
@@ -81,11 +92,17 @@ fn a_sender_that_loses_power_resumes() {
     let cluster = two_pools();
     let (one, two, link) = (cluster.node(1), cluster.node(2), cluster.link(1, 2));
     sh(two, FAST_TXG);
-    sh(one, &format!("zfs create tank/data && head -c {SIZE} /dev/urandom > /tank/data/film && zfs snapshot tank/data@1"));
+    sh(
+        one,
+        &format!(
+            "zfs create tank/data && head -c {SIZE} /dev/urandom > /tank/data/film && zfs snapshot tank/data@1"
+        ),
+    );
     sh(one, "zpool sync tank");
     link.bandwidth(Some(12 << 20));
     let before = link.counters().payload;
-    let transfer = one.script("replicator replicate tank/data root@node2:store/data").spawn().expect("started");
+    let transfer =
+        one.script("replicator replicate tank/data root@node2:store/data").spawn().expect("started");
     while link.counters().payload - before < SIZE / 2 {
         assert!(!transfer.finished(), "the transfer ended before the cut");
         std::thread::sleep(Duration::from_millis(5));

@@ -110,7 +110,9 @@ fn volumes_and_encrypted_datasets_arrive() {
         assert_eq!(guids(a, "tank/secret"), guids(b, copy));
         // Raw: the target never had the key, and opens with the one of the source.
         assert_eq!(sh(b, &format!("zfs get -H -o value keystatus {copy}")), "unavailable");
-        let sum = format!("echo 'a long passphrase' | zfs load-key {copy}; zfs mount {copy}; sha256sum < /{copy}/file");
+        let sum = format!(
+            "echo 'a long passphrase' | zfs load-key {copy}; zfs mount {copy}; sha256sum < /{copy}/file"
+        );
         assert_eq!(sh(b, &sum), sh(a, "sha256sum < /tank/secret/file"));
     }
 }
@@ -123,9 +125,11 @@ fn a_dry_run_changes_nothing_and_says_what_the_run_does() {
     sh(a, BACK);
     let mut compared = 0;
     for round in 0..2 {
-        for (node, route) in
-            [(a, "tank/data back/local"), (a, "tank/data node2:back/pushed"), (b, "node1:tank/data back/pulled")]
-        {
+        for (node, route) in [
+            (a, "tank/data back/local"),
+            (a, "tank/data node2:back/pushed"),
+            (b, "node1:tank/data back/pulled"),
+        ] {
             let before = (state(a), state(b));
             let plan = "python3 -c 'import json,sys; print(json.dumps(json.load(sys.stdin)[\"plan\"], sort_keys=True))'";
             let dry = sh(node, &format!("replicator replicate {route} --dry-run --json | {plan}"));
@@ -148,7 +152,10 @@ fn divergence_stops_the_run_with_both_lists_and_changes_nothing() {
     fill(a, "tank/data", 1);
     replicate(a, "tank/data node2:back/snap");
     replicate(a, "tank/data node2:back/written");
-    sh(b, "zfs snapshot back/snap@theirs; zfs set readonly=off back/written; zfs mount back/written; echo x > /back/written/x");
+    sh(
+        b,
+        "zfs snapshot back/snap@theirs; zfs set readonly=off back/written; zfs mount back/written; echo x > /back/written/x",
+    );
     sh(b, "zfs create back/other; zfs snapshot back/other@s1; zfs create back/plain");
     change(a, "tank/data", 2);
     let before = (state(a), state(b));

@@ -8,7 +8,12 @@ fn a_refused_connection_and_an_unknown_name_are_told_apart() {
     let node = cluster.node(1);
     fill(node, "tank/data", 1);
     refused(node, "tank/data node2:back/x --port 9", 4, &["node2 port 9", "refused", "--port"]);
-    refused(node, "tank/data nosuchhost.invalid:back/x --connect-timeout 20", 4, &["nosuchhost.invalid", "spelling"]);
+    refused(
+        node,
+        "tank/data nosuchhost.invalid:back/x --connect-timeout 20",
+        4,
+        &["nosuchhost.invalid", "spelling"],
+    );
 }
 
 #[test]
@@ -75,11 +80,16 @@ fn rights_that_were_delegated_are_enough_and_missing_ones_are_named() {
     fill(a, "tank/data", 1);
     sh(
         b,
-        "useradd -m -s /bin/bash keeper; mkdir -p /home/keeper/.ssh; cp /root/.ssh/authorized_keys /home/keeper/.ssh/
+        "useradd -m -s /bin/bash -p '*' keeper; mkdir -p /home/keeper/.ssh; cp /root/.ssh/authorized_keys /home/keeper/.ssh/
          chown -R keeper: /home/keeper/.ssh; chmod 700 /home/keeper/.ssh; zfs create back/keeper",
     );
     let before = state(b);
-    refused(a, "tank/data keeper@node2:back/keeper/data", 1, &["keeper@node2", "back/keeper/data", "zfs allow"]);
+    refused(
+        a,
+        "tank/data keeper@node2:back/keeper/data",
+        1,
+        &["keeper@node2", "back/keeper/data", "zfs allow"],
+    );
     assert_eq!(before, state(b));
     sh(b, "zfs allow keeper create,mount,receive,readonly back/keeper");
     replicate(a, "tank/data keeper@node2:back/keeper/data");

@@ -16,9 +16,15 @@ const ROUTE: &str = "tank/data node2:back/data --known-hosts /tmp/known";
 #[test]
 fn an_unknown_host_is_refused_with_file_fingerprint_and_fix() {
     let (cluster, before) = with_known_hosts("echo '# nobody'");
-    let said = refused(cluster.node(1), ROUTE, 4, &["node2", "/tmp/known", "SHA256:", "ssh-keyscan node2 >> /tmp/known"]);
+    let said = refused(
+        cluster.node(1),
+        ROUTE,
+        4,
+        &["node2", "/tmp/known", "SHA256:", "ssh-keyscan node2 >> /tmp/known"],
+    );
     let real = sh(cluster.node(2), "for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $f; done");
-    let shown = said.split("SHA256:").nth(1).and_then(|rest| rest.split([',', ' ']).next()).expect("a fingerprint");
+    let shown =
+        said.split("SHA256:").nth(1).and_then(|rest| rest.split([',', ' ']).next()).expect("a fingerprint");
     assert!(real.contains(shown), "{shown} is none of\n{real}");
     assert_eq!(before, state(cluster.node(2)));
     // The fix that was proposed is one.
@@ -44,21 +50,30 @@ fn a_changed_host_key_is_refused_with_file_and_line() {
 #[test]
 fn each_single_key_type_and_a_hashed_file_are_enough() {
     let (cluster, _) = with_known_hosts("true");
-    let node = cluster.node(1);
-    let types = sh(cluster.node(2), "cut -d' ' -f1 /etc/ssh/ssh_host_*_key.pub");
-    assert!(types.lines().count() >= 2, "only {types}");
-    for (n, kind) in types.lines().enumerate() {
-        sh(node, &format!("ssh-keyscan -t {kind} node2 2>/dev/null > /tmp/known; [ -s /tmp/known ]"));
+    let (a, b) = (cluster.node(1), cluster.node(2));
+    let kinds = ["rsa", "ecdsa", "ed25519"];
+    for kind in kinds {
+        sh(b, &format!("ssh-keygen -q -t {kind} -N '' -f /tmp/key_{kind}"));
+    }
+    sh(b, "$(command -v sshd) -p 2222 -h /tmp/key_rsa -h /tmp/key_ecdsa -h /tmp/key_ed25519");
+    for (n, kind) in kinds.into_iter().enumerate() {
+        sh(
+            a,
+            &format!(
+                "ssh-keyscan -p 2222 -t {kind} node2 2>/dev/null > /tmp/known; [ $(wc -l < /tmp/known) = 1 ]"
+            ),
+        );
         if n % 2 == 1 {
-            sh(node, "ssh-keygen -H -f /tmp/known; ! grep -q node2 /tmp/known");
+            sh(a, "ssh-keygen -H -f /tmp/known; ! grep -q node2 /tmp/known");
         }
-        replicate(node, ROUTE);
+        replicate(a, &format!("{ROUTE} --port 2222"));
     }
 }
 
 #[test]
 fn a_revoked_key_is_refused_although_another_line_has_it() {
-    let (cluster, before) = with_known_hosts("ssh-keyscan node2 2>/dev/null | tee /tmp/keys; sed 's/^/@revoked /' /tmp/keys");
+    let (cluster, before) =
+        with_known_hosts("ssh-keyscan node2 2>/dev/null | tee /tmp/keys; sed 's/^/@revoked /' /tmp/keys");
     refused(cluster.node(1), ROUTE, 4, &["@revoked", "/tmp/known"]);
     assert_eq!(before, state(cluster.node(2)));
 }

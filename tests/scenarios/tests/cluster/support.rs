@@ -5,8 +5,16 @@ use lab::{Cluster, Node};
 /// Two nodes, `tank` on the first and `store` on the second, each on the disk that outlives a power cut.
 pub(crate) fn two_pools() -> Cluster {
     let cluster = Cluster::builder().nodes(2).memory(1536).boot().expect("two nodes");
-    cluster.node(1).sh("zpool create -O compression=lz4 tank /dev/ubdb").and_then(lab::Output::ok).expect("tank");
-    cluster.node(2).sh("zpool create -O compression=lz4 store /dev/ubdb").and_then(lab::Output::ok).expect("store");
+    cluster
+        .node(1)
+        .sh("zpool create -O compression=lz4 tank /dev/ubdb")
+        .and_then(lab::Output::ok)
+        .expect("tank");
+    cluster
+        .node(2)
+        .sh("zpool create -O compression=lz4 store /dev/ubdb")
+        .and_then(lab::Output::ok)
+        .expect("store");
     cluster
 }
 
