@@ -55,6 +55,12 @@ impl Cache {
         Ok(Self { dir })
     }
 
+    /// A cache in a folder of a test.
+    #[cfg(test)]
+    pub(crate) fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
     /// The folder itself.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -13,8 +13,8 @@ pub(crate) const MAX_PAYLOAD: usize = 256 * 1024;
 /// Bytes of standard input a command may have unread in the agent.
 pub(crate) const STDIN_WINDOW: usize = 512 * 1024;
 
-/// Bytes that may be on their way to the agent. The console's input holds 4 KiB before it stops its device, and doing that loses or swaps bytes on
-/// kernels with several processors; so it never comes to that.
+/// Bytes that may be on their way to the agent. The console's input holds 4 KiB before it stops its device, and a channel to which that happened often
+/// was seen to hang for good (7.2, two processors); so it never comes to that.
 pub(crate) const CHANNEL_WINDOW: usize = 2048;
 
 /// Larger frames to the agent go through a file, and only its number through the channel.

@@ -117,3 +117,32 @@ pub fn budget() -> Result<u64> {
     let shm = shm.f_blocks.saturating_mul(shm.f_frsize) >> 20;
     Ok(total.map_or(shm, |t| shm.min(t >> 10)) * 4 / 5)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_cluster_waits_until_another_gives_its_memory_back() {
+        let dir = std::env::temp_dir().join(format!("lab-budget-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let cache = Cache::at(&dir);
+        // More than half, so that two never fit.
+        let share = budget().unwrap() * 6 / 10;
+        assert!(RunDir::reserve(&cache, budget().unwrap() + 1).is_err());
+        let first = RunDir::reserve(&cache, share).unwrap();
+        let (done, second) = channel();
+        let thread = std::thread::spawn(move || {
+            let second = RunDir::reserve(&cache, share).unwrap();
+            done.send(second.path().to_owned()).unwrap();
+        });
+        assert!(second.recv_timeout(Duration::from_millis(500)).is_err(), "both at once");
+        let path = first.path().to_owned();
+        drop(first);
+        assert!(!path.exists());
+        assert_ne!(second.recv().unwrap(), path);
+        thread.join().unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

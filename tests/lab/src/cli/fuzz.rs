@@ -25,7 +25,8 @@ pub(super) fn run(time: Duration) -> lab::Result<(usize, Vec<String>)> {
     }
     let mut broken = Vec::new();
     for (target, mut child) in running {
-        let ended = child.wait().map_err(|e| lab::LabError::Unfit(format!("the fuzz target {target}: {e}")))?;
+        let ended =
+            child.wait().map_err(|e| lab::LabError::Unfit(format!("the fuzz target {target}: {e}")))?;
         let log = fs::read_to_string(target_dir.join(format!("{target}.log"))).unwrap_or_default();
         let rounds = log.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
         println!("{target}: {} inputs, {ended}", rounds.map_or("no", str::trim));

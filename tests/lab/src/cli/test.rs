@@ -95,7 +95,15 @@ impl Test {
             });
         }
         run.step("bindings made anew, on this machine", |c| {
-            c.args(["--package", "replicator-zfs-sys", "--features", "buildtime-bindgen", "--lib", "--test", "*"]);
+            c.args([
+                "--package",
+                "replicator-zfs-sys",
+                "--features",
+                "buildtime-bindgen",
+                "--lib",
+                "--test",
+                "*",
+            ]);
         });
         run.scenarios("declarations, on this machine", ABI, &[], |_| ());
         for generation in full {
@@ -228,7 +236,8 @@ impl Run<'_> {
             Ok((passed, broken)) => {
                 self.counts.passed += passed as u64;
                 self.counts.failed += broken.len() as u64;
-                self.broken.extend(broken.into_iter().map(|target| format!("fuzz target {target}: a finding")));
+                self.broken
+                    .extend(broken.into_iter().map(|target| format!("fuzz target {target}: a finding")));
             }
             Err(e) => {
                 self.counts.failed += 1;
