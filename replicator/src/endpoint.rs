@@ -89,7 +89,9 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match splits(text) {
-            None if text.contains('@') && !text.contains('/') => Err(EndpointError::NoDataset(text.to_string())),
+            None if text.contains('@') && !text.contains('/') => {
+                Err(EndpointError::NoDataset(text.to_string()))
+            }
             None => Ok(Self { machine: None, dataset: DatasetName::try_from(text)? }),
             Some(("", dataset)) => Ok(Self { machine: None, dataset: DatasetName::try_from(dataset)? }),
             Some((_, "")) => Err(EndpointError::NoDataset(text.to_string())),
@@ -114,7 +116,9 @@ fn machine_of(text: &str, whole: &str) -> Result<Machine, EndpointError> {
         None => (None, text),
     };
     let host = match host.strip_prefix('[') {
-        Some(inner) => inner.strip_suffix(']').ok_or_else(|| invalid("the host", host, "a bracket is missing"))?,
+        Some(inner) => {
+            inner.strip_suffix(']').ok_or_else(|| invalid("the host", host, "a bracket is missing"))?
+        }
         None => host,
     };
     if host.is_empty() || host.starts_with('-') || host.len() > 255 {
@@ -125,7 +129,11 @@ fn machine_of(text: &str, whole: &str) -> Result<Machine, EndpointError> {
     }
     if let Some(user) = user {
         if user.is_empty() || user.starts_with('-') || user.len() > 255 {
-            return Err(invalid("the user", user, "it is empty, longer than 255 bytes or begins with a dash"));
+            return Err(invalid(
+                "the user",
+                user,
+                "it is empty, longer than 255 bytes or begins with a dash",
+            ));
         }
         if user.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(invalid("the user", user, "spaces and control characters may not stand in it"));

@@ -72,7 +72,7 @@ pub enum ReplicateError {
         /// The snapshot that was being received.
         to: SnapshotName,
         /// Why.
-        error: TransferError,
+        error: Box<TransferError>,
     },
     /// The target reported success and has something else.
     #[error(
@@ -105,10 +105,7 @@ impl ReplicateError {
             Self::Conflict(conflict) => Some(conflict.hint()),
             Self::NoSource { host, .. } => Some(format!("`zfs list` on {host} shows what there is")),
             Self::Host(error) => error.hint(),
-            Self::Transfer { error, .. } => match error {
-                TransferError::Sender(error) | TransferError::Receiver(error) => error.hint(),
-                _ => None,
-            },
+            Self::Transfer { error, .. } => error.hint(),
             _ => None,
         }
     }
@@ -191,17 +188,14 @@ fn stream(
 ) -> Result<u64, ReplicateError> {
     // A replica that is written to cannot be continued: a new one is read-only until somebody decides otherwise.
     let set = if creates { vec![("readonly".to_string(), "on".to_string())] } else { Vec::new() };
-    let expected = Expected {
-        to: spec.to.guid,
-        from: spec.from.as_ref().map(crate::host::Base::guid),
-        raw: spec.raw,
-    };
+    let expected =
+        Expected { to: spec.to.guid, from: spec.from.as_ref().map(crate::host::Base::guid), raw: spec.raw };
     let outgoing = source.send(spec)?;
     let incoming = target.receive(&ReceiveSpec { to: into.clone(), set })?;
     let moved = transfer(outgoing, incoming, expected, cancel, &|bytes| observer.progress(bytes));
     moved.map_err(|error| match error {
         TransferError::Cancelled => ReplicateError::Cancelled,
-        error => ReplicateError::Transfer { to: into.clone(), error },
+        error => ReplicateError::Transfer { to: into.clone(), error: Box::new(error) },
     })
 }
 

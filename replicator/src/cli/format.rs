@@ -14,9 +14,7 @@ pub(super) fn maybe_bytes(size: Option<u64>) -> String {
 pub(super) fn time(seconds: u64) -> String {
     let stamp = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     match stamp {
-        Some(stamp) => {
-            stamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
-        }
+        Some(stamp) => stamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
         None => seconds.to_string(),
     }
 }
@@ -43,7 +41,10 @@ mod tests {
     #[test]
     fn durations_have_the_unit_that_matters() {
         let shown = |millis| duration(std::time::Duration::from_millis(millis));
-        assert_eq!((shown(1500), shown(200_000), shown(7_500_000)), ("1.5s".into(), "3m20s".into(), "2h05m".into()));
+        assert_eq!(
+            (shown(1500), shown(200_000), shown(7_500_000)),
+            ("1.5s".into(), "3m20s".into(), "2h05m".into())
+        );
     }
 
     #[test]

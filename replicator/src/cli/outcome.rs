@@ -144,7 +144,7 @@ impl From<ReplicateError> for Failure {
         let outcome = match &error {
             ReplicateError::Conflict(_) => Outcome::Conflict,
             ReplicateError::Host(error) => host(error),
-            ReplicateError::Transfer { error, .. } => match error {
+            ReplicateError::Transfer { error, .. } => match &**error {
                 TransferError::Sender(error) | TransferError::Receiver(error) => host(error),
                 TransferError::Cancelled => Outcome::Interrupted,
                 _ => Outcome::Failed,
@@ -175,9 +175,9 @@ fn host(error: &HostError) -> Outcome {
 fn transport(error: &TransportError) -> Outcome {
     match error {
         TransportError::Cancelled => Outcome::Interrupted,
-        TransportError::TooMuch { .. } | TransportError::StdinClosed { .. } | TransportError::Local { .. } => {
-            Outcome::Failed
-        }
+        TransportError::TooMuch { .. }
+        | TransportError::StdinClosed { .. }
+        | TransportError::Local { .. } => Outcome::Failed,
         _ => Outcome::Connection,
     }
 }

@@ -131,7 +131,12 @@ impl SshArguments {
         Ok(SshTransport::new(options)?)
     }
 
-    fn host(&self, endpoint: &Endpoint, local: Option<&Zfs>, cancel: &Cancel) -> Result<Box<dyn Host>, Failure> {
+    fn host(
+        &self,
+        endpoint: &Endpoint,
+        local: Option<&Zfs>,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Host>, Failure> {
         match (&endpoint.machine, local) {
             (Some(machine), _) => {
                 let mut transport = self.transport(machine, cancel)?;
@@ -231,6 +236,9 @@ fn describe(plan: &Plan, source: &Endpoint, target: &Endpoint) -> String {
         };
         text.push_str(&format!("  {}. {}{size}: {}\n", at + 1, title(step), step.reason));
     }
-    text.push_str(&format!("  in all {}; nothing was changed\n", format::maybe_bytes(plan.estimated_bytes())));
+    text.push_str(&format!(
+        "  in all {}; nothing was changed\n",
+        format::maybe_bytes(plan.estimated_bytes())
+    ));
     text
 }

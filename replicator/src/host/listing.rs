@@ -95,11 +95,7 @@ impl Lines {
     /// # Errors
     /// When the end mark is missing: the answer was cut.
     pub fn finish(&self) -> Result<(), Misunderstood> {
-        if self.ended && self.partial.is_empty() {
-            Ok(())
-        } else {
-            Err("it ends in the middle".to_string())
-        }
+        if self.ended && self.partial.is_empty() { Ok(()) } else { Err("it ends in the middle".to_string()) }
     }
 }
 

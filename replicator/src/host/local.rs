@@ -70,7 +70,10 @@ impl Local {
             Some(Base::Snapshot(from, _)) => SendRequest::incremental(from.clone(), to),
             Some(Base::Bookmark(from, _)) => SendRequest::incremental(from.clone(), to),
         };
-        let token = spec.resume.as_ref().and_then(|partial| ResumeToken::parse(&partial.token, &Limits::default()).ok());
+        let token = spec
+            .resume
+            .as_ref()
+            .and_then(|partial| ResumeToken::parse(&partial.token, &Limits::default()).ok());
         let request = request.flags(flags);
         match token {
             // The planner compared the token with the stream; only the position is taken from it.
@@ -97,7 +100,11 @@ impl Host for Local {
         let bookmarks = self.zfs.bookmarks(name)?;
         let mut bookmarks: Vec<_> = bookmarks
             .into_iter()
-            .map(|bookmark| Bookmark { name: bookmark.name, guid: bookmark.guid, createtxg: bookmark.createtxg })
+            .map(|bookmark| Bookmark {
+                name: bookmark.name,
+                guid: bookmark.guid,
+                createtxg: bookmark.createtxg,
+            })
             .collect();
         bookmarks.sort_by_key(|bookmark| bookmark.createtxg);
         Ok(Inventory::Present(DatasetState {

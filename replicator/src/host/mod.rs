@@ -282,20 +282,23 @@ impl HostError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Zfs(error) => error.hint().map(|hint| hint.to_string()),
+            Self::Zfs(error) => error.hint().map(str::to_string),
             Self::Transport(error) => error.hint(),
             Self::NoZfs { host } => Some(format!(
                 "install OpenZFS on {host} (Debian: zfsutils-linux from contrib), or check that you named the right machine"
             )),
-            Self::Remote { message, .. } if message.contains("permission denied") => {
-                Some("log in as root there, or give the user rights with `zfs allow` (zfs-allow(8))".to_string())
-            }
+            Self::Remote { message, .. } if message.contains("permission denied") => Some(
+                "log in as root there, or give the user rights with `zfs allow` (zfs-allow(8))".to_string(),
+            ),
             Self::Remote { message, .. } if message.contains("out of space") || message.contains("quota") => {
-                Some("make room on the target; what arrived is kept, and the same command goes on from there".to_string())
+                Some(
+                    "make room on the target; what arrived is kept, and the same command goes on from there"
+                        .to_string(),
+                )
             }
-            Self::NoPool { host, pool, .. } => {
-                Some(format!("check the name with `zpool list` on {host}, or import it with `zpool import {pool}`"))
-            }
+            Self::NoPool { host, pool, .. } => Some(format!(
+                "check the name with `zpool list` on {host}, or import it with `zpool import {pool}`"
+            )),
             _ => None,
         }
     }

@@ -82,7 +82,8 @@ impl ZfsCli {
         let mut parent_exists = true;
         while let Some(parent) = wanted.parent() {
             let mut found = false;
-            let arguments = ["list", "-Hp", "-d", "1", "-t", "filesystem,volume", "-o", "name", parent.as_str()];
+            let arguments =
+                ["list", "-Hp", "-d", "1", "-t", "filesystem,volume", "-o", "name", parent.as_str()];
             let listed = self.list("list", parent.as_str(), script(arguments)?, &mut |line| {
                 found |= line == wanted.as_str();
                 DatasetName::try_from(line).map(drop).map_err(|error| error.to_string())
@@ -177,8 +178,7 @@ impl Host for ZfsCli {
     fn inventory(&mut self, dataset: &DatasetName) -> Result<Inventory, HostError> {
         let mut listing = DatasetListing::new(dataset.clone());
         let arguments = ["list", "-Hp", "-d", "1", "-t", "all", "-o", FIELDS, dataset.as_str()];
-        let listed =
-            self.list("list", dataset.as_str(), script(arguments)?, &mut |line| listing.take(line));
+        let listed = self.list("list", dataset.as_str(), script(arguments)?, &mut |line| listing.take(line));
         match listed {
             Ok(()) => {
                 let (host, operation) = (self.label.clone(), "list");
@@ -193,14 +193,14 @@ impl Host for ZfsCli {
     fn snapshot_guid(&mut self, snapshot: &SnapshotName) -> Result<Option<Guid>, HostError> {
         let mut guid = None;
         let arguments = ["list", "-Hp", "-t", "snapshot", "-o", "name,guid", snapshot.as_str()];
-        let listed = self.list("list", snapshot.as_str(), script(arguments)?, &mut |line| {
-            match line.split_once('\t') {
-                Some((name, number)) if name == snapshot.as_str() && guid.is_none() => {
-                    guid = Some(number.parse().map_err(|_| "the guid is not a number".to_string())?);
-                    Ok(())
-                }
-                _ => Err("a line that was not asked for".to_string()),
+        let listed = self.list("list", snapshot.as_str(), script(arguments)?, &mut |line| match line
+            .split_once('\t')
+        {
+            Some((name, number)) if name == snapshot.as_str() && guid.is_none() => {
+                guid = Some(number.parse().map_err(|_| "the guid is not a number".to_string())?);
+                Ok(())
             }
+            _ => Err("a line that was not asked for".to_string()),
         });
         match listed {
             Ok(()) => Ok(guid),

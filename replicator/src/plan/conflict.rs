@@ -78,7 +78,7 @@ pub enum Conflict {
         /// The target.
         to: DatasetName,
         /// The newest common snapshot, as the source knows it.
-        base: Base,
+        base: Box<Base>,
         /// What the source has after it.
         source_only: Vec<Snapshot>,
         /// What the target has after it.
@@ -104,7 +104,7 @@ pub enum Conflict {
         /// The snapshot, without its dataset.
         snapshot: String,
         /// What is wrong with the name.
-        error: NameError,
+        error: Box<NameError>,
     },
     /// The target keeps a partial receive that is not ours to continue.
     #[error("{to} keeps the state of a receive that broke off, and it cannot go on: {problem}")]
@@ -136,14 +136,20 @@ impl fmt::Display for PartialProblem {
         let raw = |raw: bool| if raw { "raw" } else { "not raw" };
         match self {
             Self::Unreadable(why) => write!(f, "its token is not understood ({why})"),
-            Self::SnapshotGone(guid) => write!(f, "the source no longer has the snapshot it was for (GUID {guid})"),
-            Self::BaseGone(guid) => write!(f, "the source no longer has its incremental source (GUID {guid})"),
+            Self::SnapshotGone(guid) => {
+                write!(f, "the source no longer has the snapshot it was for (GUID {guid})")
+            }
+            Self::BaseGone(guid) => {
+                write!(f, "the source no longer has its incremental source (GUID {guid})")
+            }
             Self::BaseNotNewest(guid) => {
                 write!(f, "its incremental source (GUID {guid}) is not the newest snapshot of the target")
             }
             Self::FullOverExisting => f.write_str("it is of a full stream, and the target has snapshots"),
             Self::WrongOrder => f.write_str("its incremental source is not older than its snapshot"),
-            Self::ForeignMode => f.write_str("it is of a redacted stream, or asks for something this program does not know"),
+            Self::ForeignMode => {
+                f.write_str("it is of a redacted stream, or asks for something this program does not know")
+            }
             Self::RawMismatch { token, plan } => {
                 write!(f, "its stream was {}, and this replication is {}", raw(*token), raw(*plan))
             }

@@ -123,10 +123,9 @@ pub fn plan(
         return Err(Conflict::NoSourceSnapshots { from: source.name.clone() });
     }
     match target {
-        Inventory::Absent { parent_exists: false, ancestor } => Err(Conflict::TargetParentMissing {
-            to: target_name.clone(),
-            ancestor: ancestor.clone(),
-        }),
+        Inventory::Absent { parent_exists: false, ancestor } => {
+            Err(Conflict::TargetParentMissing { to: target_name.clone(), ancestor: ancestor.clone() })
+        }
         Inventory::Absent { .. } => planner.initial(Vec::new()),
         Inventory::Present(target) => planner.existing(target),
     }
@@ -192,7 +191,11 @@ impl Planner<'_> {
     fn partial(&self, target: &DatasetState, partial: &Partial) -> Result<Plan, Conflict> {
         match self.resumable(target, partial) {
             Ok((to, from, content)) => {
-                let reason = format!("a receive of {to} broke off after {} bytes", content.bytes, to = to.name.short());
+                let reason = format!(
+                    "a receive of {to} broke off after {} bytes",
+                    content.bytes,
+                    to = to.name.short()
+                );
                 let creates = from.is_none();
                 let first =
                     self.send(&to, from.clone(), content.raw, Some(partial.clone()), creates, reason)?;
@@ -301,7 +304,7 @@ impl Planner<'_> {
         Err(Conflict::Diverged {
             from: self.source.name.clone(),
             to: target.name.clone(),
-            base: base.base.clone(),
+            base: Box::new(base.base.clone()),
             source_only: self.newer_than(base.createtxg).cloned().collect(),
             target_only,
             target_written: target.written,
@@ -372,7 +375,7 @@ impl Planner<'_> {
         let into = self.target_name.snapshot(to.name.short()).map_err(|error| Conflict::NameTooLong {
             to: self.target_name.clone(),
             snapshot: to.name.short().to_string(),
-            error,
+            error: Box::new(error),
         })?;
         let spec = SendSpec { to: to.clone(), from, raw, resume };
         Ok(Step { action: Action::Send { spec, into, creates }, reason, estimated_bytes: None })

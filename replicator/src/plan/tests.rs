@@ -127,7 +127,8 @@ fn a_first_replication_sends_all_or_only_the_newest() {
 fn no_snapshots_and_no_parent_are_conflicts() {
     assert!(matches!(conflict(&source(""), &absent()), Conflict::NoSourceSnapshots { .. }));
     assert!(matches!(conflict(&source("#a:1"), &target("@a:1")), Conflict::NoSourceSnapshots { .. }));
-    let orphan = Inventory::Absent { ancestor: DatasetName::try_from("dst").expect("a name"), parent_exists: false };
+    let orphan =
+        Inventory::Absent { ancestor: DatasetName::try_from("dst").expect("a name"), parent_exists: false };
     assert!(matches!(conflict(&source("@a:1"), &orphan), Conflict::TargetParentMissing { .. }));
 }
 
@@ -138,7 +139,10 @@ fn a_target_that_is_no_replica_is_left_alone() {
     let found = conflict(&source("@a:1"), &target("@a:9"));
     assert!(matches!(&found, Conflict::NoCommonBase { from_snapshots, to_snapshots, .. }
         if from_snapshots.len() == 1 && to_snapshots.len() == 1));
-    assert!(found.to_string().contains("src/data@a (GUID 1)") && found.to_string().contains("dst/data@a (GUID 9)"));
+    assert!(
+        found.to_string().contains("src/data@a (GUID 1)")
+            && found.to_string().contains("dst/data@a (GUID 9)")
+    );
     let mut volume = dataset("dst/data", "@a:1");
     volume.kind = DatasetKind::Volume;
     assert!(matches!(conflict(&source("@a:1"), &Inventory::Present(volume)), Conflict::KindMismatch { .. }));
@@ -180,13 +184,7 @@ fn a_name_that_gets_too_long_on_the_target_is_found_before_anything_is_sent() {
 }
 
 fn content(to: u64, from: Option<u64>) -> PartialContent {
-    PartialContent {
-        to_guid: Guid(to),
-        from_guid: from.map(Guid),
-        bytes: 4711,
-        raw: false,
-        foreign: false,
-    }
+    PartialContent { to_guid: Guid(to), from_guid: from.map(Guid), bytes: 4711, raw: false, foreign: false }
 }
 
 fn interrupted(has: &str, content: Result<PartialContent, String>) -> DatasetState {

@@ -67,6 +67,19 @@ pub enum TransferError {
 }
 
 impl TransferError {
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Sender(error) | Self::Receiver(error) => error.hint(),
+            Self::Stream(_) => Some(
+                "run the same command again; if it says the same, check both machines' memory and disks"
+                    .to_string(),
+            ),
+            _ => None,
+        }
+    }
+
     fn of(error: HostError, side: fn(HostError) -> Self) -> Self {
         if error.is_cancelled() { Self::Cancelled } else { side(error) }
     }
@@ -87,7 +100,8 @@ pub fn transfer<'a>(
     std::thread::scope(|scope| {
         let reader = std::thread::Builder::new()
             .name("read-stream".to_string())
-            .spawn_scoped(scope, || read(outgoing, blocks, expected, cancel))
+            // `blocks` goes with the thread: the writer knows by its end that no more will come.
+            .spawn_scoped(scope, move || read(outgoing, &blocks, expected, cancel))
             .map_err(TransferError::Thread)?;
         let written = write(incoming.as_mut(), &arriving, cancel, progress);
         // From here on the reader finds nobody to hand a block to, and ends.
@@ -110,7 +124,7 @@ pub fn transfer<'a>(
 /// Reads to the end and checks each record, until nobody takes the blocks any more.
 fn read<'a>(
     mut outgoing: Box<dyn Outgoing + 'a>,
-    blocks: SyncSender<Bytes>,
+    blocks: &SyncSender<Bytes>,
     expected: Expected,
     cancel: &Cancel,
 ) -> Result<(), TransferError> {
@@ -130,7 +144,7 @@ fn read<'a>(
             }
             Next::Block(block) => {
                 watch.pass(&block)?;
-                if !hand_over(&blocks, block, outgoing.as_mut())? {
+                if !hand_over(blocks, block, outgoing.as_mut())? {
                     return Err(TransferError::Cancelled);
                 }
             }

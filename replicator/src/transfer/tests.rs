@@ -154,7 +154,10 @@ fn the_senders_error_is_reported_and_the_receiver_not_ended() {
     let mut from = From::new(stream(5, 4, 3)[..2000].to_vec());
     from.end = || Err(failure("disk on fire"));
     let error = run(from, To::new(&seen)).expect_err("failed");
-    assert!(matches!(&error, TransferError::Sender(_)) && error.to_string().contains("disk on fire"), "{error}");
+    assert!(
+        matches!(&error, TransferError::Sender(_)) && error.to_string().contains("disk on fire"),
+        "{error}"
+    );
     assert_eq!(seen.finished.into_inner(), 0);
 
     // A sender that says it failed after a stream that looks whole is believed.
@@ -177,7 +180,10 @@ fn the_receivers_reason_is_reported_while_the_sender_never_ends() {
     to.stop_after = 10_000;
     to.finish = || Err(failure("out of space"));
     let error = run(from, to).expect_err("failed");
-    assert!(matches!(&error, TransferError::Receiver(_)) && error.to_string().contains("out of space"), "{error}");
+    assert!(
+        matches!(&error, TransferError::Receiver(_)) && error.to_string().contains("out of space"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -124,7 +124,9 @@ impl HostKeyError {
     pub fn hint(&self) -> String {
         match self {
             Self::Unknown { name, files, port, .. } => {
-                let file = files.first().map_or_else(|| "~/.ssh/known_hosts".to_string(), |f| f.display().to_string());
+                let file = files
+                    .first()
+                    .map_or_else(|| "~/.ssh/known_hosts".to_string(), |f| f.display().to_string());
                 let host = name.strip_prefix('[').and_then(|n| n.split(']').next()).unwrap_or(name);
                 let port = if *port == 22 { String::new() } else { format!("-p {port} ") };
                 format!(
@@ -167,11 +169,15 @@ impl KnownHosts {
         let mut known =
             Self { host: host.to_ascii_lowercase(), port, files: files.to_vec(), ..Self::default() };
         for file in files {
-            let unreadable =
-                |cause: std::io::Error| HostKeyError::Unreadable { file: file.clone(), cause: cause.to_string() };
+            let unreadable = |cause: std::io::Error| HostKeyError::Unreadable {
+                file: file.clone(),
+                cause: cause.to_string(),
+            };
             match std::fs::metadata(file) {
                 Ok(meta) if meta.len() > FILE_LIMIT => {
-                    return Err(unreadable(std::io::Error::other(format!("it is larger than {FILE_LIMIT} bytes"))));
+                    return Err(unreadable(std::io::Error::other(format!(
+                        "it is larger than {FILE_LIMIT} bytes"
+                    ))));
                 }
                 Ok(_) => known.add(file, &std::fs::read(file).map_err(unreadable)?),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -401,7 +407,9 @@ mod tests {
     fn a_revoked_key_is_refused_even_where_another_line_knows_it() {
         let content = format!("{}@revoked * {}", line("node1", ED, 1), line("", ED, 1).trim_start());
         let hosts = known("node1", 22, &content);
-        assert!(matches!(hosts.check(&key(ED, 1)), Err(HostKeyError::Revoked { place, .. }) if place.line == 2));
+        assert!(
+            matches!(hosts.check(&key(ED, 1)), Err(HostKeyError::Revoked { place, .. }) if place.line == 2)
+        );
     }
 
     #[test]

@@ -40,8 +40,10 @@ pub trait Process: Send {
     fn idle(&mut self) -> Result<bool, TransportError>;
 
     /// Closes standard input, reads what is left of standard output into `sink` and waits for the command's end.
-    fn finish(self: Box<Self>, sink: &mut dyn FnMut(&[u8]) -> Result<(), TransportError>)
-    -> Result<Exit, TransportError>;
+    fn finish(
+        self: Box<Self>,
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), TransportError>,
+    ) -> Result<Exit, TransportError>;
 }
 
 /// How a command on the other machine ended.
@@ -231,21 +233,27 @@ impl TransportError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Lookup { host, .. } => Some(format!("check the spelling of `{host}`, or give its IP address")),
+            Self::Lookup { host, .. } => {
+                Some(format!("check the spelling of `{host}`, or give its IP address"))
+            }
             Self::Connect { host, port, .. } => Some(format!(
                 "check that sshd runs on {host} and that port {port} is the right one (--port) and open in its firewall"
             )),
-            Self::Handshake { .. } => Some("check that an SSH server answers at this port (--port)".to_string()),
+            Self::Handshake { .. } => {
+                Some("check that an SSH server answers at this port (--port)".to_string())
+            }
             Self::HostKey(error) => Some(error.hint()),
             Self::Authentication { peer, .. } => Some(format!(
                 "make `ssh {peer}` work without a password first: load the key into ssh-agent, or name it with --identity, and add its public half to ~/.ssh/authorized_keys there"
             )),
-            Self::Timeout { phase: "agreeing on a protocol" | "authenticating", .. } => {
-                Some("check that an SSH server answers at this port (--port), and that it is not overloaded".to_string())
-            }
-            Self::Timeout { .. } | Self::Lost { .. } => {
-                Some("run the same command again: what arrived is kept, and the transfer goes on from there".to_string())
-            }
+            Self::Timeout { phase: "agreeing on a protocol" | "authenticating", .. } => Some(
+                "check that an SSH server answers at this port (--port), and that it is not overloaded"
+                    .to_string(),
+            ),
+            Self::Timeout { .. } | Self::Lost { .. } => Some(
+                "run the same command again: what arrived is kept, and the transfer goes on from there"
+                    .to_string(),
+            ),
             _ => None,
         }
     }

@@ -84,7 +84,10 @@ impl Script {
     ///
     /// # Errors
     /// When an argument holds a NUL.
-    pub fn and_zfs<S: AsRef<str>>(mut self, arguments: impl IntoIterator<Item = S>) -> Result<Self, NulArgument> {
+    pub fn and_zfs<S: AsRef<str>>(
+        mut self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self, NulArgument> {
         let mut command = "zfs".to_string();
         for argument in arguments {
             if argument.as_ref().contains('\0') {
@@ -111,7 +114,8 @@ impl Script {
     /// and speaks the C locale, so that what it prints can be read.
     #[must_use]
     pub fn command_line(&self) -> String {
-        let mut script = "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; LC_ALL=C; export PATH LC_ALL; ".to_string();
+        let mut script =
+            "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; LC_ALL=C; export PATH LC_ALL; ".to_string();
         if self.commands.iter().any(|command| command.contains("$nl")) {
             // A command substitution drops newlines at the end: the x protects it, and goes again.
             script.push_str(r#"nl=$(printf "\012x"); nl=${nl%x}; "#);
@@ -262,9 +266,7 @@ mod tests {
     #[test]
     fn a_machine_without_zfs_is_told_apart() {
         let empty = tempfile::tempdir().expect("a folder");
-        for tool in ["sh"] {
-            std::os::unix::fs::symlink(format!("/bin/{tool}"), empty.path().join(tool)).expect("linked");
-        }
+        std::os::unix::fs::symlink("/bin/sh", empty.path().join("sh")).expect("linked");
         // The shell looks in the sbin folders too, so this holds only where they have no zfs.
         if ["/usr/local/sbin/zfs", "/usr/sbin/zfs", "/sbin/zfs"].iter().any(|p| Path::new(p).exists()) {
             eprintln!("skipped: this machine has a zfs command");

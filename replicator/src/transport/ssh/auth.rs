@@ -117,7 +117,8 @@ impl Attempt<'_> {
             let accepted = match in_agent {
                 Some((agent, key)) => self.offer_from_agent(agent, key)?,
                 None if key.encrypted => {
-                    self.tried.push(format!("{shown}: has a passphrase and is not in the agent (ssh-add it)"));
+                    self.tried
+                        .push(format!("{shown}: has a passphrase and is not in the agent (ssh-add it)"));
                     false
                 }
                 None => {
@@ -135,18 +136,20 @@ impl Attempt<'_> {
     fn offer_from_agent(&mut self, agent: &AgentKeys, key: &ssh2::PublicKey) -> Result<bool, TransportError> {
         let user = self.user;
         self.offered.push(key.blob().to_vec());
-        self.offer(format!("the agent's key {:?}", key.comment()), |_| agent.agent.userauth(user, key))
+        self.offer(&format!("the agent's key {:?}", key.comment()), |_| agent.agent.userauth(user, key))
     }
 
     fn offer_file(&mut self, path: &Path) -> Result<bool, TransportError> {
         let user = self.user;
-        self.offer(path.display().to_string(), |session| session.userauth_pubkey_file(user, None, path, None))
+        self.offer(&path.display().to_string(), |session| {
+            session.userauth_pubkey_file(user, None, path, None)
+        })
     }
 
     /// Offers one key. A refusal is noted and is no error; a connection that ends is, with all that was tried.
     fn offer(
         &mut self,
-        what: String,
+        what: &str,
         mut call: impl FnMut(&Session) -> Result<(), ssh2::Error>,
     ) -> Result<bool, TransportError> {
         let mut refusal = None;
@@ -193,10 +196,10 @@ pub(super) fn local_user() -> Result<String, TransportError> {
             (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_string())
         })
     };
-    from_passwd()
-        .or_else(|| std::env::var("USER").ok().filter(|name| !name.is_empty()))
-        .ok_or_else(|| TransportError::Local {
+    from_passwd().or_else(|| std::env::var("USER").ok().filter(|name| !name.is_empty())).ok_or_else(|| {
+        TransportError::Local {
             what: format!("the local user (uid {uid}) has no name"),
             cause: "give the remote one as user@host".to_string(),
-        })
+        }
+    })
 }

@@ -85,7 +85,10 @@ mod tests {
         body.extend(1u32.to_be_bytes());
         body.extend(u32::try_from(public.len()).expect("short").to_be_bytes());
         body.extend(public);
-        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n", STANDARD.encode(body))
+        format!(
+            "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n",
+            STANDARD.encode(body)
+        )
     }
 
     #[test]
@@ -99,7 +102,9 @@ mod tests {
     #[test]
     fn damaged_and_foreign_files_are_told() {
         assert!(parse("").is_err() && parse("ssh-ed25519 AAAA").is_err());
-        assert!(parse("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----").is_err());
+        assert!(
+            parse("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----").is_err()
+        );
         let whole = openssh("none", b"public");
         let short = &whole[..60];
         assert!(parse(&format!("{short}\n-----END OPENSSH PRIVATE KEY-----")).is_err());

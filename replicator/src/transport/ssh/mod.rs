@@ -156,7 +156,12 @@ impl Link {
         }
     }
 
-    fn wait_until(&mut self, phase: &'static str, deadline: Instant, limit: Duration) -> Result<(), TransportError> {
+    fn wait_until(
+        &mut self,
+        phase: &'static str,
+        deadline: Instant,
+        limit: Duration,
+    ) -> Result<(), TransportError> {
         if Instant::now() >= deadline {
             self.broken = true;
             return Err(TransportError::Timeout { peer: self.peer.clone(), phase, limit });
@@ -175,7 +180,11 @@ impl Link {
         let now = Instant::now();
         if now.duration_since(self.heard) > self.timeouts.idle {
             self.broken = true;
-            return Err(TransportError::Timeout { peer: self.peer.clone(), phase, limit: self.timeouts.idle });
+            return Err(TransportError::Timeout {
+                peer: self.peer.clone(),
+                phase,
+                limit: self.timeouts.idle,
+            });
         }
         // With a half-written packet waiting, libssh2 can send nothing else, and needs no keepalive either.
         if now >= self.keepalive_due && !self.blocked_outbound() {
@@ -203,14 +212,23 @@ impl Link {
         self.poll_for(phase, flags, TICK.subsec_nanos())
     }
 
-    fn poll_for(&mut self, phase: &'static str, flags: PollFlags, nanoseconds: u32) -> Result<(), TransportError> {
+    fn poll_for(
+        &mut self,
+        phase: &'static str,
+        flags: PollFlags,
+        nanoseconds: u32,
+    ) -> Result<(), TransportError> {
         let tick = Timespec { tv_sec: 0, tv_nsec: nanoseconds.into() };
         let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), flags)];
         match poll(&mut fds, Some(&tick)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => {
                 self.broken = true;
-                return Err(TransportError::Lost { peer: self.peer.clone(), phase, cause: errno.to_string() });
+                return Err(TransportError::Lost {
+                    peer: self.peer.clone(),
+                    phase,
+                    cause: errno.to_string(),
+                });
             }
         }
         if fds[0].revents().contains(PollFlags::IN) {

@@ -46,8 +46,15 @@ impl<'a> SshProcess<'a> {
         let channel = link
             .drive("opening a channel", limit, |s| s.channel_open("session", WINDOW, PACKET, None))
             .map_err(refused)?;
-        let mut process =
-            Self { link, channel, stderr: Vec::new(), stdout: Vec::new(), reads: 0, reading: false, ended: false };
+        let mut process = Self {
+            link,
+            channel,
+            stderr: Vec::new(),
+            stdout: Vec::new(),
+            reads: 0,
+            reading: false,
+            ended: false,
+        };
         let channel = &mut process.channel;
         process.link.drive("starting a command", limit, |_| channel.exec(command_line)).map_err(refused)?;
         Ok(process)
