@@ -121,10 +121,10 @@ impl Properties {
             _ => return None,
         };
         let source = match pair.str("source") {
+            None if index::is_local_when_reported(name) => Source::Local,
             // What the kernel works out itself, or what was fixed at creation.
             None => Source::None,
-            Some("") if index::is_settable(name) || name.contains(':') => Source::Default,
-            Some("") => Source::None,
+            Some("") => Source::Default,
             Some("$recvd") => Source::Received,
             Some(from) if from == self.dataset => Source::Local,
             Some(from) => Source::Inherited(from.to_owned()),
@@ -188,11 +188,16 @@ impl PropertySet {
     }
 }
 
-/// Refuses numbers that the kernel would take as they are, such as a `recordsize` that is no power of two.
+/// Refuses what the kernel would take as it is, and should not: a `recordsize` that is no power of two, a value for
+/// `used`.
 pub(crate) fn check(list: &NvList, operation: Operation, subject: impl fmt::Display) -> Result<()> {
+    let made = operation == Operation::SetProperty;
     let refused = list.iter().find_map(|(name, value)| {
-        let Value::UInt64(number) = value else { return None };
         let name = std::str::from_utf8(name).ok()?;
+        if let Some(why) = index::refuse_name(name, made) {
+            return Some(format!("{name}: {why}"));
+        }
+        let Value::UInt64(number) = value else { return None };
         index::refuse(name, *number).map(|why| format!("{name} = {number}: {why}"))
     });
     match refused {

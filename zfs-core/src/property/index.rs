@@ -86,8 +86,32 @@ const SETTABLE: &[&str] = &[
     "volthreading",
 ];
 
-/// Statistics whose numbers have words.
-const READ_ONLY: &[&str] = &["defer_destroy", "keystatus", "mounted", "type"];
+/// What the kernel works out. It would take a value for these, and then show it as if it had been set.
+#[rustfmt::skip]
+const READ_ONLY: &[&str] = &[
+    "available", "clones", "compressratio", "createtxg", "creation", "defer_destroy", "encryptionroot",
+    "filesystem_count", "guid", "inconsistent", "ivsetguid", "keyguid", "keystatus", "logicalreferenced", "logicalused",
+    "mounted", "name", "numclones", "objsetid", "origin", "prevsnap", "receive_resume_token", "redact_snaps", "redacted",
+    "refcompressratio", "referenced", "remaptxg", "snapshot_count", "snapshots_changed", "type", "unique", "used",
+    "usedbychildren", "usedbydataset", "usedbyrefreservation", "usedbysnapshots", "useraccounting", "userrefs",
+    "written",
+];
+
+/// What is fixed when a dataset is made; the same holds of setting them later.
+#[rustfmt::skip]
+const SET_ONCE: &[&str] = &[
+    "casesensitivity", "encryption", "keyformat", "normalization", "pbkdf2iters", "pbkdf2salt", "utf8only", "volblocksize",
+];
+
+/// What the kernel reports without a source although it was set here (zfs(8) shows them as local).
+#[rustfmt::skip]
+const LOCAL_WHEN_REPORTED: &[&str] = &[
+    "filesystem_limit", "quota", "refquota", "refreservation", "reservation", "snapshot_limit", "volsize",
+];
+
+pub(super) fn is_local_when_reported(property: &str) -> bool {
+    LOCAL_WHEN_REPORTED.contains(&property)
+}
 
 /// Ratios are kept in hundredths.
 const RATIOS: &[&str] = &["compressratio", "refcompressratio"];
@@ -132,6 +156,20 @@ pub(super) fn parse(property: &str, word: &str) -> Option<u64> {
     if numeric && !TEXTS.contains(&property) { word.parse().ok() } else { None }
 }
 
+/// Why a property cannot be set at all; `made` says that the dataset exists already.
+pub(super) fn refuse_name(property: &str, made: bool) -> Option<&'static str> {
+    // Such as `userused@joe`.
+    let name = property.split_once('@').map_or(property, |(name, _)| name);
+    let counted = ["userused", "groupused", "projectused", "userobjused", "groupobjused", "projectobjused"];
+    if READ_ONLY.contains(&name) || counted.contains(&name) {
+        Some("it is read-only")
+    } else if made && SET_ONCE.contains(&name) {
+        Some("it is fixed when the dataset is created")
+    } else {
+        None
+    }
+}
+
 /// Why a number cannot be the value of a property, for what the kernel takes without a look and then trips over (the
 /// `zfs` command checks the same before it asks the kernel).
 pub(super) fn refuse(property: &str, number: u64) -> Option<String> {
@@ -142,7 +180,7 @@ pub(super) fn refuse(property: &str, number: u64) -> Option<String> {
         "copies" if !(1..=3).contains(&number) => Some("it must be 1, 2 or 3".to_owned()),
         "compression" if zstd_level(number).is_some() => None,
         _ => {
-            let words = words(property).filter(|_| !READ_ONLY.contains(&property))?;
+            let words = words(property)?;
             let known = words.iter().any(|word| word.1 == number);
             let all = || words.iter().map(|word| word.0).collect::<Vec<_>>().join(", ");
             (!known).then(|| format!("it must be one of {}", all()))
@@ -197,6 +235,13 @@ mod tests {
             assert_eq!(refuse(property, number), None, "{property}");
         }
         assert_eq!(refuse("compression", parse("compression", "zstd-fast-10").unwrap()), None);
+    }
+
+    #[test]
+    fn what_cannot_be_set_is_refused() {
+        assert!(refuse_name("used", false).is_some() && refuse_name("userused@joe", true).is_some());
+        assert!(refuse_name("encryption", true).is_some() && refuse_name("encryption", false).is_none());
+        assert!(refuse_name("org.x:used", true).is_none() && refuse_name("userquota@joe", true).is_none());
     }
 
     #[test]

@@ -42,9 +42,9 @@ fn threads_and_files_are_back_after_200_cancelled_transfers() {
                     assert_eq!(copied.expect_err("cancelled").kind(), std::io::ErrorKind::Interrupted);
                     // Either side may be dropped first.
                     if round % 8 == 2 {
-                        drop((stream, receiver))
+                        drop((stream, receiver));
                     } else {
-                        drop((receiver, stream))
+                        drop((receiver, stream));
                     }
                     cut_short += 1;
                 }

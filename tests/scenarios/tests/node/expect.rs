@@ -20,7 +20,7 @@ pub(crate) fn fails<T: Debug>(
     assert_eq!((error.operation(), error.kind()), (operation, kind), "{error} (errno {})", error.errno());
     let text = error.to_string();
     assert!(text.contains(subject), "{text:?} does not name {subject:?}");
-    assert_eq!(error.subject().is_empty(), false, "{text}");
+    assert!(!error.subject().is_empty(), "{text}");
     error
 }
 

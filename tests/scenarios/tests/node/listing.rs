@@ -122,7 +122,7 @@ fn datasets_equal_what_the_command_prints() {
         assert_eq!(rows["createtxg"].0, dataset.createtxg.to_string());
         assert_eq!(rows["type"].0, dataset.kind.to_string());
         let origin = rows.get("origin").map(|o| o.0.as_str()).filter(|o| !o.is_empty() && *o != "-");
-        assert_eq!(origin, dataset.origin.as_ref().map(|o| o.as_str()));
+        assert_eq!(origin, dataset.origin.as_ref().map(zfs_core::name::SnapshotName::as_str));
         // Each parent comes before its children.
         if let Some(parent) = dataset.name.parent().filter(|p| p.is_within(&pool.root())) {
             let at = |name: &DatasetName| names.iter().position(|n| n == name.as_str());
@@ -162,7 +162,7 @@ fn children_are_the_next_level_only() {
         pool.zfs.children(&pool.dataset("a b")).expect("list").map(|d| d.expect("entry").name).collect();
     names.sort();
     assert_eq!(names, [pool.dataset("a b/set")]);
-    let volume = pool.zfs.children(&pool.dataset("volume")).map(|list| list.count());
+    let volume = pool.zfs.children(&pool.dataset("volume")).map(std::iter::Iterator::count);
     assert!(matches!(volume, Ok(0)), "{volume:?}");
 }
 

@@ -79,8 +79,9 @@ fn everything_else_is_denied_and_says_so() {
     // With something to destroy or release.
     zfs.bookmark(&[(mark.clone(), one.clone().into())]).expect("bookmark");
     zfs.hold(&[(one.clone(), tag("x"))]).expect("hold");
-    let (marks, held) =
-        unprivileged(|| (zfs.destroy_bookmarks(&[mark.clone()]), zfs.release(&[(one.clone(), tag("x"))])));
+    let (marks, held) = unprivileged(|| {
+        (zfs.destroy_bookmarks(std::slice::from_ref(&mark)), zfs.release(&[(one.clone(), tag("x"))]))
+    });
     fails(marks, Operation::DestroyBookmarks, ErrorKind::PermissionDenied, mark.as_str());
     fails(held, Operation::Release, ErrorKind::PermissionDenied, one.as_str());
 }

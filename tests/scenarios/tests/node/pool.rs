@@ -148,7 +148,7 @@ impl Drop for Pool {
         match destroyed {
             Ok(output) if output.status.success() => {}
             Ok(output) => {
-                eprintln!("zpool destroy {}: {}", self.name, String::from_utf8_lossy(&output.stderr))
+                eprintln!("zpool destroy {}: {}", self.name, String::from_utf8_lossy(&output.stderr));
             }
             Err(error) => eprintln!("zpool destroy {}: {error}", self.name),
         }

@@ -72,6 +72,7 @@ fn setting_fails_by_property() {
         (PropertySet::new().number("compression", 9999), "compression"),
         (PropertySet::new().text("no-such-property", "1"), "no-such-property"),
         (PropertySet::new().number("used", 1), "used"),
+        (PropertySet::new().text("utf8only", "on"), "utf8only"),
     ] {
         let error =
             fails(set(&properties), Operation::SetProperty, ErrorKind::InvalidProperty, name.as_str());
@@ -98,9 +99,10 @@ fn setting_fails_by_property() {
 fn good_properties_of_a_set_with_a_bad_one_are_as_documented() {
     let pool = Pool::new();
     let name = pool.filesystem("a");
-    let mixed = PropertySet::new().text("org.x:good", "1").number("used", 1);
+    // More than the pool has, which only the pool can know.
+    let mixed = PropertySet::new().text("org.x:good", "1").number("reservation", 1 << 50);
     let result = pool.zfs.set_properties(&name, &mixed);
-    let error = fails(result, Operation::SetProperty, ErrorKind::InvalidProperty, name.as_str());
-    assert_eq!(error.failures().iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["used"]);
+    let error = fails(result, Operation::SetProperty, ErrorKind::NoSpace, name.as_str());
+    assert_eq!(error.failures().iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["reservation"]);
     assert_eq!(read(&pool, &name, "org.x:good"), Some(("1".into(), Source::Local)));
 }

@@ -49,11 +49,13 @@ fn full_pool_is_told_as_such() {
 fn snapshot_that_would_break_a_reservation_is_refused() {
     let pool = Pool::sized(256 << 20);
     let volume = pool.dataset("volume");
-    // A thick volume reserves its whole size again on each snapshot.
-    let thick = PropertySet::new().number("refreservation", 70 << 20).text("compression", "off");
-    pool.zfs.create_volume(&volume, 64 << 20, &thick).expect("create");
-    let device = format!("/dev/zvol/{volume}");
-    write_device(&pool, &device, 40 << 20);
+    // A thick volume has its written part reserved once more by a snapshot: half of the pool, twice, and more.
+    let root = pool.zfs.dataset(&pool.root()).expect("read");
+    let available = root.properties.number("available").expect("available");
+    let size = (available * 7 / 10) & !0xf_ffff;
+    let thick = PropertySet::new().number("refreservation", size).text("compression", "off");
+    pool.zfs.create_volume(&volume, size, &thick).expect("create");
+    write_device(&pool, &format!("/dev/zvol/{volume}"), usize::try_from(available / 2).expect("small"));
     let snapshot = pool.snap("volume@s");
     let result = pool.zfs.snapshot(std::slice::from_ref(&snapshot), &PropertySet::new());
     fails(result, Operation::Snapshot, ErrorKind::NoSpace, snapshot.as_str());
