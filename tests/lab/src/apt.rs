@@ -1,5 +1,5 @@
-//! The Debian archive, through apt with a state of the lab's own: the machine's package lists, sources and cache stay as they are. Which
-//! mirror to ask is read from the machine's own set-up.
+//! The Debian archive, through apt with a state of the lab's own: the machine's package lists, sources and
+//! cache stay as they are. Which mirror to ask is read from the machine's own set-up.
 
 use crate::error::{Context, Result, unfit};
 use crate::progress::Progress;
@@ -55,7 +55,8 @@ impl Apt {
     /// The newest version of a package in a suite, if it has one.
     pub(crate) fn version(&self, package: &str, suite: &str, progress: &Progress) -> Result<Option<String>> {
         let text = progress.output(self.command("apt-cache").args(["madison", package]))?;
-        // Lines look like `zfs-dkms | 2.4.4-1~bpo13+1 | http://… trixie-backports/contrib amd64 Packages`, newest first.
+        // Lines look like `zfs-dkms | 2.4.4-1~bpo13+1 | http://… trixie-backports/contrib amd64 Packages`,
+        // newest first.
         Ok(text.lines().find_map(|line| {
             let mut fields = line.split('|').map(str::trim);
             let (name, version, place) = (fields.next()?, fields.next()?, fields.next()?);
@@ -200,7 +201,8 @@ fn one_line_mirror(text: &str) -> Option<String> {
     })
 }
 
-/// Third parties also publish suites named after Debian's releases; mirrors of Debian itself end in `debian` or point to a mirror list.
+/// Third parties also publish suites named after Debian's releases; mirrors of Debian itself end in `debian`
+/// or point to a mirror list.
 fn debian_path(uri: &str) -> bool {
     uri.trim_end_matches('/').ends_with("debian")
         || uri.starts_with("mirror")

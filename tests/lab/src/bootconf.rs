@@ -1,4 +1,5 @@
-//! What the host tells a node at boot: a small text file in the node's folder, one `key=value` a line, written by `node` and read by the agent.
+//! What the host tells a node at boot: a small text file in the node's folder, one `key=value` a line,
+//! written by `node` and read by the agent.
 
 use std::io;
 use std::path::PathBuf;

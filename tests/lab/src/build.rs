@@ -1,5 +1,5 @@
-//! `cargo lab build`: everything a generation's nodes need, each part made in a scratch folder and moved into the cache when it is whole.
-//! The parts themselves are made by `kernel`, `rootfs` and `apt`.
+//! `cargo lab build`: everything a generation's nodes need, each part made in a scratch folder and moved into
+//! the cache when it is whole. The parts themselves are made by `kernel`, `rootfs` and `apt`.
 
 use crate::apt::Apt;
 use crate::cache::{Artifacts, Cache};

@@ -1,5 +1,5 @@
-//! Where the lab keeps what it built, outside the checkout, and how two builds at once keep out of each other's way. What is in there is made
-//! by `build`; running nodes have their own folders (`rundir`).
+//! Where the lab keeps what it built, outside the checkout, and how two builds at once keep out of each
+//! other's way. What is in there is made by `build`; running nodes have their own folders (`rundir`).
 
 use crate::error::{Context, Result, unfit};
 use crate::recipe::{self, Generation};
@@ -32,7 +32,8 @@ pub struct Artifacts {
 }
 
 impl Cache {
-    /// `$REPLICATOR_LAB_CACHE`, else `$XDG_CACHE_HOME/replicator-lab`, else `~/.cache/replicator-lab`; made if it is missing.
+    /// `$REPLICATOR_LAB_CACHE`, else `$XDG_CACHE_HOME/replicator-lab`, else `~/.cache/replicator-lab`; made
+    /// if it is missing.
     pub fn open() -> Result<Self> {
         let var = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let dir = var("REPLICATOR_LAB_CACHE")
@@ -76,7 +77,8 @@ impl Cache {
         self.dir.join("log")
     }
 
-    /// Takes a lock that other processes of the lab respect, waiting for it; `waiting` is called once if that takes time.
+    /// Takes a lock that other processes of the lab respect, waiting for it; `waiting` is called once if that
+    /// takes time.
     pub fn lock(&self, name: &str, waiting: impl FnOnce()) -> Result<File> {
         let path = self.dir.join(format!("{name}.lock"));
         let file = File::options().create(true).append(true).open(&path).on("opening", &path)?;
@@ -124,7 +126,8 @@ impl Cache {
         fs::rename(&new, &path).on("renaming to", &path)
     }
 
-    /// Removes what broken builds left and, when `unused`, what no generation points at any more. Only with the build lock held.
+    /// Removes what broken builds left and, when `unused`, what no generation points at any more. Only with
+    /// the build lock held.
     pub fn sweep(&self, unused: bool) -> Result<()> {
         let mut keep: Vec<String> = Vec::new();
         for generation in Generation::ALL {

@@ -1,4 +1,5 @@
-//! One or several nodes with a network between them: built, booted together, gone with their folder when dropped.
+//! One or several nodes with a network between them: built, booted together, gone with their folder when
+//! dropped.
 
 use crate::bootconf::{BIN_DIR, Mount};
 use crate::cache::{self, Cache};
@@ -16,7 +17,8 @@ use std::time::SystemTime;
 /// Where the release binaries are seen in a node.
 const RELEASE_DIR: &str = "/opt/replicator/release";
 
-/// Front ends that `replicator` can be called as; each becomes a link in [`BIN_DIR`] once the binary supports it.
+/// Front ends that `replicator` can be called as; each becomes a link in [`BIN_DIR`] once the binary supports
+/// it.
 const FRONT_ENDS: &[&str] = &[];
 
 /// The memory of a node unless asked otherwise, in MB.

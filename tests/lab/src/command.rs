@@ -1,4 +1,5 @@
-//! Commands in a node: what to start, and three ways to have it: run to its end, with its output passed on as it comes, or in the background.
+//! Commands in a node: what to start, and three ways to have it: run to its end, with its output passed on as
+//! it comes, or in the background.
 
 use crate::control::{Event, Handle, NodeGone, Remote};
 use crate::error::{LabError, Result};
@@ -96,7 +97,8 @@ impl Command {
         self
     }
 
-    /// Runs it to its end. An exit code other than 0 is no error here (see [`Output::ok`]); a node that dies or a limit that passes is.
+    /// Runs it to its end. An exit code other than 0 is no error here (see [`Output::ok`]); a node that dies
+    /// or a limit that passes is.
     pub fn run(self) -> Result<Output> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let (node, text) = (self.node.name(), self.text());

@@ -1,5 +1,5 @@
-//! The host's end of the control channel to one booted node: a thread reads what the agent sends and sorts it by command. What a command's
-//! output is used for is decided in `command`.
+//! The host's end of the control channel to one booted node: a thread reads what the agent sends and sorts it
+//! by command. What a command's output is used for is decided in `command`.
 
 use crate::protocol::{CHANNEL_WINDOW, DIRECT, Exec, FILES, Frame, OUTPUT_WINDOW, STDIN_WINDOW, VERSION};
 use std::collections::{HashMap, VecDeque};

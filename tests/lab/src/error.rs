@@ -1,5 +1,5 @@
-//! What can go wrong in the lab. A message always says what was tried and where to look further (a log file, the tail of a console); deciding
-//! what to do about it is left to the caller.
+//! What can go wrong in the lab. A message always says what was tried and where to look further (a log file,
+//! the tail of a console); deciding what to do about it is left to the caller.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The packages this machine needs to build the lab and the workspace: found missing, named, installed. Changes nothing else on the machine.
+//! The packages this machine needs to build the lab and the workspace: found missing, named, installed.
+//! Changes nothing else on the machine.
 
 use crate::error::{Result, unfit};
 use crate::progress::Progress;

@@ -1,5 +1,6 @@
-//! `--host`: the machine's own ZFS instead of a node. Nothing but the command is run, in a scratch folder that goes away; whoever makes pools
-//! there makes them on files, under an altroot, without a cache file and under a name no pool has ([`ScratchPool`]).
+//! `--host`: the machine's own ZFS instead of a node. Nothing but the command is run, in a scratch folder
+//! that goes away; whoever makes pools there makes them on files, under an altroot, without a cache file and
+//! under a name no pool has ([`ScratchPool`]).
 
 use crate::error::{Context, LabError, Result, unfit};
 use std::ffi::OsString;

@@ -1,5 +1,5 @@
-//! What happens when the lab is interrupted: the folders of running clusters go away at once (their nodes die with this process). Without it, or
-//! after SIGKILL, the next start of the lab removes them.
+//! What happens when the lab is interrupted: the folders of running clusters go away at once (their nodes die
+//! with this process). Without it, or after SIGKILL, the next start of the lab removes them.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;

@@ -1,5 +1,6 @@
-//! Makes a kernel with ZFS compiled in that runs as an ordinary program (User Mode Linux), from Debian's kernel and ZFS sources. The result
-//! mixes two licences that do not allow publishing it together: it is for this machine only.
+//! Makes a kernel with ZFS compiled in that runs as an ordinary program (User Mode Linux), from Debian's
+//! kernel and ZFS sources. The result mixes two licences that do not allow publishing it together: it is for
+//! this machine only.
 
 use crate::apt::Apt;
 use crate::error::{Context, Result, unfit};
@@ -68,8 +69,8 @@ fn zfs_tree(scratch: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Builds in `scratch`, where [`choose`] left the ZFS sources, and puts `linux` and `zfs-source` into `result`. The kernel's build tree (2 GB)
-/// goes away with `scratch`.
+/// Builds in `scratch`, where [`choose`] left the ZFS sources, and puts `linux` and `zfs-source` into
+/// `result`. The kernel's build tree (2 GB) goes away with `scratch`.
 pub(crate) fn build(
     sources: &Sources,
     apt: &Apt,

@@ -1,4 +1,5 @@
-//! Real OpenZFS on a machine that has none: nodes with a real kernel, disks and a network, as ordinary processes. Start with [`Cluster`]:
+//! Real OpenZFS on a machine that has none: nodes with a real kernel, disks and a network, as ordinary
+//! processes. Start with [`Cluster`]:
 //!
 //! ```no_run
 //! let cluster = lab::Cluster::boot(2)?;
@@ -8,7 +9,8 @@
 //! # Ok::<(), lab::LabError>(())
 //! ```
 //!
-//! The nodes' kernel and root file system are made by `cargo lab build` and kept in a cache (`cache`); what they consist of is in `recipe`.
+//! The nodes' kernel and root file system are made by `cargo lab build` and kept in a cache (`cache`); what
+//! they consist of is in `recipe`.
 
 pub mod agent;
 mod apt;

@@ -1,5 +1,6 @@
-//! A link between two nodes, and what a test can do to it: cut, heal, delay, narrow, fall silent after so many bytes. Frames come from and go
-//! to the ports of `switch`; counters let a test show that its fault took place.
+//! A link between two nodes, and what a test can do to it: cut, heal, delay, narrow, fall silent after so
+//! many bytes. Frames come from and go to the ports of `switch`; counters let a test show that its fault took
+//! place.
 
 use crate::switch::Port;
 use std::collections::VecDeque;
@@ -78,7 +79,8 @@ impl Link {
         self.state().bandwidth = bytes_per_second;
     }
 
-    /// After so many more bytes of TCP payload (both directions together) the link falls silent, until [`Link::heal`].
+    /// After so many more bytes of TCP payload (both directions together) the link falls silent, until
+    /// [`Link::heal`].
     pub fn drop_after(&self, bytes: u64) {
         self.state().drop_after = Some(bytes);
     }

@@ -1,4 +1,5 @@
-//! `cargo lab`: builds the lab, runs commands and tests in it. The lab itself is the library; here are only its subcommands.
+//! `cargo lab`: builds the lab, runs commands and tests in it. The lab itself is the library; here are only
+//! its subcommands.
 
 mod cli;
 

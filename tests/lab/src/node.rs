@@ -1,5 +1,5 @@
-//! One node: a kernel process that can be booted, cut off from power and booted again with the same disks. The channel to its inside is
-//! `control`, its commands are `command`, its place in the network is `switch`.
+//! One node: a kernel process that can be booted, cut off from power and booted again with the same disks.
+//! The channel to its inside is `control`, its commands are `command`, its place in the network is `switch`.
 
 use crate::bootconf::{BootConf, Mount};
 use crate::cache::Artifacts;
@@ -34,7 +34,8 @@ const POWER_OFF_LIMIT: Duration = Duration::from_secs(30);
 /// Lines of the console shown with an error.
 const CONSOLE_TAIL: usize = 40;
 
-/// With PATH alone, the 7.2 kernel loses its first process in most boots ("Unexpectedly lost MM child"); with any second variable it never did.
+/// With PATH alone, the 7.2 kernel loses its first process in most boots ("Unexpectedly lost MM child"); with
+/// any second variable it never did.
 const KERNEL_ENV: &[(&str, &str)] =
     &[("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root"), ("TERM", "linux"), ("LANG", "C.UTF-8")];
 
@@ -160,7 +161,8 @@ impl Node {
             let mac = switch::mac(index - 1).map(|b| format!("{b:02x}")).join(":");
             command.arg(format!("vec0:transport=fd,fd={},mac={mac}", card.as_raw_fd()));
         }
-        // Its files go with the node's folder; a bug in the kernel ends the node instead of stopping one thread of it.
+        // Its files go with the node's folder; a bug in the kernel ends the node instead of stopping one
+        // thread of it.
         command.args([format!("uml_dir={d}/"), "umid=uml".into(), format!("LABDIR={d}")]);
         command.args([
             "oops=panic".into(),

@@ -1,4 +1,5 @@
-//! Progress of a build: one line a phase with its time, the output of every program in a log file, and the log's name and end when one fails.
+//! Progress of a build: one line a phase with its time, the output of every program in a log file, and the
+//! log's name and end when one fails.
 
 use crate::error::{Context, LabError, Result};
 use std::ffi::OsStr;

@@ -1,5 +1,6 @@
-//! The frames between the host and the agent in a node: length, kind, number of the command, payload. Both ends are this crate in the same
-//! version, so the format has no history; it is read defensively all the same, because a kernel's panic may print into it.
+//! The frames between the host and the agent in a node: length, kind, number of the command, payload. Both
+//! ends are this crate in the same version, so the format has no history; it is read defensively all the
+//! same, because a kernel's panic may print into it.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -13,8 +14,9 @@ pub(crate) const MAX_PAYLOAD: usize = 256 * 1024;
 /// Bytes of standard input a command may have unread in the agent.
 pub(crate) const STDIN_WINDOW: usize = 512 * 1024;
 
-/// Bytes that may be on their way to the agent. The console's input holds 4 KiB before it stops its device, and a channel to which that happened often
-/// was seen to hang for good (7.2, two processors); so it never comes to that.
+/// Bytes that may be on their way to the agent. The console's input holds 4 KiB before it stops its device,
+/// and a channel to which that happened often was seen to hang for good (7.2, two processors); so it never
+/// comes to that.
 pub(crate) const CHANNEL_WINDOW: usize = 2048;
 
 /// Larger frames to the agent go through a file, and only its number through the channel.
@@ -23,7 +25,8 @@ pub(crate) const DIRECT: usize = 512;
 /// The folder of those files in the node's folder.
 pub(crate) const FILES: &str = "in";
 
-/// Bytes of output of a command the host may have unread; a command whose output nobody reads waits, like at the end of a pipe.
+/// Bytes of output of a command the host may have unread; a command whose output nobody reads waits, like at
+/// the end of a pipe.
 pub(crate) const OUTPUT_WINDOW: usize = 2 << 20;
 
 /// One message. The number names the command it belongs to; the host chooses it.

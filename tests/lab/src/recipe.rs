@@ -1,5 +1,6 @@
-//! What the lab is made of: suites, packages and kernel options, as plain data. Changing anything here changes the key of the cache, so the
-//! next `cargo lab build` makes the affected parts anew. How they are made is in `kernel`, `rootfs` and `libs`.
+//! What the lab is made of: suites, packages and kernel options, as plain data. Changing anything here
+//! changes the key of the cache, so the next `cargo lab build` makes the affected parts anew. How they are
+//! made is in `kernel`, `rootfs` and `libs`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -240,7 +241,8 @@ pub const MAX_CPUS: u32 = 8;
 /// Nodes a cluster has at most: keys and addresses are made for so many.
 pub const MAX_NODES: usize = 8;
 
-/// The first program in a node. `LABDIR`, given on the kernel's command line, is the node's folder on the host.
+/// The first program in a node. `LABDIR`, given on the kernel's command line, is the node's folder on the
+/// host.
 pub const INIT: &str =
     "#!/bin/sh\n/bin/mount -t hostfs -o \"hostfs=$LABDIR\" none /lab && exec /lab/agent node-agent\n";
 

@@ -1,5 +1,6 @@
-//! Makes the root file system of a node: Debian with sshd and the tools the tests need, then ZFS's own programs in the version of the kernel.
-//! Nodes mount it read-only and write to an overlay, so one copy serves all.
+//! Makes the root file system of a node: Debian with sshd and the tools the tests need, then ZFS's own
+//! programs in the version of the kernel. Nodes mount it read-only and write to an overlay, so one copy
+//! serves all.
 
 use crate::apt::{self, Apt};
 use crate::error::{Context, Result};

@@ -1,5 +1,6 @@
-//! The folders of running clusters: one each, locked while its owner lives, so that whatever an interrupted run left is found and removed by the
-//! next one. The locks also count memory: a cluster waits until all clusters of all processes fit into this machine together.
+//! The folders of running clusters: one each, locked while its owner lives, so that whatever an interrupted
+//! run left is found and removed by the next one. The locks also count memory: a cluster waits until all
+//! clusters of all processes fit into this machine together.
 
 use crate::cache::Cache;
 use crate::error::{Context, Result, unfit};
@@ -79,7 +80,8 @@ fn sweep(run: &Path) -> Result<u64> {
     for entry in fs::read_dir(run).on("listing", run)? {
         let path = entry.on("listing", run)?.path();
         let Ok(lock) = File::open(path.join("lock")) else {
-            // Being removed by its owner at this moment, or broken: nobody makes folders while we hold the lock.
+            // Being removed by its owner at this moment, or broken: nobody makes folders while we hold the
+            // lock.
             let _ = fs::remove_dir_all(&path);
             continue;
         };
@@ -95,8 +97,8 @@ fn sweep(run: &Path) -> Result<u64> {
     Ok(used)
 }
 
-/// Nodes die with their owner; this is for the case that the system was too slow to do it. The number may belong to someone else by now, so the
-/// process must name the folder on its command line.
+/// Nodes die with their owner; this is for the case that the system was too slow to do it. The number may
+/// belong to someone else by now, so the process must name the folder on its command line.
 fn kill_left_over(node: &Path) {
     let Ok(text) = fs::read_to_string(node.join("pid")) else { return };
     let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else { return };

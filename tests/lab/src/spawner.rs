@@ -1,5 +1,6 @@
-//! Starts programs from one thread that lives as long as the process: a node asks to be killed when its parent dies, and the kernel takes the
-//! parent to be the thread that started it, which in a test may end long before the node.
+//! Starts programs from one thread that lives as long as the process: a node asks to be killed when its
+//! parent dies, and the kernel takes the parent to be the thread that started it, which in a test may end
+//! long before the node.
 
 use std::io;
 use std::process::{Child, Command};

@@ -1,5 +1,6 @@
-//! The network of a cluster: a port for every node (one end of a socket pair, the other is the node's network card), a link between any two of
-//! them. Runs as threads of this process; what happens to a frame on its way is decided in `link`.
+//! The network of a cluster: a port for every node (one end of a socket pair, the other is the node's network
+//! card), a link between any two of them. Runs as threads of this process; what happens to a frame on its way
+//! is decided in `link`.
 
 use crate::error::{Context, Result};
 use crate::link::Link;

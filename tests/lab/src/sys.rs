@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Lets the program inherit these descriptors under their numbers, and dies with the thread that starts it. The descriptors must stay open
-/// until it was started.
+/// Lets the program inherit these descriptors under their numbers, and dies with the thread that starts it.
+/// The descriptors must stay open until it was started.
 pub(crate) fn inherit_and_die_with_parent(command: &mut Command, fds: &[&OwnedFd]) {
     let fds: Vec<RawFd> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
     let hook = move || {
@@ -23,7 +23,8 @@ pub(crate) fn inherit_and_die_with_parent(command: &mut Command, fds: &[&OwnedFd
     unsafe { command.pre_exec(hook) };
 }
 
-/// Makes the program the leader of a session; with `terminal`, its standard input becomes the controlling terminal.
+/// Makes the program the leader of a session; with `terminal`, its standard input becomes the controlling
+/// terminal.
 pub(crate) fn new_session(command: &mut Command, terminal: bool) {
     let hook = move || {
         rustix::process::setsid()?;

@@ -1,4 +1,5 @@
-//! The checkout this program was compiled from, and what cargo makes of it: the agent that runs in nodes and the release binaries.
+//! The checkout this program was compiled from, and what cargo makes of it: the agent that runs in nodes and
+//! the release binaries.
 
 use crate::error::{Context, Result, unfit};
 use std::path::{Path, PathBuf};
@@ -47,7 +48,8 @@ pub fn bin_dir() -> Option<PathBuf> {
     dir.join("replicator").is_file().then_some(dir)
 }
 
-/// The `lab` program, which is also the agent in a node: `LAB_AGENT`, else this program if it is that, else built once.
+/// The `lab` program, which is also the agent in a node: `LAB_AGENT`, else this program if it is that, else
+/// built once.
 pub fn agent() -> Result<PathBuf> {
     static BUILT: Mutex<bool> = Mutex::new(false);
     if let Some(path) = std::env::var_os("LAB_AGENT") {

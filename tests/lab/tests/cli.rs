@@ -1,4 +1,5 @@
-//! The command line of `cargo lab`: streams, exit status, limits, and nothing left behind by a run that was interrupted.
+//! The command line of `cargo lab`: streams, exit status, limits, and nothing left behind by a run that was
+//! interrupted.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The lab keeps its promises: disks survive power cuts, links do what they are told, clocks are per node, limits end what hangs.
+//! The lab keeps its promises: disks survive power cuts, links do what they are told, clocks are per node,
+//! limits end what hangs.
 
 use lab::{Cluster, LabError, Status, Stream};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,5 @@
-//! One command in a node: started in a session of its own, its three streams carried by threads, signals sent to its whole process group.
+//! One command in a node: started in a session of its own, its three streams carried by threads, signals sent
+//! to its whole process group.
 
 use super::serve::Outbox;
 use super::setup;
@@ -146,7 +147,8 @@ impl Running {
     }
 }
 
-/// Writes what arrives for standard input, and says what was taken; once the command closed it, the rest is taken and thrown away.
+/// Writes what arrives for standard input, and says what was taken; once the command closed it, the rest is
+/// taken and thrown away.
 fn feed(id: u32, to: Box<dyn Write + Send>, outbox: Outbox) -> mpsc::Sender<Vec<u8>> {
     let (sender, receiver) = mpsc::channel::<Vec<u8>>();
     thread::spawn(move || {

@@ -1,5 +1,6 @@
-//! The program that runs a node from inside: started by the root's `/init`, it sets the node up, then serves commands over the second console.
-//! Process 1 only starts that server and collects orphans, because a server that waited for all processes would steal each other's results.
+//! The program that runs a node from inside: started by the root's `/init`, it sets the node up, then serves
+//! commands over the second console. Process 1 only starts that server and collects orphans, because a server
+//! that waited for all processes would steal each other's results.
 
 mod command;
 mod serve;

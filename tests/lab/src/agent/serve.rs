@@ -1,4 +1,5 @@
-//! The agent's end of the control channel: one thread reads frames, every command has its own threads, and all of them write through one lock.
+//! The agent's end of the control channel: one thread reads frames, every command has its own threads, and
+//! all of them write through one lock.
 
 use super::command::Running;
 use super::setup;

@@ -1,5 +1,5 @@
-//! Turns a freshly booted kernel with a read-only root into a node: a writable overlay, the usual mounts, folders of the host, clock, name,
-//! network, keys and sshd.
+//! Turns a freshly booted kernel with a read-only root into a node: a writable overlay, the usual mounts,
+//! folders of the host, clock, name, network, keys and sshd.
 
 use crate::bootconf::{BIN_DIR, BootConf};
 use crate::rootfs::address;

@@ -32,7 +32,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Sub {
-    /// Make kernel and root file system from Debian's archive, once (needs root, about 12 minutes on 2 cores).
+    /// Make kernel and root file system from Debian's archive, once (needs root, about 12 minutes on 2
+    /// cores).
     Build {
         #[command(flatten)]
         zfs: Zfs,
@@ -42,7 +43,8 @@ enum Sub {
     },
     /// Run a command as root on node1 of fresh nodes; its output streams, its exit status is this program's.
     Exec(exec::Exec),
-    /// Show the main job on two nodes: replication over ssh, an increment, a power cut half-way, resumption, comparison.
+    /// Show the main job on two nodes: replication over ssh, an increment, a power cut half-way, resumption,
+    /// comparison.
     Demo(demo::Demo),
     /// An interactive shell on node1 of fresh nodes.
     Shell {

@@ -1,5 +1,5 @@
-//! The runner cargo is told to start test binaries with: runs one as root in a fresh node that sees the checkout and the binary's folder at the
-//! same paths, and hands its output and exit status through.
+//! The runner cargo is told to start test binaries with: runs one as root in a fresh node that sees the
+//! checkout and the binary's folder at the same paths, and hands its output and exit status through.
 
 use super::{exit_code, stream_out};
 use lab::workspace;
@@ -37,7 +37,8 @@ pub(crate) fn run(binary: &Path, args: &[OsString]) -> lab::Result<ExitCode> {
     stream_out(command).map(exit_code)
 }
 
-/// Cargo's target folder, when the binary is in it (tests write to its `tmp`); the binary's own folder for others, such as doctests.
+/// Cargo's target folder, when the binary is in it (tests write to its `tmp`); the binary's own folder for
+/// others, such as doctests.
 fn writable_folder(binary: &Path) -> PathBuf {
     let target = workspace::target_dir();
     if binary.starts_with(&target) {

@@ -1,5 +1,5 @@
-//! `cargo lab test`: all tests of the workspace, each where it belongs: on this machine, in a node, or on this machine driving nodes. Keeps going
-//! after a failure and ends with one line of numbers.
+//! `cargo lab test`: all tests of the workspace, each where it belongs: on this machine, in a node, or on
+//! this machine driving nodes. Keeps going after a failure and ends with one line of numbers.
 
 use super::fuzz;
 use clap::Args;
@@ -17,7 +17,8 @@ const ON_HOST_INTEGRATION: &[&str] = &["replicator-zfs-sys", "replicator-zfs-cor
 /// Packages whose documentation's examples run in a node.
 const DOCTESTS: &[&str] = &["replicator-zfs-core", "zfs-replicator"];
 
-/// Integration tests of `scenarios`: on this machine without a node, inside a node, and on this machine with nodes of their own.
+/// Integration tests of `scenarios`: on this machine without a node, inside a node, and on this machine with
+/// nodes of their own.
 const ABI: &str = "abi";
 const IN_NODE: &str = "node";
 const CLUSTER: &str = "cluster";
