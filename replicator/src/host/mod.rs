@@ -287,9 +287,15 @@ impl HostError {
             Self::NoZfs { host } => Some(format!(
                 "install OpenZFS on {host} (Debian: zfsutils-linux from contrib), or check that you named the right machine"
             )),
-            Self::Remote { message, .. } if message.contains("permission denied") => Some(
-                "log in as root there, or give the user rights with `zfs allow` (zfs-allow(8))".to_string(),
+            Self::Remote { message, .. } if message.to_ascii_lowercase().contains("permission denied") => Some(
+                "log in as root there, or give the user rights with `zfs allow` (zfs-allow(8)); /dev/zfs must be readable and writable for it"
+                    .to_string(),
             ),
+            Self::Remote { message, .. }
+                if message.contains("partially-complete state") || message.contains("is busy") =>
+            {
+                Some("an earlier receive may still be running there: wait until it ended, and run the same command again".to_string())
+            }
             Self::Remote { message, .. } if message.contains("out of space") || message.contains("quota") => {
                 Some(
                     "make room on the target; what arrived is kept, and the same command goes on from there"

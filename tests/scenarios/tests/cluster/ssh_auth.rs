@@ -81,7 +81,7 @@ fn rights_that_were_delegated_are_enough_and_missing_ones_are_named() {
     sh(
         b,
         "useradd -m -s /bin/bash -p '*' keeper; mkdir -p /home/keeper/.ssh; cp /root/.ssh/authorized_keys /home/keeper/.ssh/
-         chown -R keeper: /home/keeper/.ssh; chmod 700 /home/keeper/.ssh; zfs create back/keeper",
+         chown -R keeper: /home/keeper/.ssh; chmod 700 /home/keeper/.ssh; zfs create back/keeper; chmod 666 /dev/zfs",
     );
     let before = state(b);
     refused(

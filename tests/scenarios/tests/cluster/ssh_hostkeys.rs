@@ -55,7 +55,9 @@ fn each_single_key_type_and_a_hashed_file_are_enough() {
     for kind in kinds {
         sh(b, &format!("ssh-keygen -q -t {kind} -N '' -f /tmp/key_{kind}"));
     }
-    sh(b, "$(command -v sshd) -p 2222 -h /tmp/key_rsa -h /tmp/key_ecdsa -h /tmp/key_ed25519");
+    let keys = kinds.map(|kind| format!("HostKey /tmp/key_{kind}")).join("\n");
+    b.write_file("/tmp/sshd.conf", format!("Port 2222\n{keys}\nPermitRootLogin yes\n")).expect("written");
+    sh(b, "$(command -v sshd) -f /tmp/sshd.conf; sleep 1");
     for (n, kind) in kinds.into_iter().enumerate() {
         sh(
             a,
