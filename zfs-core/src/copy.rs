@@ -45,6 +45,9 @@ pub fn stream_to_receiver(
                 receiver.moved(count);
             }
             Err(Errno::INTR) => {}
+            // The receiving kernel closes its end when it has read the last record, which may be before this side sees
+            // the end of the stream; splice looks at the reader first.
+            Err(Errno::PIPE) if stream.at_end()? => return Ok(stream.bytes_read()),
             Err(error) => return Err(receiver.reason(error.into())),
         }
     }

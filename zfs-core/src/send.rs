@@ -242,6 +242,17 @@ impl SendStream {
         }
     }
 
+    /// Whether all of a stream was moved out of the pipe. Takes a byte out of it where not: ask only to give up.
+    pub(crate) fn at_end(&mut self) -> io::Result<bool> {
+        loop {
+            match self.read(&mut [0]) {
+                Ok(count) => return Ok(count == 0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// What the kernel said at the end of the stream.
     pub(crate) fn outcome(&mut self) -> io::Result<()> {
         self.close();

@@ -8,6 +8,7 @@ use zfs_core::ErrorKind;
 use zfs_core::Operation;
 use zfs_core::PropertySet;
 use zfs_core::Source;
+use zfs_core::copy::stream_to_receiver;
 use zfs_core::receive::ReceiveRequest;
 use zfs_core::receive::Received;
 use zfs_core::send::SendFlags;
@@ -108,6 +109,34 @@ fn property_that_cannot_be_set_is_reported_and_the_data_are_there() {
         fails(receive(&pool, request, &bytes), Operation::Receive, ErrorKind::InvalidProperty, "c@one");
     assert!(error.to_string().contains("recordsize"), "{error}");
     assert_eq!(pool.zfs.find_dataset(&pool.dataset("c")).expect("look"), None);
+}
+
+/// The receiving kernel is done with the last record, which can be before the sending side has closed its end.
+#[test]
+fn receiver_that_is_done_first_is_no_error() {
+    let pool = Pool::new();
+    let (_, _, one) = pool.filled("a", 100_000);
+    let request = SendRequest::full(one);
+    let (bytes, _) = read(&pool, &request);
+    let target = pool.snap("b@one");
+    let mut stream = pool.zfs.send(&request).expect("send");
+    let mut receiver = pool.zfs.receive(ReceiveRequest::new(target.clone()));
+    let mut waited = false;
+    let moved = stream_to_receiver(&mut stream, &mut receiver, |moved| {
+        if moved == bytes.len() as u64 {
+            waited = true;
+            while pool.zfs.find_snapshot(&target).expect("look").is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            // The snapshot is there; its thread is about to close the pipe.
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        true
+    });
+    assert!(waited, "the whole stream was never seen");
+    assert_eq!(moved.expect("transfer"), bytes.len() as u64);
+    receiver.finish().expect("receive");
+    stream.finish().expect("send");
 }
 
 #[test]
