@@ -55,3 +55,11 @@ pub(crate) fn threads_and_files() -> (usize, usize) {
     let count = |folder| std::fs::read_dir(folder).expect("/proc").count();
     (count("/proc/self/task"), count("/proc/self/fd"))
 }
+
+/// Whether this process has a thread of that name.
+pub(crate) fn has_thread(name: &str) -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc");
+    tasks
+        .flatten()
+        .any(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name))
+}

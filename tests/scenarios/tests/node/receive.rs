@@ -14,6 +14,7 @@ use zfs_core::receive::Received;
 use zfs_core::send::SendFlags;
 use zfs_core::send::SendRequest;
 
+use crate::child;
 use crate::expect::fails;
 use crate::expect::inner;
 use crate::pool::Pool;
@@ -114,29 +115,28 @@ fn property_that_cannot_be_set_is_reported_and_the_data_are_there() {
 /// The receiving kernel is done with the last record, which can be before the sending side has closed its end.
 #[test]
 fn receiver_that_is_done_first_is_no_error() {
-    let pool = Pool::new();
-    let (_, _, one) = pool.filled("a", 100_000);
-    let request = SendRequest::full(one);
-    let (bytes, _) = read(&pool, &request);
-    let target = pool.snap("b@one");
-    let mut stream = pool.zfs.send(&request).expect("send");
-    let mut receiver = pool.zfs.receive(ReceiveRequest::new(target.clone()));
-    let mut waited = false;
-    let moved = stream_to_receiver(&mut stream, &mut receiver, |moved| {
-        if moved == bytes.len() as u64 {
-            waited = true;
-            while pool.zfs.find_snapshot(&target).expect("look").is_none() {
-                std::thread::sleep(std::time::Duration::from_millis(5));
+    child::alone("receive::receiver_that_is_done_first_is_no_error", || {
+        let pool = Pool::new();
+        let (_, _, one) = pool.filled("a", 100_000);
+        let request = SendRequest::full(one);
+        let (bytes, _) = read(&pool, &request);
+        let mut stream = pool.zfs.send(&request).expect("send");
+        let mut receiver = pool.zfs.receive(ReceiveRequest::new(pool.snap("b@one")));
+        let mut waited = false;
+        let moved = stream_to_receiver(&mut stream, &mut receiver, |moved| {
+            if moved == bytes.len() as u64 {
+                waited = true;
+                while child::has_thread("zfs-receive") {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
             }
-            // The snapshot is there; its thread is about to close the pipe.
-            std::thread::sleep(std::time::Duration::from_millis(200));
-        }
-        true
+            true
+        });
+        assert!(waited, "the whole stream was never seen");
+        assert_eq!(moved.expect("transfer"), bytes.len() as u64);
+        receiver.finish().expect("receive");
+        stream.finish().expect("send");
     });
-    assert!(waited, "the whole stream was never seen");
-    assert_eq!(moved.expect("transfer"), bytes.len() as u64);
-    receiver.finish().expect("receive");
-    stream.finish().expect("send");
 }
 
 #[test]
