@@ -82,7 +82,7 @@ impl Observer for Progress {
         }
         let bar = ProgressBar::with_draw_target(step.estimated_bytes, ProgressDrawTarget::stderr());
         let template = match step.estimated_bytes {
-            Some(_) => "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}",
+            Some(_) => "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} ETA {eta}",
             None => "{msg} {spinner} {bytes} {binary_bytes_per_sec}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {

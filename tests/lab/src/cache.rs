@@ -149,13 +149,29 @@ impl Cache {
 
     /// Removes the cache, once no build and no node uses it.
     pub fn remove(self) -> Result<()> {
-        let _build = self.lock("build", || eprintln!("a `cargo lab build` is at work; waiting for it"))?;
+        let _build = self.unused()?;
+        fs::remove_dir_all(&self.dir).on("removing", &self.dir)
+    }
+
+    /// Removes what only this generation uses, once no build and no node uses the cache.
+    pub fn remove_generation(&self, generation: Generation) -> Result<()> {
+        let _build = self.unused()?;
+        let pointer = self.pointer(generation);
+        if pointer.exists() {
+            fs::remove_file(&pointer).on("removing", &pointer)?;
+        }
+        self.sweep(true)
+    }
+
+    /// The build lock, had only while no node runs.
+    fn unused(&self) -> Result<File> {
+        let build = self.lock("build", || eprintln!("a `cargo lab build` is at work; waiting for it"))?;
         for entry in fs::read_dir(self.run_dir()).into_iter().flatten().flatten() {
             if File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_err()) {
                 return unfit(format!("nodes are running ({}): end them first", entry.path().display()));
             }
         }
-        fs::remove_dir_all(&self.dir).on("removing", &self.dir)
+        Ok(build)
     }
 
     fn pointer(&self, generation: Generation) -> PathBuf {

@@ -60,8 +60,12 @@ enum Sub {
     },
     /// Run all tests: on this machine, in nodes, with nodes. The last line counts them.
     Test(test::Test),
-    /// Remove the cache with everything built.
-    Clean,
+    /// Remove the cache with everything built, or what only one generation uses.
+    Clean {
+        /// Only this generation.
+        #[arg(long = "zfs", value_name = "newest|stable")]
+        generation: Option<Generation>,
+    },
     /// The runner cargo starts test binaries with.
     #[command(hide = true)]
     RunInNode {
@@ -128,7 +132,7 @@ pub(crate) fn main() -> ExitCode {
         Sub::Shell { nodes } => shell::run(&nodes),
         Sub::Path { part, zfs } => path::run(&part, zfs.generation),
         Sub::Test(test) => test.run(),
-        Sub::Clean => clean::run(),
+        Sub::Clean { generation } => clean::run(generation),
         Sub::RunInNode { binary, args } => run_in_node::run(&binary, &args),
     };
     result.unwrap_or_else(|e| {
