@@ -39,6 +39,8 @@ pub(super) fn run() -> io::Result<()> {
     mount_at("proc", "proc", "/proc", MountFlags::empty(), "")?;
     mount_at("sysfs", "sysfs", "/sys", MountFlags::empty(), "")?;
     mount_at("devtmpfs", "devtmpfs", "/dev", MountFlags::empty(), "")?;
+    // The mode that ZFS's udev rule gives it, and that non-root users rely on; there is no udev here.
+    fs::set_permissions("/dev/zfs", fs::Permissions::from_mode(0o666))?;
     for dir in ["/dev/pts", "/dev/shm"] {
         fs::create_dir_all(dir)?;
     }
