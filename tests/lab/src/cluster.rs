@@ -24,10 +24,6 @@ const FRONT_ENDS: &[&str] = &[];
 /// The memory of a node unless asked otherwise, in MB.
 pub const DEFAULT_MEMORY: u64 = 2048;
 
-/// Processors of a node unless asked otherwise. With two, 7.2 has panicked in its scheduler and taken three times as long
-/// under load; with one it has done neither.
-const DEFAULT_CPUS: u32 = 1;
-
 /// What a cluster will be.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is booted before boot()"]
@@ -35,7 +31,6 @@ pub struct Builder {
     nodes: usize,
     generation: Generation,
     memory: u64,
-    cpus: u32,
     time: Option<SystemTime>,
     share: Option<PathBuf>,
     mounts: Vec<Mount>,
@@ -60,7 +55,6 @@ impl Cluster {
             nodes: 1,
             generation: Generation::from_env(),
             memory: DEFAULT_MEMORY,
-            cpus: DEFAULT_CPUS,
             time: None,
             share: None,
             mounts: Vec::new(),
@@ -135,12 +129,6 @@ impl Builder {
         self
     }
 
-    /// Processors of each node (kernels before 6.19 have one).
-    pub fn cpus(mut self, cpus: u32) -> Self {
-        self.cpus = cpus;
-        self
-    }
-
     /// Where the nodes' clocks start, instead of the host's time.
     pub fn node_time(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
@@ -203,8 +191,7 @@ impl Builder {
         }
         let dir = RunDir::reserve(&Cache::open()?, self.memory * self.nodes as u64)?;
         let switch = Switch::new(self.nodes);
-        let machine =
-            Machine { artifacts, agent, memory: self.memory, cpus: self.cpus, mounts, links, network: true };
+        let machine = Machine { artifacts, agent, memory: self.memory, mounts, links, network: true };
         let mut cluster = Cluster { nodes: Vec::new(), switch, generation: self.generation, _dir: dir };
         for index in 1..=self.nodes {
             let place = cluster._dir.path().join(format!("node{index}"));

@@ -102,7 +102,6 @@ pub(crate) fn build(
     for off in recipe::KERNEL_OFF {
         config.args(["-d", off]);
     }
-    config.args(["--set-val", "NR_CPUS", &recipe::MAX_CPUS.to_string()]);
     progress.run(config.current_dir(&tree))?;
     progress.run(&mut make(&["olddefconfig"]))?;
     progress.run(&mut make(&["modules_prepare"]))?;

@@ -45,7 +45,6 @@ pub(crate) struct Machine {
     pub(crate) artifacts: Artifacts,
     pub(crate) agent: PathBuf,
     pub(crate) memory: u64,
-    pub(crate) cpus: u32,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) links: Vec<(String, String)>,
     pub(crate) network: bool,
@@ -149,9 +148,6 @@ impl Node {
         let release = release(&machine.artifacts.linux_version);
         if release >= (6, 16) {
             command.arg("seccomp=on");
-        }
-        if release >= (6, 19) {
-            command.arg(format!("ncpus={}", machine.cpus));
         }
         command.args(["root=/dev/root", "rootfstype=hostfs", "ro", "init=/init"]);
         command.arg(format!("rootflags={}", machine.artifacts.root.display()));
