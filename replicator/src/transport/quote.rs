@@ -1,6 +1,6 @@
 //! The one place where text becomes part of a command line. A remote command passes two readers: the login shell of
 //! the user there (sh, bash, csh, fish: unknown to us) and the POSIX `sh` that it is told to start. [`sh`] quotes
-//! one argument for the inner one, [`any_shell`] the whole script for the outer one; [`Script`] joins them.
+//! one argument for the inner one, `any_shell` the whole script for the outer one; [`Script`] joins them.
 
 /// Quotes one argument for a POSIX `sh`: it becomes exactly one word with exactly these characters. A newline is
 /// written as `"$nl"`, because not every login shell can carry one inside quotes; [`Script`] defines the variable.
