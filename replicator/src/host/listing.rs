@@ -136,7 +136,7 @@ impl DatasetListing {
                     kind: if kind == "volume" { DatasetKind::Volume } else { DatasetKind::Filesystem },
                     guid,
                     encrypted: !matches!(encryption, "off" | "-"),
-                    written: if written == "-" { 0 } else { number(written)? },
+                    written: number(written)?,
                     partial: partial(token),
                     snapshots: Vec::new(),
                     bookmarks: Vec::new(),
@@ -284,6 +284,15 @@ mod tests {
         }
         assert!(read(&format!("{END}\n")).is_err(), "an empty list has no dataset");
         assert!(read(&format!("{GOOD}{END}\n{GOOD}")).is_err(), "lines after the end");
+    }
+
+    #[test]
+    fn a_dataset_that_does_not_say_what_was_written_is_an_error() {
+        // Taken for 0 it would pass as unchanged.
+        let answer = format!("{}{END}\n", GOOD.replacen("\t5\t0\toff", "\t5\t-\toff", 1));
+        assert!(answer.contains("\t5\t-\toff"));
+        assert!(read(&answer).is_err());
+        assert!(read(&format!("{GOOD}{END}\n")).is_ok());
     }
 
     #[test]

@@ -107,12 +107,20 @@ impl Host for Local {
             })
             .collect();
         bookmarks.sort_by_key(|bookmark| bookmark.createtxg);
+        let Some(written) = dataset.properties.number("written") else {
+            // Read as 0 it would say "unchanged since the newest snapshot", which nobody knows.
+            return Err(HostError::BadAnswer {
+                host: self.label().to_string(),
+                operation: "the question for its properties",
+                why: format!("{name} has no property `written`"),
+            });
+        };
         Ok(Inventory::Present(DatasetState {
             name: name.clone(),
             kind: dataset.kind,
             guid: dataset.guid,
             encrypted: dataset.is_encrypted(),
-            written: dataset.properties.number("written").unwrap_or(0),
+            written,
             partial: dataset.receive_resume_token().and_then(listing::partial),
             snapshots,
             bookmarks,

@@ -4,6 +4,7 @@
 
 mod bookmarks;
 mod cancellation;
+mod changes;
 mod child;
 mod clones;
 mod datasets;

@@ -1,13 +1,12 @@
 //! A pool imported read-only: looking works, every change is refused as such.
 
-use zfs_core::Error;
 use zfs_core::ErrorKind;
 use zfs_core::Operation;
 use zfs_core::PropertySet;
 use zfs_core::receive::ReceiveRequest;
 use zfs_core::send::SendRequest;
-use zfs_core::snapshot::WhenInUse;
 
+use crate::changes;
 use crate::expect::fails;
 use crate::expect::inner;
 use crate::pool::Pool;
@@ -31,28 +30,9 @@ fn read_only_pool_is_listed_and_refuses_changes() {
     assert_eq!(zfs.bookmarks(&name).expect("list").len(), 1);
     assert_eq!(zfs.holds(&one).expect("list").len(), 1);
 
-    let (none, new, two) = (PropertySet::new(), pool.dataset("new"), pool.snap("a@two"));
-    let refused: Vec<(Operation, Result<(), Error>)> = vec![
-        (Operation::Create, zfs.create_filesystem(&new, &none)),
-        (Operation::Create, zfs.create_volume(&new, 8 << 20, &none)),
-        (Operation::SetProperty, zfs.set_properties(&name, &PropertySet::new().text("org.x:y", "1"))),
-        (Operation::InheritProperty, zfs.inherit_property(&name, "compression")),
-        (Operation::Snapshot, zfs.snapshot(std::slice::from_ref(&two), &none)),
-        (
-            Operation::DestroySnapshots,
-            zfs.destroy_snapshots(std::slice::from_ref(&one), WhenInUse::Keep).map(drop),
-        ),
-        (Operation::Rename, zfs.rename(&name, &new)),
-        (Operation::Rename, zfs.rename_snapshot(&one, &two)),
-        (Operation::Clone, zfs.clone_snapshot(&one, &new, &none)),
-        (Operation::Promote, zfs.promote(&pool.dataset("clone"))),
-        (Operation::Rollback, zfs.rollback(&one)),
-        (Operation::Bookmark, zfs.bookmark(&[(pool.mark("a#n"), one.clone().into())])),
-        (Operation::DestroyBookmarks, zfs.destroy_bookmarks(&[mark])),
-        (Operation::Hold, zfs.hold(&[(one.clone(), tag("y"))])),
-        (Operation::Release, zfs.release(&[(one.clone(), tag("x"))])),
-        (Operation::Destroy, zfs.destroy(&pool.dataset("clone"))),
-    ];
+    let mut refused = changes::tried(&pool, &name, &one);
+    refused.push((Operation::DestroyBookmarks, zfs.destroy_bookmarks(&[mark])));
+    refused.push((Operation::Release, zfs.release(&[(one.clone(), tag("x"))])));
     for (operation, result) in refused {
         let error = fails(result, operation, ErrorKind::ReadOnly, "");
         assert!(error.hint().is_some_and(|hint| hint.contains("readonly")), "{error}");
