@@ -6,6 +6,8 @@ use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
 use crate::cancel::Cancel;
+use crate::host::Change;
+use crate::host::Depth;
 use crate::host::Host;
 use crate::host::HostError;
 use crate::host::Inventory;
@@ -121,14 +123,14 @@ pub fn prepare(
     options: Options,
     estimate: bool,
 ) -> Result<Plan, ReplicateError> {
-    let state = match source.host.inventory(&source.dataset)? {
-        Inventory::Present(state) => state,
+    let state = match source.host.inventory(&source.dataset, Depth::One)? {
+        Inventory::Present(tree) => tree.root().clone(),
         Inventory::Absent { .. } => {
             let (host, dataset) = (source.host.label().to_string(), source.dataset.clone());
             return Err(ReplicateError::NoSource { host, dataset });
         }
     };
-    let inventory = target.host.inventory(&target.dataset)?;
+    let inventory = target.host.inventory(&target.dataset, Depth::One)?;
     let mut plan = plan::plan(&state, &target.dataset, &inventory, options)?;
     if estimate {
         let streams: Vec<SendSpec> = plan.streams().cloned().collect();
@@ -160,8 +162,9 @@ pub fn execute(
         }
         observer.step_started(at + 1, plan.steps.len(), step);
         let bytes = match &step.action {
-            Action::Discard { .. } => {
-                target.discard_partial(&plan.target)?;
+            Action::Discard { partial } => {
+                let (dataset, partial) = (plan.target.clone(), partial.clone());
+                target.apply(&Change::DiscardPartial { dataset, partial })?;
                 0
             }
             Action::Send { spec, into, creates } => {
@@ -191,7 +194,7 @@ fn stream(
     let expected =
         Expected { to: spec.to.guid, from: spec.from.as_ref().map(crate::host::Base::guid), raw: spec.raw };
     let outgoing = source.send(spec)?;
-    let incoming = target.receive(&ReceiveSpec { to: into.clone(), set })?;
+    let incoming = target.receive(&ReceiveSpec { to: into.clone(), set, origin: None, compressed: false })?;
     let moved = transfer(outgoing, incoming, expected, cancel, &|bytes| observer.progress(bytes));
     moved.map_err(|error| match error {
         TransferError::Cancelled => ReplicateError::Cancelled,
@@ -200,7 +203,7 @@ fn stream(
 }
 
 fn check_received(spec: &SendSpec, into: &SnapshotName, target: &mut dyn Host) -> Result<(), ReplicateError> {
-    let found = target.snapshot_guid(into)?;
+    let found = target.snapshot_guids(std::slice::from_ref(into))?.into_iter().next().flatten();
     if found == Some(spec.to.guid) {
         return Ok(());
     }

@@ -43,6 +43,7 @@ mod manage;
 pub mod name;
 pub mod nvlist;
 mod pipe;
+pub mod pool;
 pub mod property;
 pub mod receive;
 pub mod send;

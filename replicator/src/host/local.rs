@@ -1,13 +1,18 @@
 //! This machine, through its kernel. Starts no process.
 
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io::Read;
 use std::io::Write;
 
 use bytes::Bytes;
 use bytes::BytesMut;
+use zfs_core::Dataset;
+use zfs_core::ErrorKind;
 use zfs_core::Guid;
 use zfs_core::PropertySet;
 use zfs_core::Zfs;
+use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 use zfs_core::receive::ReceiveRequest;
@@ -18,18 +23,27 @@ use zfs_core::send::SendStream;
 use zfs_core::token::Limits;
 use zfs_core::token::ResumeToken;
 
+use super::About;
 use super::Base;
 use super::Bookmark;
+use super::Change;
 use super::DatasetState;
+use super::Depth;
+use super::Encryption;
 use super::Host;
 use super::HostError;
 use super::Incoming;
 use super::Inventory;
 use super::Next;
 use super::Outgoing;
+use super::Properties;
+use super::Property;
+use super::PropertySource;
 use super::ReceiveSpec;
 use super::SendSpec;
 use super::Snapshot;
+use super::Tree;
+use super::Version;
 use super::listing;
 
 /// The datasets of this machine.
@@ -47,19 +61,46 @@ impl Local {
     /// The nearest ancestor that exists. The kernel said "no such dataset" for `dataset` itself.
     fn absent(&self, dataset: &DatasetName) -> Result<Inventory, HostError> {
         let mut ancestor = dataset.parent();
-        let mut parent_exists = true;
         while let Some(name) = ancestor {
-            if self.zfs.find_dataset(&name)?.is_some() {
-                return Ok(Inventory::Absent { ancestor: name, parent_exists });
+            if let Some(found) = self.zfs.find_dataset(&name)? {
+                return Ok(Inventory::Absent { ancestor: Box::new(state(&found)?) });
             }
-            parent_exists = false;
             ancestor = name.parent();
         }
         Err(HostError::NoPool {
-            host: self.label().to_string(),
+            host: LABEL.to_string(),
             pool: dataset.pool().to_string(),
             dataset: dataset.to_string(),
         })
+    }
+
+    /// A dataset with its snapshots and bookmarks.
+    fn with_snapshots(&self, dataset: &Dataset) -> Result<DatasetState, HostError> {
+        let mut state = state(dataset)?;
+        if state.encrypted() {
+            // Only here are the properties needed, and they cost the kernel several times the work.
+            for found in self.zfs.snapshots_with_properties(&dataset.name)? {
+                let found = found?;
+                let ivset = found.properties.number("ivsetguid").map(Guid);
+                let zfs_core::Snapshot { name, guid, createtxg, .. } = found.snapshot;
+                state.snapshots.push(Snapshot { name, guid, createtxg, ivset });
+            }
+        } else {
+            for found in self.zfs.snapshots(&dataset.name)? {
+                let zfs_core::Snapshot { name, guid, createtxg, .. } = found?;
+                state.snapshots.push(Snapshot { name, guid, createtxg, ivset: None });
+            }
+        }
+        state.snapshots.sort_by_key(|snapshot| snapshot.createtxg);
+        let bookmarks = self.zfs.bookmarks(&dataset.name)?.into_iter().map(|found| Bookmark {
+            name: found.name,
+            guid: found.guid,
+            createtxg: found.createtxg,
+            ivset: found.ivset_guid,
+        });
+        state.bookmarks = bookmarks.collect();
+        state.bookmarks.sort_by_key(|bookmark| bookmark.createtxg);
+        Ok(state)
     }
 
     fn request(spec: &SendSpec) -> SendRequest {
@@ -81,59 +122,130 @@ impl Local {
             None => request,
         }
     }
+
+    /// Refuses to go on with something that is not what the plan was made for.
+    fn need_guid(&self, name: &str, expected: Guid, found: Option<Guid>) -> Result<(), HostError> {
+        if found == Some(expected) {
+            return Ok(());
+        }
+        Err(HostError::Changed { host: LABEL.to_string(), name: name.to_string(), expected, found })
+    }
+}
+
+const LABEL: &str = "this machine";
+
+/// What a dataset's own properties say.
+fn state(dataset: &Dataset) -> Result<DatasetState, HostError> {
+    let properties = &dataset.properties;
+    let number = |name: &str| {
+        // Taken for 0, a missing `written` would say "unchanged since the newest snapshot", which nobody knows.
+        properties.number(name).ok_or_else(|| HostError::BadAnswer {
+            host: LABEL.to_string(),
+            operation: "the question for its properties",
+            why: format!("{} has no property `{name}`", dataset.name),
+        })
+    };
+    let encryption = dataset.is_encrypted().then(|| Encryption {
+        root: properties
+            .text("encryptionroot")
+            .and_then(|root| root.parse().ok())
+            .unwrap_or_else(|| dataset.name.clone()),
+        key_loaded: properties.get("keystatus").is_some_and(|status| status.text() == "available"),
+    });
+    Ok(DatasetState {
+        name: dataset.name.clone(),
+        kind: dataset.kind,
+        guid: dataset.guid,
+        encryption,
+        origin: dataset.origin.clone(),
+        written: number("written")?,
+        referenced: number("referenced")?,
+        available: number("available")?,
+        partial: dataset.receive_resume_token().and_then(listing::partial),
+        snapshots: Vec::new(),
+        bookmarks: Vec::new(),
+    })
+}
+
+fn set(properties: &[(String, String)]) -> PropertySet {
+    properties.iter().fold(PropertySet::new(), |set, (name, value)| set.text(name, value))
+}
+
+/// Whether a change failed because what it makes is there already.
+fn exists(error: &zfs_core::Error) -> bool {
+    error.kind() == ErrorKind::Exists
 }
 
 impl Host for Local {
     fn label(&self) -> &str {
-        "this machine"
+        LABEL
     }
 
-    fn inventory(&mut self, name: &DatasetName) -> Result<Inventory, HostError> {
-        let Some(dataset) = self.zfs.find_dataset(name)? else { return self.absent(name) };
-        let mut snapshots = Vec::new();
-        for snapshot in self.zfs.snapshots(name)? {
-            let snapshot = snapshot?;
-            let zfs_core::Snapshot { name, guid, createtxg, .. } = snapshot;
-            snapshots.push(Snapshot { name, guid, createtxg });
+    fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {
+        let Some(dataset) = self.zfs.find_dataset(root)? else { return self.absent(root) };
+        let mut datasets = Vec::new();
+        match depth {
+            Depth::One => datasets.push(self.with_snapshots(&dataset)?),
+            Depth::All => {
+                for dataset in self.zfs.tree(root)? {
+                    datasets.push(self.with_snapshots(&dataset?)?);
+                }
+            }
         }
-        snapshots.sort_by_key(|snapshot| snapshot.createtxg);
-        let bookmarks = self.zfs.bookmarks(name)?;
-        let mut bookmarks: Vec<_> = bookmarks
-            .into_iter()
-            .map(|bookmark| Bookmark {
-                name: bookmark.name,
-                guid: bookmark.guid,
-                createtxg: bookmark.createtxg,
-            })
-            .collect();
-        bookmarks.sort_by_key(|bookmark| bookmark.createtxg);
-        let Some(written) = dataset.properties.number("written") else {
-            // Read as 0 it would say "unchanged since the newest snapshot", which nobody knows.
-            return Err(HostError::BadAnswer {
-                host: self.label().to_string(),
-                operation: "the question for its properties",
-                why: format!("{name} has no property `written`"),
-            });
-        };
-        Ok(Inventory::Present(DatasetState {
-            name: name.clone(),
-            kind: dataset.kind,
-            guid: dataset.guid,
-            encrypted: dataset.is_encrypted(),
-            written,
-            partial: dataset.receive_resume_token().and_then(listing::partial),
-            snapshots,
-            bookmarks,
-        }))
+        Tree::new(root, datasets).map(Inventory::Present).map_err(|error| HostError::BadAnswer {
+            host: LABEL.to_string(),
+            operation: "the question for its datasets",
+            why: error.to_string(),
+        })
     }
 
-    fn snapshot_guid(&mut self, snapshot: &SnapshotName) -> Result<Option<Guid>, HostError> {
-        Ok(self.zfs.find_snapshot(snapshot)?.map(|found| found.guid))
+    fn about(&mut self, pool: &str) -> Result<About, HostError> {
+        let found = self.zfs.pool(pool)?;
+        let state = |users: u64| if users > 0 { "active" } else { "enabled" }.to_string();
+        let short = |name: &str| name.rsplit(':').next().unwrap_or(name).to_string();
+        Ok(About {
+            pool: pool.to_string(),
+            guid: found.guid,
+            version: Version::parse(&self.zfs.version()),
+            features: found.features.iter().map(|(name, users)| (short(name), state(*users))).collect(),
+        })
+    }
+
+    fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError> {
+        let datasets = match depth {
+            Depth::One => vec![self.zfs.dataset(root)?],
+            Depth::All => self.zfs.tree(root)?.collect::<Result<Vec<_>, _>>()?,
+        };
+        let source = |source: &zfs_core::Source| match source {
+            zfs_core::Source::Local => PropertySource::Local,
+            zfs_core::Source::Inherited(_) => PropertySource::Inherited,
+            zfs_core::Source::Received => PropertySource::Received,
+            zfs_core::Source::Default => PropertySource::Default,
+            zfs_core::Source::None => PropertySource::None,
+        };
+        let read = |dataset: &Dataset| {
+            let all = dataset.properties.iter();
+            all.map(|one| {
+                (one.name().to_string(), Property { value: one.text(), source: source(&one.source) })
+            })
+            .collect()
+        };
+        Ok(datasets.iter().map(|dataset| (dataset.name.clone(), read(dataset))).collect())
+    }
+
+    fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
+        let find = |name| Ok(self.zfs.find_snapshot(name)?.map(|found| found.guid));
+        snapshots.iter().map(find).collect()
     }
 
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {
         // An estimate that cannot be had is no reason not to send.
         Ok(streams.iter().map(|spec| self.zfs.estimate_send(&Self::request(spec)).ok()).collect())
+    }
+
+    fn has_zstd(&mut self) -> Result<bool, HostError> {
+        // Between two pools of one machine there is no line to save.
+        Ok(false)
     }
 
     fn send<'a>(&'a mut self, spec: &SendSpec) -> Result<Box<dyn Outgoing + 'a>, HostError> {
@@ -143,16 +255,78 @@ impl Host for Local {
     fn receive<'a>(&'a mut self, spec: &ReceiveSpec) -> Result<Box<dyn Incoming + 'a>, HostError> {
         let mut request = ReceiveRequest::new(spec.to.clone());
         if !spec.set.is_empty() {
-            let properties =
-                spec.set.iter().fold(PropertySet::new(), |set, (name, value)| set.text(name, value));
-            request = request.set(&properties);
+            request = request.set(&set(&spec.set));
+        }
+        if let Some(origin) = &spec.origin {
+            request = request.origin(origin.clone());
         }
         Ok(Box::new(LocalIncoming { receiver: self.zfs.receive(request) }))
     }
 
-    fn discard_partial(&mut self, dataset: &DatasetName) -> Result<(), HostError> {
-        self.zfs.abort_receive(dataset)?;
+    fn apply(&mut self, change: &Change) -> Result<(), HostError> {
+        match change {
+            Change::CreateFilesystem { dataset, set: properties } => {
+                match self.zfs.create_filesystem(dataset, &set(properties)) {
+                    Err(error) if exists(&error) && self.zfs.find_dataset(dataset)?.is_some() => {}
+                    made => made.map(drop)?,
+                }
+            }
+            Change::Bookmark { bookmarks } => self.bookmark(bookmarks)?,
+            Change::DestroyBookmarks { bookmarks } => self.destroy_bookmarks(bookmarks)?,
+            Change::Rename { from, guid, to } => {
+                let found = self.zfs.find_dataset(from)?.map(|found| found.guid);
+                self.need_guid(from.as_str(), *guid, found)?;
+                self.zfs.rename(from, to)?;
+            }
+            Change::Clone { snapshot, guid, to, set: properties } => {
+                let found = self.zfs.find_snapshot(snapshot)?.map(|found| found.guid);
+                self.need_guid(snapshot.as_str(), *guid, found)?;
+                self.zfs.clone_snapshot(snapshot, to, &set(properties))?;
+            }
+            Change::Promote { dataset } => self.zfs.promote(dataset)?,
+            Change::SetProperties { dataset, set: properties } => {
+                self.zfs.set_properties(dataset, &set(properties))?;
+            }
+            Change::DiscardPartial { dataset, .. } => drop(self.zfs.abort_receive(dataset)?),
+        }
         Ok(())
+    }
+
+    fn another(&self) -> Result<Box<dyn Host>, HostError> {
+        Ok(Box::new(Self::new(self.zfs.clone())))
+    }
+}
+
+impl Local {
+    fn bookmark(&self, bookmarks: &[(BookmarkName, SnapshotName, Guid)]) -> Result<(), HostError> {
+        let there = self.bookmark_guids(bookmarks.iter().map(|(name, ..)| name))?;
+        let mut missing = Vec::new();
+        for (name, snapshot, guid) in bookmarks {
+            match there.get(name) {
+                Some(found) => self.need_guid(name.as_str(), *guid, Some(*found))?,
+                None => missing.push((name.clone(), snapshot.clone().into())),
+            }
+        }
+        Ok(self.zfs.bookmark(&missing)?)
+    }
+
+    fn destroy_bookmarks(&self, bookmarks: &[(BookmarkName, Guid)]) -> Result<(), HostError> {
+        let there = self.bookmark_guids(bookmarks.iter().map(|(name, _)| name))?;
+        let doomed = bookmarks.iter().filter(|(name, guid)| there.get(name) == Some(guid));
+        Ok(self.zfs.destroy_bookmarks(&doomed.map(|(name, _)| name.clone()).collect::<Vec<_>>())?)
+    }
+
+    /// All bookmarks of the datasets in question.
+    fn bookmark_guids<'n>(
+        &self,
+        names: impl Iterator<Item = &'n BookmarkName>,
+    ) -> Result<HashMap<BookmarkName, Guid>, HostError> {
+        let datasets: HashSet<&DatasetName> = names.map(BookmarkName::dataset).collect();
+        let mut there = HashMap::new();
+        for dataset in datasets {
+            there.extend(self.zfs.bookmarks(dataset)?.into_iter().map(|found| (found.name, found.guid)));
+        }
+        Ok(there)
     }
 }
 

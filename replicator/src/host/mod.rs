@@ -4,137 +4,34 @@
 
 use bytes::Bytes;
 use zfs_core::Guid;
-use zfs_core::Txg;
-use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
 use crate::transport::TransportError;
 
+pub mod change;
 pub mod listing;
 pub mod local;
+pub mod state;
 pub mod zfs_cli;
 
-pub use zfs_core::DatasetKind;
-
-/// A snapshot as the planner sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Its name.
-    pub name: SnapshotName,
-    /// Its identity, the same on every machine.
-    pub guid: Guid,
-    /// Its place in the order of this pool.
-    pub createtxg: Txg,
-}
-
-/// A bookmark as the planner sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bookmark {
-    /// Its name.
-    pub name: BookmarkName,
-    /// The GUID of the snapshot it stands for.
-    pub guid: Guid,
-    /// The place of that snapshot in the order of this pool.
-    pub createtxg: Txg,
-}
-
-/// A partial receive that waits to go on, as its token tells. The token comes from the receiving side and is not to
-/// be trusted: the planner compares it with what it would send itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Partial {
-    /// The token as text.
-    pub token: String,
-    /// What it says, or why it cannot be read.
-    pub content: Result<PartialContent, String>,
-}
-
-/// What a resume token says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartialContent {
-    /// GUID of the snapshot that was being received.
-    pub to_guid: Guid,
-    /// GUID of its incremental source; `None` for a full stream.
-    pub from_guid: Option<Guid>,
-    /// Bytes that arrived so far.
-    pub bytes: u64,
-    /// The stream was raw.
-    pub raw: bool,
-    /// The stream was redacted, or the token asks for something this program does not know: never sent.
-    pub foreign: bool,
-}
-
-/// One dataset with everything a plan depends on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatasetState {
-    /// Its name.
-    pub name: DatasetName,
-    /// Filesystem or volume.
-    pub kind: DatasetKind,
-    /// Its GUID.
-    pub guid: Guid,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// Bytes written since its newest snapshot.
-    pub written: u64,
-    /// A receive that did not end.
-    pub partial: Option<Partial>,
-    /// Its snapshots, in the order of `createtxg`.
-    pub snapshots: Vec<Snapshot>,
-    /// Its bookmarks, in the order of `createtxg`.
-    pub bookmarks: Vec<Bookmark>,
-}
-
-/// What is known about a dataset on one side. An error is never turned into [`Inventory::Absent`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inventory {
-    /// It is proven not to exist: its nearest ancestor was listed and does not have it.
-    Absent {
-        /// The nearest ancestor that exists.
-        ancestor: DatasetName,
-        /// Whether that is the parent, so that a receive can make the dataset.
-        parent_exists: bool,
-    },
-    /// It exists.
-    Present(DatasetState),
-}
-
-/// What an incremental stream starts from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Base {
-    /// A snapshot.
-    Snapshot(SnapshotName, Guid),
-    /// A bookmark, which only the sending side needs.
-    Bookmark(BookmarkName, Guid),
-}
-
-impl Base {
-    /// The GUID, which is the snapshot's in both cases.
-    #[must_use]
-    pub fn guid(&self) -> Guid {
-        match self {
-            Self::Snapshot(_, guid) | Self::Bookmark(_, guid) => *guid,
-        }
-    }
-
-    /// The whole name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Snapshot(name, _) => name.as_str(),
-            Self::Bookmark(name, _) => name.as_str(),
-        }
-    }
-
-    /// `@name` or `#name`.
-    #[must_use]
-    pub fn short(&self) -> String {
-        match self {
-            Self::Snapshot(name, _) => format!("@{}", name.short()),
-            Self::Bookmark(name, _) => format!("#{}", name.short()),
-        }
-    }
-}
+pub use change::Change;
+pub use state::About;
+pub use state::Base;
+pub use state::Bookmark;
+pub use state::DatasetKind;
+pub use state::DatasetState;
+pub use state::Depth;
+pub use state::Encryption;
+pub use state::Inventory;
+pub use state::Partial;
+pub use state::PartialContent;
+pub use state::Properties;
+pub use state::Property;
+pub use state::PropertySource;
+pub use state::Snapshot;
+pub use state::Tree;
+pub use state::Version;
 
 /// One stream to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +44,8 @@ pub struct SendSpec {
     pub raw: bool,
     /// Continue a partial receive; checked against `to` and `from` by the planner.
     pub resume: Option<Partial>,
+    /// Compress it with zstd at the sending machine. Only for hosts that said they can.
+    pub compress: bool,
 }
 
 /// Where one stream is to go.
@@ -156,6 +55,10 @@ pub struct ReceiveSpec {
     pub to: SnapshotName,
     /// Properties to set in the same step.
     pub set: Vec<(String, String)>,
+    /// For the full copy of a clone: the snapshot on this side that it becomes a clone of.
+    pub origin: Option<SnapshotName>,
+    /// The stream arrives as zstd frames, and is to be decompressed there. Only for hosts that said they can.
+    pub compressed: bool,
 }
 
 /// What [`Outgoing::next`] gives.
@@ -198,15 +101,24 @@ pub trait Host: Send {
     /// How messages name it: `this machine`, `user@host`.
     fn label(&self) -> &str;
 
-    /// All that a plan needs to know of one dataset.
-    fn inventory(&mut self, dataset: &DatasetName) -> Result<Inventory, HostError>;
+    /// A dataset with its snapshots and bookmarks, alone or with everything below it. One listing for all of it.
+    fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError>;
 
-    /// The GUID of one snapshot, read anew; `None` when the machine says that there is no such snapshot. For checking
-    /// what was just received: nothing destructive may follow from `None`.
-    fn snapshot_guid(&mut self, snapshot: &SnapshotName) -> Result<Option<Guid>, HostError>;
+    /// What is known of a pool and of ZFS there.
+    fn about(&mut self, pool: &str) -> Result<About, HostError>;
+
+    /// The properties of each filesystem and volume of a tree, with their sources.
+    fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError>;
+
+    /// The GUID of each snapshot, read anew; `None` where the machine says that there is no such snapshot. For
+    /// checking what was just received: nothing destructive may follow from `None`.
+    fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError>;
 
     /// The sizes of the streams in bytes, as ZFS estimates them; `None` where it cannot tell.
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError>;
+
+    /// Whether it can compress what it sends and decompress what it receives.
+    fn has_zstd(&mut self) -> Result<bool, HostError>;
 
     /// Starts to send.
     fn send<'a>(&'a mut self, spec: &SendSpec) -> Result<Box<dyn Outgoing + 'a>, HostError>;
@@ -214,8 +126,11 @@ pub trait Host: Send {
     /// Starts to receive. Never with force, never mounting, always resumable.
     fn receive<'a>(&'a mut self, spec: &ReceiveSpec) -> Result<Box<dyn Incoming + 'a>, HostError>;
 
-    /// Throws away what a partial receive has kept.
-    fn discard_partial(&mut self, dataset: &DatasetName) -> Result<(), HostError>;
+    /// Makes one change.
+    fn apply(&mut self, change: &Change) -> Result<(), HostError>;
+
+    /// The same place once more, for work at the same time; connections are made when they are first needed.
+    fn another(&self) -> Result<Box<dyn Host>, HostError>;
 }
 
 /// What a host can fail with.
@@ -255,6 +170,21 @@ pub enum HostError {
         operation: &'static str,
         /// What is wrong with the answer.
         why: String,
+    },
+    /// Something is not what the plan was made for, so the change was not made.
+    #[error(
+        "{host}: {name} is not what it was when the plan was made (GUID {expected}, now {})",
+        .found.map_or_else(|| "gone".to_string(), |guid| guid.to_string())
+    )]
+    Changed {
+        /// The machine.
+        host: String,
+        /// What was looked at.
+        name: String,
+        /// The GUID it had.
+        expected: Guid,
+        /// The GUID it has.
+        found: Option<Guid>,
     },
     /// The pool is not there.
     #[error("{host} has no pool {pool} (wanted for {dataset})")]
@@ -302,6 +232,7 @@ impl HostError {
                         .to_string(),
                 )
             }
+            Self::Changed { .. } => Some("run the same command again: it makes a new plan".to_string()),
             Self::NoPool { host, pool, .. } => Some(format!(
                 "check the name with `zpool list` on {host}, or import it with `zpool import {pool}`"
             )),

@@ -1,30 +1,44 @@
 //! A machine that has only the `zfs` command, reached over a [`Transport`]. What it prints is read strictly
 //! ([`super::listing`]), what it is told is quoted by one function ([`crate::transport::quote`]).
 
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use bytes::BytesMut;
 use zfs_core::Guid;
+use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
+use super::About;
 use super::Base;
+use super::Change;
+use super::Depth;
 use super::Host;
 use super::HostError;
 use super::Incoming;
 use super::Inventory;
 use super::Next;
 use super::Outgoing;
+use super::Properties;
 use super::ReceiveSpec;
 use super::SendSpec;
-use super::listing::DatasetListing;
+use super::Version;
+use super::listing;
 use super::listing::FIELDS;
 use super::listing::Lines;
 use super::listing::Misunderstood;
+use super::listing::PoolListing;
+use super::listing::TreeListing;
 use crate::transport::Exit;
 use crate::transport::Process;
 use crate::transport::Transport;
 use crate::transport::TransportError;
+use crate::transport::quote::END;
+use crate::transport::quote::Elevate;
 use crate::transport::quote::NO_ZFS;
+use crate::transport::quote::Program;
 use crate::transport::quote::Script;
 
 /// How many estimates are asked for in one command line, which must stay below 128 KiB.
@@ -34,6 +48,8 @@ const ESTIMATES_AT_ONCE: usize = 60;
 pub struct ZfsCli {
     transport: Box<dyn Transport>,
     label: String,
+    elevate: Elevate,
+    has_zstd: Option<bool>,
 }
 
 impl ZfsCli {
@@ -41,7 +57,17 @@ impl ZfsCli {
     #[must_use]
     pub fn new(transport: Box<dyn Transport>) -> Self {
         let label = transport.peer().to_string();
-        Self { transport, label }
+        Self { transport, label, elevate: Elevate::No, has_zstd: None }
+    }
+
+    /// Runs the commands there with other rights.
+    #[must_use]
+    pub fn elevated(self, elevate: Elevate) -> Self {
+        Self { elevate, ..self }
+    }
+
+    fn script<S: AsRef<str>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Script, HostError> {
+        Script::elevated(self.elevate).and_zfs(arguments).map_err(nul)
     }
 
     /// Runs a script and gives each line of its output to `take`; the answer is whole, or there is an error.
@@ -79,28 +105,26 @@ impl ZfsCli {
     /// either, up to the pool. The words "does not exist" alone prove nothing.
     fn absent(&mut self, dataset: &DatasetName) -> Result<Inventory, HostError> {
         let mut wanted = dataset.clone();
-        let mut parent_exists = true;
         while let Some(parent) = wanted.parent() {
             let mut found = false;
+            let mut listing = TreeListing::new(parent.clone(), Depth::One);
             let arguments =
-                ["list", "-Hp", "-d", "1", "-t", "filesystem,volume", "-o", "name", parent.as_str()];
-            let listed = self.list("list", parent.as_str(), script(arguments)?, &mut |line| {
-                found |= line == wanted.as_str();
-                DatasetName::try_from(line).map(drop).map_err(|error| error.to_string())
+                ["list", "-Hp", "-d", "1", "-t", "filesystem,volume", "-o", FIELDS, parent.as_str()];
+            let script = self.script(arguments)?;
+            let listed = self.list("list", parent.as_str(), script, &mut |line| {
+                found |= line.split('\t').next() == Some(wanted.as_str());
+                listing.take(line)
             });
             match listed {
                 Ok(()) if found => {
-                    return Err(HostError::BadAnswer {
-                        host: self.label.clone(),
-                        operation: "list",
-                        why: format!("{wanted} is in the list of {parent} and cannot be opened"),
-                    });
+                    let why = format!("{wanted} is in the list of {parent} and cannot be opened");
+                    return Err(self.misunderstood("list", why));
                 }
-                Ok(()) => return Ok(Inventory::Absent { ancestor: parent, parent_exists }),
-                Err(error) if says_absent(&error) => {
-                    parent_exists = false;
-                    wanted = parent;
+                Ok(()) => {
+                    let tree = listing.finish().map_err(|why| self.misunderstood("list", why))?;
+                    return Ok(Inventory::Absent { ancestor: Box::new(tree.root().clone()) });
                 }
+                Err(error) if says_absent(&error) => wanted = parent,
                 Err(error) => return Err(error),
             }
         }
@@ -110,10 +134,102 @@ impl ZfsCli {
             dataset: dataset.to_string(),
         })
     }
+
+    fn misunderstood(&self, operation: &'static str, why: Misunderstood) -> HostError {
+        HostError::BadAnswer { host: self.label.clone(), operation, why }
+    }
+
+    /// Runs a script that prints nothing of interest.
+    fn run(&mut self, operation: &'static str, subject: &str, script: Script) -> Result<(), HostError> {
+        self.list(operation, subject, script, &mut |_| Ok(()))
+    }
+
+    /// The bookmarks of some datasets, with their GUIDs.
+    fn bookmark_guids<'n>(
+        &mut self,
+        names: impl Iterator<Item = &'n BookmarkName>,
+    ) -> Result<HashMap<BookmarkName, Guid>, HostError> {
+        let datasets: BTreeSet<&DatasetName> = names.map(BookmarkName::dataset).collect();
+        let mut there = HashMap::new();
+        for batch in datasets.into_iter().collect::<Vec<_>>().chunks(NAMES_AT_ONCE) {
+            let arguments = ["list", "-Hp", "-d", "1", "-t", "bookmark", "-o", "name,guid"];
+            let script = self.script(arguments.into_iter().chain(batch.iter().map(|name| name.as_str())))?;
+            self.list("list the bookmarks of", batch[0].as_str(), script, &mut |line| {
+                let (name, guid) = line.split_once('\t').ok_or("a field is missing")?;
+                let name = BookmarkName::try_from(name).map_err(|error| error.to_string())?;
+                let guid = guid.parse().map_err(|_| "the guid is not a number".to_string())?;
+                there.insert(name, Guid(guid));
+                Ok(())
+            })?;
+        }
+        Ok(there)
+    }
+
+    /// Refuses to go on with something that is not what the plan was made for.
+    fn need_guid(&self, name: &str, expected: Guid, found: Option<Guid>) -> Result<(), HostError> {
+        if found == Some(expected) {
+            return Ok(());
+        }
+        Err(HostError::Changed { host: self.label.clone(), name: name.to_string(), expected, found })
+    }
+
+    fn bookmark(&mut self, bookmarks: &[(BookmarkName, SnapshotName, Guid)]) -> Result<(), HostError> {
+        let there = self.bookmark_guids(bookmarks.iter().map(|(name, ..)| name))?;
+        let mut missing = Vec::new();
+        for (name, snapshot, guid) in bookmarks {
+            match there.get(name) {
+                Some(found) => self.need_guid(name.as_str(), *guid, Some(*found))?,
+                None => missing.push((name, snapshot)),
+            }
+        }
+        for batch in missing.chunks(NAMES_AT_ONCE) {
+            let mut script = Script::elevated(self.elevate);
+            for (name, snapshot) in batch {
+                script = script.and_zfs(["bookmark", snapshot.as_str(), name.as_str()]).map_err(nul)?;
+            }
+            self.run("bookmark", batch[0].1.as_str(), script)?;
+        }
+        Ok(())
+    }
+
+    fn destroy_bookmarks(&mut self, bookmarks: &[(BookmarkName, Guid)]) -> Result<(), HostError> {
+        let there = self.bookmark_guids(bookmarks.iter().map(|(name, _)| name))?;
+        let doomed: Vec<_> = bookmarks.iter().filter(|(name, guid)| there.get(name) == Some(guid)).collect();
+        for batch in doomed.chunks(NAMES_AT_ONCE) {
+            let mut script = Script::elevated(self.elevate);
+            for (name, _) in batch {
+                script = script.and_zfs(["destroy", name.as_str()]).map_err(nul)?;
+            }
+            self.run("remove the bookmark", batch[0].0.as_str(), script)?;
+        }
+        Ok(())
+    }
+
+    /// The GUID of one dataset or snapshot, read anew.
+    fn guid_of(&mut self, kind: &str, name: &str) -> Result<Option<Guid>, HostError> {
+        let mut guid = None;
+        let script = self.script(["list", "-Hp", "-t", kind, "-o", "name,guid", name])?;
+        let listed = self.list("list", name, script, &mut |line| match line.split_once('\t') {
+            Some((found, number)) if found == name && guid.is_none() => {
+                guid = Some(Guid(number.parse().map_err(|_| "the guid is not a number".to_string())?));
+                Ok(())
+            }
+            _ => Err("a line that was not asked for".to_string()),
+        });
+        match listed {
+            Ok(()) => Ok(guid),
+            Err(error) if says_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
-fn script<'s>(arguments: impl IntoIterator<Item = &'s str>) -> Result<Script, HostError> {
-    Script::zfs(arguments).map_err(nul)
+/// How many names stand in one command line, which must stay below 128 KiB.
+const NAMES_AT_ONCE: usize = 100;
+
+/// `-o name=value` for each property.
+fn options(properties: &[(String, String)]) -> impl Iterator<Item = String> {
+    properties.iter().flat_map(|(name, value)| ["-o".to_string(), format!("{name}={value}")])
 }
 
 fn nul(error: crate::transport::quote::NulArgument) -> HostError {
@@ -175,44 +291,90 @@ impl Host for ZfsCli {
         &self.label
     }
 
-    fn inventory(&mut self, dataset: &DatasetName) -> Result<Inventory, HostError> {
-        let mut listing = DatasetListing::new(dataset.clone());
-        let arguments = ["list", "-Hp", "-d", "1", "-t", "all", "-o", FIELDS, dataset.as_str()];
-        let listed = self.list("list", dataset.as_str(), script(arguments)?, &mut |line| listing.take(line));
-        match listed {
+    fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {
+        let mut listing = TreeListing::new(root.clone(), depth);
+        let how = match depth {
+            Depth::One => ["-d", "1"].as_slice(),
+            Depth::All => &["-r"],
+        };
+        let arguments = ["list", "-Hp"].iter().chain(how).chain(&["-t", "all", "-o", FIELDS]).copied();
+        let script = self.script(arguments.chain([root.as_str()]))?;
+        match self.list("list", root.as_str(), script, &mut |line| listing.take(line)) {
             Ok(()) => {
-                let (host, operation) = (self.label.clone(), "list");
-                let state = listing.finish();
-                state.map(Inventory::Present).map_err(|why| HostError::BadAnswer { host, operation, why })
+                let tree = listing.finish();
+                tree.map(Inventory::Present).map_err(|why| self.misunderstood("list", why))
             }
-            Err(error) if says_absent(&error) => self.absent(dataset),
+            Err(error) if says_absent(&error) => self.absent(root),
             Err(error) => Err(error),
         }
     }
 
-    fn snapshot_guid(&mut self, snapshot: &SnapshotName) -> Result<Option<Guid>, HostError> {
-        let mut guid = None;
-        let arguments = ["list", "-Hp", "-t", "snapshot", "-o", "name,guid", snapshot.as_str()];
-        let listed = self.list("list", snapshot.as_str(), script(arguments)?, &mut |line| match line
-            .split_once('\t')
-        {
-            Some((name, number)) if name == snapshot.as_str() && guid.is_none() => {
-                guid = Some(number.parse().map_err(|_| "the guid is not a number".to_string())?);
-                Ok(())
+    fn about(&mut self, pool: &str) -> Result<About, HostError> {
+        let mut versions = Vec::new();
+        let mut listing = PoolListing::default();
+        let script = self.script(["version"])?;
+        let script = script.and(Program::Zpool, ["get", "-Hp", "-o", "property,value", "all", pool]);
+        self.list("ask about the pool", pool, script.map_err(nul)?, &mut |line| {
+            if line.contains('\t') {
+                return listing.take(line);
             }
-            _ => Err("a line that was not asked for".to_string()),
-        });
-        match listed {
-            Ok(()) => Ok(guid),
-            Err(error) if says_absent(&error) => Ok(None),
-            Err(error) => Err(error),
+            versions.push(line.to_string());
+            if versions.len() > 4 { Err("more versions than ZFS has parts".to_string()) } else { Ok(()) }
+        })?;
+        // The kernel's counts; an old `zfs` prints only its own.
+        let kernel = versions.iter().find(|line| line.starts_with("zfs-kmod")).or(versions.first());
+        let version = kernel.and_then(|line| Version::parse(line));
+        listing.finish(pool, version).map_err(|why| self.misunderstood("the question about the pool", why))
+    }
+
+    fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError> {
+        let how = match depth {
+            Depth::One => ["-d", "0"].as_slice(),
+            Depth::All => &["-r"],
+        };
+        let what = ["-t", "filesystem,volume", "-o", "name,property,value,source", "all"];
+        let arguments = ["get", "-Hp"].iter().chain(how).chain(&what).copied().chain([root.as_str()]);
+        let script = self.script(arguments)?;
+        let mut all = Properties::new();
+        self.list("get the properties of", root.as_str(), script, &mut |line| {
+            listing::property(line, root, &mut all)
+        })?;
+        Ok(all)
+    }
+
+    fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
+        if let [one] = snapshots {
+            return Ok(vec![self.guid_of("snapshot", one.as_str())?]);
         }
+        let mut guids = Vec::with_capacity(snapshots.len());
+        for batch in snapshots.chunks(NAMES_AT_ONCE) {
+            let mut found = HashMap::new();
+            let arguments = ["list", "-Hp", "-t", "snapshot", "-o", "name,guid"].into_iter();
+            let script = self.script(arguments.chain(batch.iter().map(|name| name.as_str())))?;
+            let listed = self.list("list", batch[0].as_str(), script, &mut |line| {
+                let (name, guid) = line.split_once('\t').ok_or("a field is missing")?;
+                let guid = guid.parse().map_err(|_| "the guid is not a number".to_string())?;
+                found.insert(name.to_string(), Guid(guid));
+                Ok(())
+            });
+            match listed {
+                Ok(()) => guids.extend(batch.iter().map(|name| found.get(name.as_str()).copied())),
+                // One of them is missing, and zfs does not tell of which one it speaks: one after the other.
+                Err(error) if says_absent(&error) => {
+                    for name in batch {
+                        guids.push(self.guid_of("snapshot", name.as_str())?);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(guids)
     }
 
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {
         let mut sizes = Vec::with_capacity(streams.len());
         for batch in streams.chunks(ESTIMATES_AT_ONCE) {
-            let mut script = Script::default();
+            let mut script = Script::elevated(self.elevate);
             for spec in batch {
                 script = script.and_zfs(send_arguments(spec, true)).map_err(nul)?;
             }
@@ -235,8 +397,28 @@ impl Host for ZfsCli {
         Ok(sizes)
     }
 
+    fn has_zstd(&mut self) -> Result<bool, HostError> {
+        if let Some(known) = self.has_zstd {
+            return Ok(known);
+        }
+        let process = self.transport.start(&Script::asking_for_zstd())?;
+        let mut said = Vec::new();
+        let exit = process.finish(&mut |bytes| {
+            // Whatever a login shell may print first, the answer is short.
+            said.extend_from_slice(&bytes[..bytes.len().min(4096)]);
+            Ok(())
+        })?;
+        self.check("ask for zstd on", "the machine", &exit)?;
+        let found = String::from_utf8_lossy(&said).lines().any(|line| line == END);
+        self.has_zstd = Some(found);
+        Ok(found)
+    }
+
     fn send<'a>(&'a mut self, spec: &SendSpec) -> Result<Box<dyn Outgoing + 'a>, HostError> {
-        let script = Script::zfs(send_arguments(spec, false)).map_err(nul)?;
+        let mut script = self.script(send_arguments(spec, false))?;
+        if spec.compress {
+            script = script.printing_zstd();
+        }
         let (host, subject) = (self.label.clone(), spec.to.name.to_string());
         let process = self.transport.start(&script.command_line())?;
         Ok(Box::new(CliOutgoing { process, host, subject }))
@@ -244,19 +426,72 @@ impl Host for ZfsCli {
 
     fn receive<'a>(&'a mut self, spec: &ReceiveSpec) -> Result<Box<dyn Incoming + 'a>, HostError> {
         let mut arguments = vec!["receive".to_string(), "-s".to_string(), "-u".to_string()];
-        for (name, value) in &spec.set {
-            arguments.extend(["-o".to_string(), format!("{name}={value}")]);
+        arguments.extend(options(&spec.set));
+        if let Some(origin) = &spec.origin {
+            arguments.extend(["-o".to_string(), format!("origin={origin}")]);
         }
         arguments.push(spec.to.to_string());
-        let script = Script::zfs(arguments).map_err(nul)?;
+        let mut script = self.script(arguments)?;
+        if spec.compressed {
+            script = script.reading_zstd();
+        }
         let (host, subject) = (self.label.clone(), spec.to.to_string());
         let process = self.transport.start(&script.command_line())?;
         Ok(Box::new(CliIncoming { process, host, subject }))
     }
 
-    fn discard_partial(&mut self, dataset: &DatasetName) -> Result<(), HostError> {
-        let operation = "throw away the partial receive of";
-        self.list(operation, dataset.as_str(), script(["receive", "-A", dataset.as_str()])?, &mut |_| Ok(()))
+    fn apply(&mut self, change: &Change) -> Result<(), HostError> {
+        match change {
+            Change::CreateFilesystem { dataset, set } => {
+                // `-p` takes a filesystem that is there already for success.
+                let mut arguments = vec!["create".to_string(), "-p".to_string(), "-u".to_string()];
+                arguments.extend(options(set));
+                arguments.push(dataset.to_string());
+                let script = self.script(arguments)?;
+                self.run("create", dataset.as_str(), script)
+            }
+            Change::Bookmark { bookmarks } => self.bookmark(bookmarks),
+            Change::DestroyBookmarks { bookmarks } => self.destroy_bookmarks(bookmarks),
+            Change::Rename { from, guid, to } => {
+                let found = self.guid_of("filesystem,volume", from.as_str())?;
+                self.need_guid(from.as_str(), *guid, found)?;
+                // `-u` leaves mounted what is mounted, and mounts nothing.
+                let script = self.script(["rename", "-u", from.as_str(), to.as_str()])?;
+                self.run("rename", from.as_str(), script)
+            }
+            Change::Clone { snapshot, guid, to, set } => {
+                let found = self.guid_of("snapshot", snapshot.as_str())?;
+                self.need_guid(snapshot.as_str(), *guid, found)?;
+                let mut arguments = vec!["clone".to_string()];
+                arguments.extend(options(set));
+                arguments.extend([snapshot.to_string(), to.to_string()]);
+                let script = self.script(arguments)?;
+                self.run("clone", snapshot.as_str(), script)
+            }
+            Change::Promote { dataset } => {
+                let script = self.script(["promote", dataset.as_str()])?;
+                self.run("promote", dataset.as_str(), script)
+            }
+            Change::SetProperties { dataset, set } => {
+                let values = set.iter().map(|(name, value)| format!("{name}={value}"));
+                let arguments = ["set".to_string()].into_iter().chain(values);
+                let script = self.script(arguments.chain([dataset.to_string()]))?;
+                self.run("set properties of", dataset.as_str(), script)
+            }
+            Change::DiscardPartial { dataset, .. } => {
+                let script = self.script(["receive", "-A", dataset.as_str()])?;
+                self.run("throw away the partial receive of", dataset.as_str(), script)
+            }
+        }
+    }
+
+    fn another(&self) -> Result<Box<dyn Host>, HostError> {
+        Ok(Box::new(Self {
+            transport: self.transport.another()?,
+            label: self.label.clone(),
+            elevate: self.elevate,
+            has_zstd: self.has_zstd,
+        }))
     }
 }
 

@@ -123,11 +123,11 @@ pub fn plan(
         return Err(Conflict::NoSourceSnapshots { from: source.name.clone() });
     }
     match target {
-        Inventory::Absent { parent_exists: false, ancestor } => {
-            Err(Conflict::TargetParentMissing { to: target_name.clone(), ancestor: ancestor.clone() })
+        Inventory::Absent { ancestor } if target_name.parent().as_ref() != Some(&ancestor.name) => {
+            Err(Conflict::TargetParentMissing { to: target_name.clone(), ancestor: ancestor.name.clone() })
         }
         Inventory::Absent { .. } => planner.initial(Vec::new()),
-        Inventory::Present(target) => planner.existing(target),
+        Inventory::Present(target) => planner.existing(target.root()),
     }
 }
 
@@ -172,7 +172,7 @@ impl Planner<'_> {
         let Some(first) = first else {
             return Err(Conflict::NoSourceSnapshots { from: self.source.name.clone() });
         };
-        let raw = self.source.encrypted;
+        let raw = self.source.encrypted();
         let reason = match self.options.initial {
             _ if snapshots.len() == 1 => "the target does not exist; this is the only snapshot",
             Initial::All => "the target does not exist; the oldest snapshot goes first",
@@ -260,7 +260,7 @@ impl Planner<'_> {
 
     /// Encrypted datasets go raw, unless the target was received without: the two must never be mixed.
     fn raw_into(&self, target: &DatasetState, creating: bool) -> bool {
-        self.source.encrypted && (creating || target.encrypted)
+        self.source.encrypted() && (creating || target.encrypted())
     }
 
     /// A snapshot or, failing that, a bookmark of the source with this GUID.
@@ -377,7 +377,7 @@ impl Planner<'_> {
             snapshot: to.name.short().to_string(),
             error: Box::new(error),
         })?;
-        let spec = SendSpec { to: to.clone(), from, raw, resume };
+        let spec = SendSpec { to: to.clone(), from, raw, resume, compress: false };
         Ok(Step { action: Action::Send { spec, into, creates }, reason, estimated_bytes: None })
     }
 

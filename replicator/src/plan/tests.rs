@@ -4,6 +4,8 @@ use zfs_core::Txg;
 use super::*;
 use crate::host::Bookmark;
 use crate::host::DatasetKind;
+use crate::host::Encryption;
+use crate::host::Tree;
 
 /// A dataset in a small notation: `"@a:1 @b:2 #a:1"` has the snapshots a and b with GUIDs 1 and 2 and a bookmark of
 /// the first. The transaction group is the place in the list, or what stands behind a second colon.
@@ -13,8 +15,11 @@ fn dataset(name: &str, content: &str) -> DatasetState {
         name: name.clone(),
         kind: DatasetKind::Filesystem,
         guid: Guid(77),
-        encrypted: false,
+        encryption: None,
+        origin: None,
         written: 0,
+        referenced: 0,
+        available: 1 << 40,
         partial: None,
         snapshots: Vec::new(),
         bookmarks: Vec::new(),
@@ -26,10 +31,10 @@ fn dataset(name: &str, content: &str) -> DatasetState {
         let createtxg = Txg(parts.next().map_or(place as u64 + 100, |t| t.parse().expect("a number")));
         if word.starts_with('@') {
             let name = name.snapshot(short).expect("a name");
-            state.snapshots.push(Snapshot { name, guid, createtxg });
+            state.snapshots.push(Snapshot { name, guid, createtxg, ivset: None });
         } else {
             let name = name.bookmark(short).expect("a name");
-            state.bookmarks.push(Bookmark { name, guid, createtxg });
+            state.bookmarks.push(Bookmark { name, guid, createtxg, ivset: None });
         }
     }
     state.snapshots.sort_by_key(|s| s.createtxg);
@@ -42,7 +47,16 @@ fn source(content: &str) -> DatasetState {
 }
 
 fn target(content: &str) -> Inventory {
-    Inventory::Present(dataset("dst/data", content))
+    there(dataset("dst/data", content))
+}
+
+fn there(state: DatasetState) -> Inventory {
+    Inventory::Present(Tree::new(&state.name.clone(), vec![state]).expect("a tree"))
+}
+
+fn encrypted(mut state: DatasetState) -> DatasetState {
+    state.encryption = Some(Encryption { root: state.name.clone(), key_loaded: false });
+    state
 }
 
 fn name() -> DatasetName {
@@ -50,7 +64,7 @@ fn name() -> DatasetName {
 }
 
 fn absent() -> Inventory {
-    Inventory::Absent { ancestor: DatasetName::try_from("dst").expect("a name"), parent_exists: true }
+    Inventory::Absent { ancestor: Box::new(dataset("dst", "")) }
 }
 
 /// The plan in a small notation: `full @a`, `@a>@b`, `resume @a>@b`, `discard`, with `raw ` before where it is.
@@ -127,8 +141,7 @@ fn a_first_replication_sends_all_or_only_the_newest() {
 fn no_snapshots_and_no_parent_are_conflicts() {
     assert!(matches!(conflict(&source(""), &absent()), Conflict::NoSourceSnapshots { .. }));
     assert!(matches!(conflict(&source("#a:1"), &target("@a:1")), Conflict::NoSourceSnapshots { .. }));
-    let orphan =
-        Inventory::Absent { ancestor: DatasetName::try_from("dst").expect("a name"), parent_exists: false };
+    let orphan = Inventory::Absent { ancestor: Box::new(dataset("elsewhere", "")) };
     assert!(matches!(conflict(&source("@a:1"), &orphan), Conflict::TargetParentMissing { .. }));
 }
 
@@ -145,7 +158,7 @@ fn a_target_that_is_no_replica_is_left_alone() {
     );
     let mut volume = dataset("dst/data", "@a:1");
     volume.kind = DatasetKind::Volume;
-    assert!(matches!(conflict(&source("@a:1"), &Inventory::Present(volume)), Conflict::KindMismatch { .. }));
+    assert!(matches!(conflict(&source("@a:1"), &there(volume)), Conflict::KindMismatch { .. }));
 }
 
 #[test]
@@ -163,7 +176,7 @@ fn writes_to_the_target_stop_the_plan_even_when_nothing_is_to_be_sent() {
     for source_has in ["@a:1", "@a:1 @b:2"] {
         let mut written = dataset("dst/data", "@a:1");
         written.written = 4096;
-        let found = conflict(&source(source_has), &Inventory::Present(written));
+        let found = conflict(&source(source_has), &there(written));
         assert!(matches!(found, Conflict::Diverged { target_written: 4096, .. }));
     }
 }
@@ -179,7 +192,8 @@ fn a_name_that_gets_too_long_on_the_target_is_found_before_anything_is_sent() {
     let long = "x".repeat(240);
     let source = dataset("s", &format!("@a:1 @{long}:2"));
     let target_name = DatasetName::try_from("a/rather/long/name").expect("a name");
-    let found = plan(&source, &target_name, &absent(), Options::default()).expect_err("too long");
+    let above = Inventory::Absent { ancestor: Box::new(dataset("a/rather/long", "")) };
+    let found = plan(&source, &target_name, &above, Options::default()).expect_err("too long");
     assert!(matches!(found, Conflict::NameTooLong { .. }));
 }
 
@@ -204,7 +218,7 @@ fn a_partial_receive_is_continued_and_the_rest_follows() {
         // Another tool skipped b: its stream is one we can send, and what follows is ours.
         ("@a:1", content(3, Some(1)), vec!["resume @a>@c"]),
     ] {
-        let target = Inventory::Present(interrupted(has, Ok(content)));
+        let target = there(interrupted(has, Ok(content)));
         assert_eq!(steps(&source, &target), expected);
     }
 }
@@ -228,7 +242,7 @@ fn a_token_that_is_not_ours_is_never_followed() {
         ("@a:1", Ok(PartialContent { foreign: true, ..content(2, Some(1)) }), PartialProblem::ForeignMode),
     ];
     for (has, content, expected) in cases {
-        let target = Inventory::Present(interrupted(has, content));
+        let target = there(interrupted(has, content));
         let found = conflict(&source, &target);
         assert!(matches!(&found, Conflict::Partial { problem, .. } if *problem == expected), "{found:?}");
     }
@@ -239,27 +253,27 @@ fn a_partial_receive_is_discarded_only_when_that_is_allowed() {
     let source = source("@a:1 @b:2");
     let allowed = Options { discard_partial: true, ..Options::default() };
     for (has, expected) in [("@a:1", vec!["discard", "@a>@b"]), ("", vec!["discard", "full @a", "@a>@b"])] {
-        let target = Inventory::Present(interrupted(has, Ok(content(99, None))));
+        let target = there(interrupted(has, Ok(content(99, None))));
         assert_eq!(shown(&plan(&source, &name(), &target, allowed).expect("a plan")), expected);
     }
     // It is never an excuse to pass over a divergence.
-    let target = Inventory::Present(interrupted("@a:1 @x:9", Ok(content(99, None))));
+    let target = there(interrupted("@a:1 @x:9", Ok(content(99, None))));
     let found = plan(&source, &name(), &target, allowed).expect_err("diverged");
     assert!(matches!(found, Conflict::Diverged { .. }));
     // A partial receive that can go on is not thrown away.
-    let target = Inventory::Present(interrupted("@a:1", Ok(content(2, Some(1)))));
+    let target = there(interrupted("@a:1", Ok(content(2, Some(1)))));
     assert_eq!(shown(&plan(&source, &name(), &target, allowed).expect("a plan")), ["resume @a>@b"]);
 }
 
 #[test]
 fn encrypted_datasets_go_raw_unless_the_chain_is_not() {
     let mut source = source("@a:1 @b:2");
-    source.encrypted = true;
+    source = encrypted(source);
     assert_eq!(steps(&source, &absent()), ["raw full @a", "raw @a>@b"]);
-    let mut there = dataset("dst/data", "@a:1");
-    assert_eq!(steps(&source, &Inventory::Present(there.clone())), ["@a>@b"]);
-    there.encrypted = true;
-    assert_eq!(steps(&source, &Inventory::Present(there)), ["raw @a>@b"]);
+    let mut replica = dataset("dst/data", "@a:1");
+    assert_eq!(steps(&source, &there(replica.clone())), ["@a>@b"]);
+    replica = encrypted(replica);
+    assert_eq!(steps(&source, &there(replica)), ["raw @a>@b"]);
 }
 
 #[test]
@@ -289,24 +303,24 @@ proptest! {
             let (guid, createtxg) = (Guid(i as u64 + 1), Txg(i as u64 + 1));
             if *on_source {
                 let name = from.name.snapshot(&format!("s{i}")).expect("a name");
-                from.snapshots.push(Snapshot { name, guid, createtxg });
+                from.snapshots.push(Snapshot { name, guid, createtxg, ivset: None });
             }
             if *bookmarked {
                 let name = from.name.bookmark(&format!("s{i}")).expect("a name");
-                from.bookmarks.push(Bookmark { name, guid, createtxg });
+                from.bookmarks.push(Bookmark { name, guid, createtxg, ivset: None });
             }
             if *on_target {
                 let name = to.name.snapshot(&format!("s{i}")).expect("a name");
-                to.snapshots.push(Snapshot { name, guid, createtxg: Txg(i as u64 + 1000) });
+                to.snapshots.push(Snapshot { name, guid, createtxg: Txg(i as u64 + 1000), ivset: None });
             }
         }
         for i in 0..extra {
             let name = to.name.snapshot(&format!("x{i}")).expect("a name");
-            to.snapshots.push(Snapshot { name, guid: Guid(9000 + i as u64), createtxg: Txg(9000 + i as u64) });
+            to.snapshots.push(Snapshot { name, guid: Guid(9000 + i as u64), createtxg: Txg(9000 + i as u64), ivset: None });
         }
         let newest_of_target = to.snapshots.last().map(|s| s.guid);
         let present = !to.snapshots.is_empty();
-        let target = if present { Inventory::Present(to.clone()) } else { absent() };
+        let target = if present { there(to.clone()) } else { absent() };
         let options = Options { initial: if newest { Initial::Newest } else { Initial::All }, ..Options::default() };
         match plan(&from, &name(), &target, options) {
             Ok(made) => {
@@ -351,7 +365,7 @@ proptest! {
         let from = source("@a:1 @b:2 @c:3");
         let state = interrupted(has, Ok(PartialContent { raw, foreign, ..content(to, base) }));
         let options = Options { discard_partial: discard, ..Options::default() };
-        if let Ok(made) = plan(&from, &name(), &Inventory::Present(state.clone()), options) {
+        if let Ok(made) = plan(&from, &name(), &there(state.clone()), options) {
             for spec in made.streams() {
                 prop_assert!(from.snapshots.contains(&spec.to));
                 if spec.resume.is_some() {

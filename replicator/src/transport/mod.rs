@@ -21,6 +21,9 @@ pub trait Transport: Send {
     /// Starts a command line, which is read by the login shell there. One command at a time: a process must be
     /// finished or dropped before the next is started.
     fn start<'a>(&'a mut self, command_line: &str) -> Result<Box<dyn Process + 'a>, TransportError>;
+
+    /// Another way to the same machine, for commands at the same time. Connects when it is first used.
+    fn another(&self) -> Result<Box<dyn Transport>, TransportError>;
 }
 
 /// A command that runs on the other machine. Dropping it closes its standard input and output.

@@ -59,19 +59,69 @@ pub const NO_ZFS: &str = "replicator: there is no zfs command here";
 /// The last line of a script that was run to its end; see [`Script::marking_end`].
 pub const END: &str = "replicator: end";
 
+/// The commands are also looked for where an ordinary user's PATH does not lead, and speak the C locale, so that what
+/// they print can be read.
+const SETUP: &str = "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; LC_ALL=C; export PATH LC_ALL; ";
+
 /// An argument that no command line can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an argument with a NUL character cannot be passed to a command")]
 pub struct NulArgument;
 
-/// A few `zfs` commands that run one after the other on a machine, stopping at the first that fails.
+/// How a user there becomes one who may use ZFS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Elevate {
+    /// Not at all: it is root, or has rights by zfs-allow(8).
+    #[default]
+    No,
+    /// `sudo -n`, which never asks.
+    Sudo,
+    /// `doas -n`, which never asks.
+    Doas,
+}
+
+impl Elevate {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::No => "",
+            Self::Sudo => "sudo -n ",
+            Self::Doas => "doas -n ",
+        }
+    }
+}
+
+/// A program of ZFS that a script may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// zfs(8).
+    Zfs,
+    /// zpool(8).
+    Zpool,
+}
+
+/// Where zstd(1) stands to the last command of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Zstd {
+    Before,
+    Behind,
+}
+
+/// A few commands of ZFS that run one after the other on a machine, stopping at the first that fails.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     commands: Vec<String>,
+    elevate: Elevate,
+    zstd: Option<Zstd>,
     marks_end: bool,
 }
 
 impl Script {
+    /// An empty script, whose commands run with other rights.
+    #[must_use]
+    pub fn elevated(elevate: Elevate) -> Self {
+        Self { elevate, ..Self::default() }
+    }
+
     /// A script of one `zfs` command with these arguments (without the word `zfs`).
     ///
     /// # Errors
@@ -84,11 +134,24 @@ impl Script {
     ///
     /// # Errors
     /// When an argument holds a NUL.
-    pub fn and_zfs<S: AsRef<str>>(
+    pub fn and_zfs<S: AsRef<str>>(self, arguments: impl IntoIterator<Item = S>) -> Result<Self, NulArgument> {
+        self.and(Program::Zfs, arguments)
+    }
+
+    /// Adds another command, run when all before it succeeded.
+    ///
+    /// # Errors
+    /// When an argument holds a NUL.
+    pub fn and<S: AsRef<str>>(
         mut self,
+        program: Program,
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Self, NulArgument> {
-        let mut command = "zfs".to_string();
+        let mut command = self.elevate.prefix().to_string();
+        command.push_str(match program {
+            Program::Zfs => "zfs",
+            Program::Zpool => "zpool",
+        });
         for argument in arguments {
             if argument.as_ref().contains('\0') {
                 return Err(NulArgument);
@@ -98,6 +161,21 @@ impl Script {
         }
         self.commands.push(command);
         Ok(self)
+    }
+
+    /// Lets the last command read what zstd(1) decompresses. The status is that of the last command.
+    #[must_use]
+    pub fn reading_zstd(mut self) -> Self {
+        self.zstd = Some(Zstd::Before);
+        self
+    }
+
+    /// Lets zstd(1) compress what the last command prints. Whether that command succeeded must then be seen by what
+    /// it printed: the status is zstd's.
+    #[must_use]
+    pub fn printing_zstd(mut self) -> Self {
+        self.zstd = Some(Zstd::Behind);
+        self
     }
 
     /// Lets the script print [`END`] after the last command succeeded.
@@ -110,12 +188,18 @@ impl Script {
         self
     }
 
+    /// The command line that only asks whether zstd(1) is there: it prints [`END`] if so, and succeeds either way.
+    #[must_use]
+    pub fn asking_for_zstd() -> String {
+        let script = format!("{SETUP}if command -v zstd >/dev/null 2>&1; then echo \"{END}\"; fi; :");
+        format!("exec sh -c {}", any_shell(&script))
+    }
+
     /// The command line for the login shell. `zfs` is also looked for where an ordinary user's PATH does not lead,
     /// and speaks the C locale, so that what it prints can be read.
     #[must_use]
     pub fn command_line(&self) -> String {
-        let mut script =
-            "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; LC_ALL=C; export PATH LC_ALL; ".to_string();
+        let mut script = SETUP.to_string();
         if self.commands.iter().any(|command| command.contains("$nl")) {
             // A command substitution drops newlines at the end: the x protects it, and goes again.
             script.push_str(r#"nl=$(printf "\012x"); nl=${nl%x}; "#);
@@ -124,12 +208,20 @@ impl Script {
         script.push_str(NO_ZFS);
         script.push_str("\" >&2; exit 127; }; ");
         // With `exec` on a single command the signals and the end of the connection reach zfs itself.
-        match self.commands.as_slice() {
-            [command] if !self.marks_end => {
+        match (self.commands.as_slice(), self.zstd) {
+            ([command], None) if !self.marks_end => {
                 script.push_str("exec ");
                 script.push_str(command);
             }
-            commands => script.push_str(&commands.join(" && ")),
+            (commands, None) => script.push_str(&commands.join(" && ")),
+            (commands, Some(Zstd::Before)) => {
+                script.push_str("zstd -dqc --long=27 | ");
+                script.push_str(&commands.join(" && "));
+            }
+            (commands, Some(Zstd::Behind)) => {
+                script.push_str(&commands.join(" && "));
+                script.push_str(" | zstd -qc -T0");
+            }
         }
         if self.marks_end {
             script.push_str(" && echo \"");

@@ -121,6 +121,10 @@ impl Transport for SshTransport {
         let link = self.link()?;
         Ok(Box::new(process::SshProcess::start(link, command_line)?))
     }
+
+    fn another(&self) -> Result<Box<dyn Transport>, TransportError> {
+        Ok(Box::new(Self::new(self.options.clone())?))
+    }
 }
 
 /// A session with its socket, and the bookkeeping of who was heard when.

@@ -268,3 +268,23 @@ fn user_properties_have_their_sources() {
     assert_eq!(user, [("org.x:y".to_owned(), "1".to_owned(), Source::Inherited(parent.to_string()))]);
     assert_eq!(found[0].name, child);
 }
+
+#[test]
+fn a_pool_is_known_with_its_guid_and_features() {
+    let pool = Pool::new();
+    let found = pool.zfs.pool(pool.root().as_str()).expect("the pool");
+    assert_eq!(found.name, pool.root());
+    let guid = pool.zpool(&["get", "-Hp", "-o", "value", "guid", pool.root().as_str()]);
+    assert_eq!(found.guid.to_string(), guid.trim());
+    // Bookmarks exist from the first one on.
+    assert_eq!(found.features.get("com.delphix:bookmarks"), Some(&0));
+    pool.filesystem("a");
+    let one = pool.snapshot("a@one");
+    pool.zfs.bookmark(&[(pool.mark("a#m"), one.into())]).expect("bookmark");
+    pool.zpool(&["sync", pool.root().as_str()]);
+    let found = pool.zfs.pool(pool.root().as_str()).expect("the pool");
+    assert_eq!(found.features.get("com.delphix:bookmarks"), Some(&1));
+    assert_eq!(found.features.get("org.example:unknown"), None);
+    let missing = pool.zfs.pool("no-such-pool").expect_err("missing");
+    assert_eq!(missing.kind(), zfs_core::ErrorKind::NotFound, "{missing}");
+}

@@ -1,0 +1,75 @@
+//! The pools of this machine: which are imported, and the identity and features of one.
+
+use std::collections::BTreeMap;
+
+use crate::command::Command;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::ffi::Ioctl;
+use crate::name::DatasetName;
+use crate::nvlist::{Limits, NvList, Value};
+use crate::{Guid, Zfs};
+
+/// More than this the configuration of pools never takes.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+/// An imported pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its root dataset.
+    pub name: DatasetName,
+    /// Its identity.
+    pub guid: Guid,
+    /// The features that are enabled, by the kernel's name (`org.open-zfs:large_blocks`, see zpool-features(7)), each
+    /// with the number of its users: 0 is enabled, more is active.
+    pub features: BTreeMap<String, u64>,
+}
+
+impl Zfs {
+    /// The root datasets of the imported pools, sorted by name.
+    pub fn pools(&self) -> Result<Vec<DatasetName>> {
+        let list = self.configuration(Ioctl::PoolConfigs, "", "the pools")?;
+        let name = |name: &[u8]| {
+            let text = std::str::from_utf8(name).ok().and_then(|text| text.parse().ok());
+            let shown = String::from_utf8_lossy(name).into_owned();
+            text.ok_or_else(|| bad("the pools", format!("the pool name {shown:?} is not understood")))
+        };
+        let mut pools = list.iter().map(|(pool, _)| name(pool)).collect::<Result<Vec<DatasetName>>>()?;
+        pools.sort();
+        Ok(pools)
+    }
+
+    /// The pool of that name, which is the first component of a dataset's name.
+    pub fn pool(&self, name: &str) -> Result<Pool> {
+        let root: DatasetName = name.parse().map_err(|error| bad(name, format!("{error}")))?;
+        let list = self.configuration(Ioctl::PoolStats, name, name)?;
+        let guid = list.u64("pool_guid").ok_or_else(|| bad(name, "it has no GUID".to_owned()))?;
+        let stats = list.list("feature_stats");
+        let features = stats.into_iter().flat_map(NvList::iter).filter_map(|(feature, users)| {
+            let Value::UInt64(users) = users else { return None };
+            Some((std::str::from_utf8(feature).ok()?.to_owned(), *users))
+        });
+        Ok(Pool { name: root, guid: Guid(guid), features: features.collect() })
+    }
+
+    fn configuration(&self, ioctl: Ioctl, name: &str, subject: &str) -> Result<NvList> {
+        let mut command = Command::new(name);
+        let mut answer = vec![0; 256 << 10];
+        loop {
+            match self.ffi.ioctl(ioctl, &mut command, &mut answer) {
+                Ok(()) => break,
+                Err(libc::ENOMEM) if (answer.len()..ANSWER_LIMIT).contains(&command.answer_length()) => {
+                    answer.resize(command.answer_length() + 1, 0);
+                }
+                Err(libc::EINTR) => {}
+                Err(errno) => return Err(Error::new(Operation::ListPools, subject, errno)),
+            }
+            command.set_cookie(0);
+        }
+        let length = command.answer_length().min(answer.len());
+        NvList::decode(&answer[..length], &Limits::default()).map_err(|error| bad(subject, error.to_string()))
+    }
+}
+
+fn bad(subject: &str, what: String) -> Error {
+    Error::found(Operation::ListPools, subject, ErrorKind::BadAnswer, what)
+}
