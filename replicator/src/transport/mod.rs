@@ -9,6 +9,7 @@ use bytes::Bytes;
 pub mod known_hosts;
 pub mod quote;
 pub mod ssh;
+pub mod system_ssh;
 
 /// The most of a command's standard error that is kept: the head is worth more than the tail, which repeats.
 pub const STDERR_LIMIT: usize = 64 * 1024;
@@ -166,6 +167,24 @@ pub enum TransportError {
     /// The host key is not one we know.
     #[error(transparent)]
     HostKey(#[from] known_hosts::HostKeyError),
+    /// The `ssh` program does not accept the host key.
+    #[error("ssh does not accept the host key of {host}: {cause}")]
+    HostKeyRefused {
+        /// The host.
+        host: String,
+        /// What ssh said.
+        cause: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The `ssh` program cannot be started.
+    #[error("cannot start {}: {cause}", .program.display())]
+    NoSsh {
+        /// The program that was tried.
+        program: std::path::PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// The server refused all we have.
     #[error("{peer} refused every key that was offered ({}; the server takes: {methods})", list_tried(.tried))]
     Authentication {
@@ -246,6 +265,11 @@ impl TransportError {
                 Some("check that an SSH server answers at this port (--port)".to_string())
             }
             Self::HostKey(error) => Some(error.hint()),
+            Self::HostKeyRefused { hint, .. } => Some(hint.clone()),
+            Self::NoSsh { .. } => Some(
+                "install the OpenSSH client (in most systems the package openssh-client or openssh-clients), or use the built-in one"
+                    .to_string(),
+            ),
             Self::Authentication { peer, .. } => Some(format!(
                 "make `ssh {peer}` work without a password first: load the key into ssh-agent, or name it with --identity, and add its public half to ~/.ssh/authorized_keys there"
             )),
