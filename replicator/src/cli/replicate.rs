@@ -26,8 +26,11 @@ use crate::replicate::ReplicateError;
 use crate::replicate::Report;
 use crate::replicate::Side;
 use crate::transport::Timeouts;
+use crate::transport::Transport;
 use crate::transport::ssh::SshOptions;
 use crate::transport::ssh::SshTransport;
+use crate::transport::system_ssh::SystemSsh;
+use crate::transport::system_ssh::SystemSshOptions;
 
 /// Bring the snapshots of a dataset to another pool or another machine.
 ///
@@ -88,9 +91,17 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "SSH")]
 struct SshArguments {
-    /// The port of sshd on the other machine.
-    #[arg(short, long, default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
+    /// What carries the connection.
+    #[arg(long, value_enum, default_value_t)]
+    transport: Carrier,
+
+    /// An option for the ssh program, as its -o takes it. May be given several times. Host keys stay strictly checked.
+    #[arg(long, value_name = "OPT")]
+    ssh_option: Vec<String>,
+
+    /// The port of sshd on the other machine: 22, or what ssh_config says to the ssh program.
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
 
     /// A private key; only named keys are offered then. May be given several times.
     #[arg(short, long, value_name = "FILE")]
@@ -109,26 +120,57 @@ struct SshArguments {
     idle_timeout: u64,
 }
 
+/// The two clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Carrier {
+    /// The library inside this program; it reads no ssh_config.
+    #[default]
+    Libssh2,
+    /// The ssh program of this machine, with its ssh_config, jump hosts, certificates and hardware keys.
+    Ssh,
+}
+
 impl SshArguments {
-    fn transport(&self, machine: &Machine, cancel: &Cancel) -> Result<SshTransport, Failure> {
+    /// A connection that stands.
+    fn transport(&self, machine: &Machine, cancel: &Cancel) -> Result<Box<dyn Transport>, Failure> {
+        if self.transport == Carrier::Libssh2 && !self.ssh_option.is_empty() {
+            let hint = "add --transport ssh".to_string();
+            return Err(Failure::new(Outcome::Usage, "--ssh-option is for the ssh program only").hinted(hint));
+        }
         let defaults = Timeouts::default();
         let idle = Duration::from_secs(self.idle_timeout);
-        let options = SshOptions {
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(self.connect_timeout),
+            idle,
+            // Several chances to answer before time is up.
+            keepalive: defaults.keepalive.min(idle / 3).max(Duration::from_secs(1)),
+            ..defaults
+        };
+        if self.transport == Carrier::Ssh {
+            let mut transport = SystemSsh::new(SystemSshOptions {
+                user: machine.user.clone(),
+                port: self.port,
+                identities: self.identity.clone(),
+                known_hosts: self.known_hosts.clone(),
+                ssh_options: self.ssh_option.clone(),
+                timeouts,
+                cancel: cancel.clone(),
+                ..SystemSshOptions::new(&machine.host)
+            })?;
+            transport.connect()?;
+            return Ok(Box::new(transport));
+        }
+        let mut transport = SshTransport::new(SshOptions {
             user: machine.user.clone(),
             host: machine.host.clone(),
-            port: self.port,
+            port: self.port.unwrap_or(22),
             identities: self.identity.clone(),
             known_hosts: self.known_hosts.clone(),
-            timeouts: Timeouts {
-                connect: Duration::from_secs(self.connect_timeout),
-                idle,
-                // Several chances to answer before time is up.
-                keepalive: defaults.keepalive.min(idle / 3).max(Duration::from_secs(1)),
-                ..defaults
-            },
+            timeouts,
             cancel: cancel.clone(),
-        };
-        Ok(SshTransport::new(options)?)
+        })?;
+        transport.connect()?;
+        Ok(Box::new(transport))
     }
 
     fn host(
@@ -138,11 +180,7 @@ impl SshArguments {
         cancel: &Cancel,
     ) -> Result<Box<dyn Host>, Failure> {
         match (&endpoint.machine, local) {
-            (Some(machine), _) => {
-                let mut transport = self.transport(machine, cancel)?;
-                transport.connect()?;
-                Ok(Box::new(ZfsCli::new(Box::new(transport))))
-            }
+            (Some(machine), _) => Ok(Box::new(ZfsCli::new(self.transport(machine, cancel)?))),
             (None, Some(zfs)) => Ok(Box::new(Local::new(zfs.clone()))),
             (None, None) => Ok(Box::new(Local::new(Zfs::open()?))),
         }

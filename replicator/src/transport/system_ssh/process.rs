@@ -91,7 +91,7 @@ impl<'a> SystemProcess<'a> {
         Ok(process)
     }
 
-    fn lost(&self, phase: &'static str, cause: impl ToString) -> TransportError {
+    fn lost(&self, phase: &'static str, cause: &dyn std::fmt::Display) -> TransportError {
         TransportError::Lost { peer: self.owner.peer.clone(), phase, cause: cause.to_string() }
     }
 
@@ -129,7 +129,7 @@ impl<'a> SystemProcess<'a> {
         let limit = Timespec { tv_sec: 0, tv_nsec: limit.min(TICK).subsec_nanos().into() };
         match poll(&mut fds, Some(&limit)) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(self.lost(phase, errno)),
+            Err(errno) => return Err(self.lost(phase, &errno)),
         }
         self.take_in(phase)
     }
@@ -139,7 +139,7 @@ impl<'a> SystemProcess<'a> {
         if !self.reading {
             failed = failed.and(drain(&mut self.stdout, &mut self.early, EARLY_STDOUT_LIMIT));
         }
-        failed.map_err(|error| self.lost(phase, error))
+        failed.map_err(|error| self.lost(phase, &error))
     }
 
     /// Tells the end of standard output from a connection that broke: both close the pipe, and only ssh's exit
@@ -152,7 +152,7 @@ impl<'a> SystemProcess<'a> {
         if self.stdout.is_some() {
             // Somebody still holds the pipe: the ssh in the background may have more for us.
             if since.elapsed() > self.owner.options.timeouts.idle {
-                return Err(self.lost(phase, "ssh has ended, but its output was not closed"));
+                return Err(self.lost(phase, &"ssh has ended, but its output was not closed"));
             }
             return Ok(false);
         }
@@ -187,7 +187,7 @@ impl<'a> SystemProcess<'a> {
                         return Ok(Some(n));
                     }
                     Err(error) if is_for_later(&error) => {}
-                    Err(error) => return Err(self.lost(phase, error)),
+                    Err(error) => return Err(self.lost(phase, &error)),
                 }
             }
             if self.is_over(phase)? {
@@ -230,7 +230,7 @@ impl Process for SystemProcess<'_> {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::PIPE) => return Err(self.stdin_closed()),
-                Err(errno) => return Err(self.lost(PHASE, errno)),
+                Err(errno) => return Err(self.lost(PHASE, &errno)),
             }
         }
         // A stream that never makes us wait must still notice Ctrl-C.

@@ -9,3 +9,4 @@ mod replicate;
 mod ssh_auth;
 mod ssh_hostkeys;
 mod support;
+mod system_ssh;
