@@ -193,3 +193,52 @@ fn a_jump_host_and_a_name_of_ssh_config_work_and_it_cannot_ask() {
     assert!(!said.contains("assword:"), "{said}");
     assert_eq!(left_over(a), "");
 }
+
+#[test]
+fn a_command_that_ends_with_255_or_by_a_signal_is_no_broken_connection_and_the_other_way_round() {
+    let cluster = pair();
+    let (a, b) = (cluster.node(1), cluster.node(2));
+    fill_big(a, "tank/data");
+    sh(b, "z=$(command -v zfs); echo $z > /tmp/where; mv $z $z.real");
+    for (last, word) in [("exit 255", "odd"), ("kill -9 $$", "odd"), ("exec 2>&-; exit 255", "255")] {
+        let odd = if word == "odd" { "echo odd >&2; " } else { "" };
+        sh(b, &format!("z=$(cat /tmp/where); echo '#!/bin/sh' > $z; echo '{odd}{last}' >> $z; chmod +x $z"));
+        refused(a, &format!("tank/data node2:back/data {SSH}"), 1, &["node2", word]);
+    }
+    sh(b, "z=$(cat /tmp/where); mv $z.real $z");
+    cluster.link(1, 2).bandwidth(Some(3_000_000));
+    let process = a
+        .script(&format!("replicator replicate tank/data node2:back/data {SSH}"))
+        .limit(Duration::from_secs(100))
+        .spawn()
+        .expect("started");
+    sh(b, "for i in $(seq 100); do zfs list back/data >/dev/null 2>&1 && break; sleep 0.1; done; sleep 2");
+    sh(a, "pkill -9 -x ssh");
+    let output = process.wait().expect("it ends");
+    assert_eq!(output.code(), 4, "{}", output.err());
+    assert!(output.err().contains("again"), "{}", output.err());
+    assert_eq!(left_over(a), "");
+}
+
+#[test]
+fn a_run_that_was_killed_leaves_no_connection_for_long() {
+    let cluster = pair();
+    let (a, b) = (cluster.node(1), cluster.node(2));
+    fill_big(a, "tank/data");
+    cluster.link(1, 2).bandwidth(Some(3_000_000));
+    let process = a
+        .script(&format!("replicator replicate tank/data node2:back/data {SSH}"))
+        .limit(Duration::from_secs(100))
+        .spawn()
+        .expect("started");
+    sh(b, "for i in $(seq 100); do zfs list back/data >/dev/null 2>&1 && break; sleep 0.1; done; sleep 2");
+    assert!(sh(a, "pgrep -c -x ssh; pkill -9 -x replicator").parse::<u32>().expect("a number") >= 2);
+    assert_ne!(process.wait().expect("it ends").code(), 0);
+    let ends =
+        "for i in $(seq 200); do pgrep -x ssh > /dev/null || exit 0; sleep 1; done; pgrep -a -x ssh; exit 1";
+    let output = a.script(ends).limit(Duration::from_secs(250)).run().expect("the node answers");
+    assert_eq!(output.code(), 0, "{}", output.out());
+    let said = replicate(a, &format!("tank/data node2:back/data {SSH}"));
+    assert!(said.contains("resume full @s1"), "{said}");
+    assert_same((a, "tank/data"), (b, "back/data"));
+}
