@@ -19,8 +19,13 @@ use crate::plan::Conflict;
 use crate::plan::Options;
 use crate::plan::Plan;
 use crate::plan::Step;
+use crate::transfer::Coding;
 use crate::transfer::Expected;
+use crate::transfer::Head;
+use crate::transfer::Moved;
+use crate::transfer::Settings;
 use crate::transfer::TransferError;
+use crate::transfer::Wire;
 use crate::transfer::transfer;
 
 /// A place with datasets, and one dataset in it.
@@ -195,8 +200,12 @@ fn stream(
         Expected { to: spec.to.guid, from: spec.from.as_ref().map(crate::host::Base::guid), raw: spec.raw };
     let outgoing = source.send(spec)?;
     let incoming = target.receive(&ReceiveSpec { to: into.clone(), set, origin: None, compressed: false })?;
-    let moved = transfer(outgoing, incoming, expected, cancel, &|bytes| observer.progress(bytes));
-    moved.map_err(|error| match error {
+    let settings = Settings::default();
+    let head = Head::unread(outgoing, Coding::Plain, &settings);
+    let progress = |moved: Moved| observer.progress(moved.plain);
+    let moved =
+        transfer(head, incoming, Coding::Plain, Wire::Out, expected, &settings, cancel, &progress);
+    moved.map(|moved| moved.plain).map_err(|error| match error {
         TransferError::Cancelled => ReplicateError::Cancelled,
         error => ReplicateError::Transfer { to: into.clone(), error: Box::new(error) },
     })

@@ -12,9 +12,12 @@ use super::Expected;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// A record or a checksum is wrong, or the stream ended early.
+    /// A record or a checksum is wrong.
     #[error("the stream is damaged: {0}")]
     Damaged(String),
+    /// It ended early.
+    #[error("the stream was cut short: {0}")]
+    Truncated(String),
     /// It is of another snapshot.
     #[error("the stream is of the snapshot with GUID {found}, and {expected} was asked for")]
     OtherSnapshot {
@@ -43,6 +46,13 @@ fn guid(guid: &Option<Guid>) -> String {
     guid.map_or_else(|| "nothing (a full stream)".to_string(), |guid| format!("GUID {guid}"))
 }
 
+fn damage(error: zfs_core::stream::StreamError) -> StreamError {
+    match error {
+        zfs_core::stream::StreamError::Truncated { .. } => StreamError::Truncated(error.to_string()),
+        error => StreamError::Damaged(error.to_string()),
+    }
+}
+
 /// Watches one stream go by.
 pub(super) struct Watch {
     checker: StreamChecker,
@@ -57,7 +67,7 @@ impl Watch {
 
     /// Looks at a block before it is handed on.
     pub(super) fn pass(&mut self, block: &[u8]) -> Result<(), StreamError> {
-        self.checker.push(block).map_err(|error| StreamError::Damaged(error.to_string()))?;
+        self.checker.push(block).map_err(damage)?;
         if self.begun {
             return Ok(());
         }
@@ -78,6 +88,6 @@ impl Watch {
 
     /// At the end: whether it was the end of the stream too.
     pub(super) fn finish(&self) -> Result<(), StreamError> {
-        self.checker.finish().map_err(|error| StreamError::Damaged(error.to_string()))
+        self.checker.finish().map_err(damage)
     }
 }

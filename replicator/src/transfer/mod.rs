@@ -1,38 +1,52 @@
-//! One stream from a host that sends to a host that receives: a thread reads and checks the records as they pass,
-//! another writes, and a bounded queue of blocks lies between. What is sent is decided elsewhere ([`crate::plan`]).
+//! One stream from a host that sends to a host that receives: read, check the records as they pass, compress or
+//! decompress, write; a thread a stage, and bounded queues between them whose blocks come out of one budget of memory
+//! for the whole run. What is sent is decided elsewhere ([`crate::plan`]), and what to do after a failure, too
+//! ([`retry`] says only what kind of failure it is).
 
-use std::sync::mpsc;
-use std::sync::mpsc::RecvTimeoutError;
-use std::sync::mpsc::SyncSender;
-use std::sync::mpsc::TrySendError;
+use std::num::NonZeroU32;
+use std::panic::resume_unwind;
+use std::thread::Builder;
+use std::thread::Scope;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
-use std::time::Instant;
 
-use bytes::Bytes;
 use zfs_core::Guid;
 
 use crate::cancel::Cancel;
-use crate::cancel::TICK;
 use crate::host::HostError;
 use crate::host::Incoming;
-use crate::host::Next;
-use crate::host::Outgoing;
-use crate::transport::TransportError;
 
+pub mod budget;
 mod check;
+mod compress;
+mod flow;
+mod head;
+pub mod limit;
+pub mod retry;
+mod stages;
+mod stall;
+mod worth_it;
 
+pub use budget::Budget;
 pub use check::StreamError;
 use check::Watch;
+pub use compress::MAX_WORKERS;
+use flow::Flow;
+use flow::Stage;
+use flow::Stopped;
+pub use head::Head;
+pub use limit::Limiter;
+pub use stall::End;
+pub use stall::Patience;
+pub use worth_it::Decision;
+pub use worth_it::SAMPLE;
+pub use worth_it::decide;
 
-/// The size of a block on its way.
+/// The largest block on its way.
 pub const BLOCK: usize = 1 << 20;
 
-/// How many blocks may wait between the two threads. With the block in each hand this bounds the memory of a
-/// transfer to 18 MiB.
-pub const IN_FLIGHT: usize = 16;
-
-/// How long a full queue is left alone before it is looked at again.
-const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(2);
+/// How many blocks may wait between two stages, where the budget allows as many.
+pub const QUEUE: usize = 128;
 
 /// The GUIDs that the stream must have, as the plan says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +72,20 @@ pub enum TransferError {
     /// The stream is not what was to be sent, or is damaged.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// Nothing moved for too long.
+    #[error("no byte moved for {} s; {end} was waited for", .still.as_secs())]
+    Stalled {
+        /// The side that should have done something.
+        end: End,
+        /// How long it did nothing.
+        still: Duration,
+    },
+    /// zstd failed on this machine.
+    #[error("cannot compress or decompress: {cause}")]
+    Compression {
+        /// What it said.
+        cause: String,
+    },
     /// The run was asked to stop.
     #[error("interrupted")]
     Cancelled,
@@ -76,6 +104,9 @@ impl TransferError {
                 "run the same command again; if it says the same, check both machines' memory and disks"
                     .to_string(),
             ),
+            Self::Stalled { end, .. } => Some(format!(
+                "see what {end} does (`zpool status`, `zpool events`); what arrived is kept, and the same command goes on from there"
+            )),
             _ => None,
         }
     }
@@ -85,128 +116,188 @@ impl TransferError {
     }
 }
 
-/// Moves one stream. `progress` is called with the length of each block that was handed to the receiver.
+/// How the bytes of a stream look where they go over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// As ZFS made them.
+    #[default]
+    Plain,
+    /// In frames of zstd.
+    Zstd,
+}
+
+/// Which side is far away: there bytes are counted as bytes on the wire, and the limit of the rate holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// The one that sends.
+    In,
+    /// The one that receives; or both, or neither.
+    #[default]
+    Out,
+}
+
+/// Whether a stream is compressed on its way to a target that can decompress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Never.
+    Off,
+    /// Always.
+    On,
+    /// When the beginning of the stream shows that it is worth it.
+    #[default]
+    Auto,
+}
+
+/// What the transfers of a run have in common. Clones share the budget and the limit.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Memory for blocks on their way.
+    pub budget: Budget,
+    /// Bytes per second on the wire.
+    pub limiter: Limiter,
+    /// When a transfer counts as stalled.
+    pub patience: Patience,
+    /// Whether to compress; looked at by [`Head`].
+    pub compression: Compression,
+    /// Threads of each transfer that compress, up to [`MAX_WORKERS`]. Each takes up to 10 MiB out of the budget.
+    pub workers: NonZeroU32,
+    /// Set when a transfer stalls, so that an end that hangs in a call gets out of it: what the connections of this
+    /// transfer look at beside `cancel`. Without it, such a call is waited for.
+    pub ends: Option<Cancel>,
+}
+
+impl Default for Settings {
+    /// Everything bounded, nothing limited, and two threads that compress, or one where there is one processor.
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            budget: Budget::default(),
+            limiter: Limiter::none(),
+            patience: Patience::default(),
+            compression: Compression::default(),
+            workers: if processors > 1 { const { NonZeroU32::new(2).unwrap() } } else { NonZeroU32::MIN },
+            ends: None,
+        }
+    }
+}
+
+/// Bytes that were handed to the receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Of the stream as ZFS made it.
+    pub plain: u64,
+    /// On the wire.
+    pub wire: u64,
+}
+
+/// Moves one stream. The target gets it as `leaves` says, which should be what [`Head::decision`] advised.
+/// `progress` is called with what each piece stands for that the receiver took.
+///
+/// Whatever happens, both ends are dropped and all threads have ended when this returns. Only a stream that came
+/// whole is ended towards the receiver; in all other cases it keeps what came, to be resumed.
 ///
 /// # Errors
 /// The error of the side that failed first; when the receiver stopped reading, its reason.
 pub fn transfer<'a>(
-    outgoing: Box<dyn Outgoing + 'a>,
-    mut incoming: Box<dyn Incoming + 'a>,
+    source: Head<'a>,
+    target: Box<dyn Incoming + 'a>,
+    leaves: Coding,
+    wire: Wire,
     expected: Expected,
+    settings: &Settings,
     cancel: &Cancel,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<u64, TransferError> {
-    let (blocks, arriving) = mpsc::sync_channel::<Bytes>(IN_FLIGHT);
-    std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new()
-            .name("read-stream".to_string())
-            // `blocks` goes with the thread: the writer knows by its end that no more will come.
-            .spawn_scoped(scope, move || read(outgoing, &blocks, expected, cancel))
-            .map_err(TransferError::Thread)?;
-        let written = write(incoming.as_mut(), &arriving, cancel, progress);
-        // From here on the reader finds nobody to hand a block to, and ends.
-        drop(arriving);
-        let bytes = match written {
-            Ok(bytes) => bytes,
-            // The receiver ended before the stream did: what it says says more than "stopped reading".
-            Err(stopped @ HostError::Transport(TransportError::StdinClosed { .. })) => {
-                return Err(TransferError::Receiver(incoming.finish().err().unwrap_or(stopped)));
-            }
-            Err(error) => return Err(TransferError::of(error, TransferError::Receiver)),
-        };
-        // A stream that is not whole must not be ended politely: dropping the receiver keeps the part that came.
-        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        incoming.finish().map_err(|error| TransferError::of(error, TransferError::Receiver))?;
-        Ok(bytes)
-    })
+    progress: &(dyn Fn(Moved) + Sync),
+) -> Result<Moved, TransferError> {
+    let flow = Flow::new(cancel, settings.ends.as_ref(), settings.patience);
+    let written = std::thread::scope(|scope| {
+        let moved = run(scope, source, target, leaves, wire, expected, settings, progress, &flow);
+        moved.map_err(|error| flow.fail(error))
+    });
+    match (written, flow.into_error()) {
+        (Ok(Ok(moved)), _) => Ok(moved),
+        (_, Some(error)) => Err(error),
+        // Every stage that stops says why, or panicked, which was passed on.
+        (_, None) => Err(TransferError::Cancelled),
+    }
 }
 
-/// Reads to the end and checks each record, until nobody takes the blocks any more.
-fn read<'a>(
-    mut outgoing: Box<dyn Outgoing + 'a>,
-    blocks: &SyncSender<Bytes>,
+/// Starts the stages and waits for all of them.
+#[allow(clippy::too_many_arguments)]
+fn run<'s, 'e: 's, 'a: 's>(
+    scope: &'s Scope<'s, 'e>,
+    source: Head<'a>,
+    target: Box<dyn Incoming + 'a>,
+    leaves: Coding,
+    wire: Wire,
     expected: Expected,
-    cancel: &Cancel,
-) -> Result<(), TransferError> {
-    let sender = |error| TransferError::of(error, TransferError::Sender);
-    let mut watch = Watch::new(expected);
-    loop {
-        if cancel.is_cancelled() {
-            return Err(TransferError::Cancelled);
-        }
-        match outgoing.next(BLOCK).map_err(sender)? {
-            Next::End => break,
-            // An empty block asks whether the writer is still there.
-            Next::Nothing => {
-                if let Err(TrySendError::Disconnected(_)) = blocks.try_send(Bytes::new()) {
-                    return Err(TransferError::Cancelled);
-                }
-            }
-            Next::Block(block) => {
-                watch.pass(&block)?;
-                if !hand_over(blocks, block, outgoing.as_mut())? {
-                    return Err(TransferError::Cancelled);
-                }
-            }
-        }
+    settings: &'e Settings,
+    progress: &(dyn Fn(Moved) + Sync),
+    flow: &'e Flow<'e>,
+) -> Result<Result<Moved, Stopped>, TransferError> {
+    let unlimited = Limiter::none();
+    let (limit_in, limit_out) = match wire {
+        Wire::In => (settings.limiter.clone(), unlimited),
+        Wire::Out => (unlimited, settings.limiter.clone()),
+    };
+    let mut stages = Vec::with_capacity(4);
+    // Counted before the first thread starts: the watching thread ends with the last stage.
+    let here = flow.stage();
+    let account = source.account.clone();
+    let mut aside = Vec::new();
+    let watch = Watch::new(expected);
+    let (to, mut from) = crossbeam_channel::bounded(QUEUE);
+    let (reading, decompressing) = match source.arrives {
+        Coding::Plain => (Some(watch), None),
+        Coding::Zstd => (None, Some(watch)),
+    };
+    stages.push(start(scope, "read-stream", flow, move || {
+        stages::read(source, &to, reading, &limit_in, flow)
+    })?);
+    if let Some(watch) = decompressing {
+        aside.push(account.set_aside(compress::DECOMPRESSOR_MEMORY));
+        let lane = account.lane();
+        let (to, next) = crossbeam_channel::bounded(QUEUE);
+        let from = std::mem::replace(&mut from, next);
+        stages.push(start(scope, "decompress", flow, move || {
+            stages::decompress(&from, &to, &lane, watch, flow)
+        })?);
     }
-    // The sender's own error says more than "the stream ended early".
-    outgoing.finish().map_err(sender)?;
-    watch.finish()?;
-    Ok(())
+    if leaves == Coding::Zstd {
+        let workers = settings.workers.get().min(MAX_WORKERS);
+        aside.push(account.set_aside(compress::compressor_memory(workers)));
+        let lane = account.lane();
+        let (to, next) = crossbeam_channel::bounded(QUEUE);
+        let from = std::mem::replace(&mut from, next);
+        stages.push(start(scope, "compress", flow, move || {
+            stages::compress(&from, &to, &lane, workers, flow)
+        })?);
+    }
+    let watching = Builder::new().name("watch-stream".to_string()).spawn_scoped(scope, move || flow.watch());
+    let watching = watching.map_err(TransferError::Thread)?;
+    let written = stages::write(target, &from, &limit_out, wire == Wire::Out, progress, flow);
+    // From here on nobody takes a block, and each stage before ends.
+    drop(from);
+    drop(here);
+    for stage in stages {
+        // What it says is in the flow.
+        let _ = stage.join().unwrap_or_else(|panic| resume_unwind(panic));
+    }
+    watching.join().unwrap_or_else(|panic| resume_unwind(panic));
+    Ok(written)
 }
 
-/// Puts a block into the queue, keeping the sender's connection alive while the queue is full. False when there is
-/// no writer any more.
-fn hand_over(
-    blocks: &SyncSender<Bytes>,
-    mut block: Bytes,
-    outgoing: &mut dyn Outgoing,
-) -> Result<bool, TransferError> {
-    let mut looked_after = Instant::now();
-    loop {
-        match blocks.try_send(block) {
-            Ok(()) => return Ok(true),
-            Err(TrySendError::Disconnected(_)) => return Ok(false),
-            Err(TrySendError::Full(back)) => block = back,
-        }
-        std::thread::sleep(FULL_QUEUE_PAUSE);
-        if looked_after.elapsed() > Duration::from_secs(1) {
-            looked_after = Instant::now();
-            outgoing.idle().map_err(|error| TransferError::of(error, TransferError::Sender))?;
-        }
-    }
-}
-
-fn write(
-    incoming: &mut (dyn Incoming + '_),
-    blocks: &mpsc::Receiver<Bytes>,
-    cancel: &Cancel,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<u64, HostError> {
-    let mut bytes = 0u64;
-    loop {
-        if cancel.is_cancelled() {
-            return Err(HostError::Cancelled);
-        }
-        match blocks.recv_timeout(TICK) {
-            Ok(block) if block.is_empty() => {}
-            Ok(block) => {
-                incoming.write(&block)?;
-                bytes += block.len() as u64;
-                progress(block.len() as u64);
-                continue;
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(bytes),
-        }
-        if incoming.idle()? {
-            // It ended by itself: writing to it would say so too, but there may be nothing to write for long.
-            return Err(HostError::Transport(TransportError::StdinClosed {
-                peer: "the receiving machine".to_string(),
-            }));
-        }
-    }
+fn start<'s, 'e: 's>(
+    scope: &'s Scope<'s, 'e>,
+    name: &str,
+    flow: &'e Flow<'e>,
+    work: impl FnOnce() -> Result<(), Stopped> + Send + 's,
+) -> Result<ScopedJoinHandle<'s, Result<(), Stopped>>, TransferError> {
+    let stage: Stage<'e, 'e> = flow.stage();
+    let thread = Builder::new().name(name.to_string()).spawn_scoped(scope, move || {
+        let _stage = stage;
+        work()
+    });
+    thread.map_err(TransferError::Thread)
 }
 
 #[cfg(test)]

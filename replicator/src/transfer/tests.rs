@@ -3,11 +3,17 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use zfs_core::stream::ByteOrder;
 use zfs_core::stream::build::Begin;
 use zfs_core::stream::build::StreamBuilder;
 
 use super::*;
+use crate::host::Next;
+use crate::host::Outgoing;
+use crate::transport::TransportError;
+
+mod stages;
 
 fn stream(to: u64, from: u64, blocks: u64) -> Vec<u8> {
     let begin = Begin { to_guid: to, from_guid: from, to_name: "a/b@c".to_string(), ..Begin::default() };
@@ -97,7 +103,20 @@ impl Incoming for To<'_> {
 const EXPECTED: Expected = Expected { to: Guid(5), from: Some(Guid(4)), raw: false };
 
 fn run(from: From, to: To<'_>) -> Result<u64, TransferError> {
-    transfer(Box::new(from), Box::new(to), EXPECTED, &Cancel::new(), &|_| {})
+    go(Box::new(from), Box::new(to), Coding::Plain, Coding::Plain, &Settings::default(), &Cancel::new())
+        .map(|moved| moved.plain)
+}
+
+fn go<'a>(
+    from: Box<dyn Outgoing + 'a>,
+    to: Box<dyn Incoming + 'a>,
+    arrives: Coding,
+    leaves: Coding,
+    settings: &Settings,
+    cancel: &Cancel,
+) -> Result<Moved, TransferError> {
+    let head = Head::unread(from, arrives, settings);
+    transfer(head, to, leaves, Wire::Out, EXPECTED, settings, cancel, &|_| {})
 }
 
 #[test]
@@ -115,7 +134,7 @@ fn a_cut_stream_is_never_ended_politely_wherever_it_is_cut() {
     for cut in 0..data.len() {
         let seen = Seen::default();
         let error = run(From::new(data[..cut].to_vec()), To::new(&seen)).expect_err("cut");
-        assert!(matches!(error, TransferError::Stream(StreamError::Damaged(_))), "{cut}: {error}");
+        assert!(matches!(error, TransferError::Stream(StreamError::Truncated(_))), "{cut}: {error}");
         assert_eq!(seen.finished.into_inner(), 0, "cut at {cut}");
     }
 }
@@ -202,7 +221,8 @@ fn cancelling_ends_both_sides_without_ending_the_receive() {
             }
             cancel.cancel();
         });
-        let outcome = transfer(Box::new(from), Box::new(To::new(&seen)), EXPECTED, &cancel, &|_| {});
+        let (plain, settings) = (Coding::Plain, Settings::default());
+        let outcome = go(Box::new(from), Box::new(To::new(&seen)), plain, plain, &settings, &cancel);
         waiting.join().expect("no panic");
         outcome
     });
