@@ -21,6 +21,10 @@ const ALWAYS: &[&str] = &[
     "ClearAllForwardings=yes",
     "ForwardAgent=no",
     "ForwardX11=no",
+    // Only the run of ssh that says `-M` makes the shared connection. It goes into the background once that stands,
+    // and outlives its last command by this many seconds when nobody ends it.
+    "ControlMaster=no",
+    "ControlPersist=60",
 ];
 
 /// Characters of a user name that a ProxyCommand or a `Match exec` of ssh_config would hand to a shell.

@@ -25,8 +25,6 @@ use super::arguments::expandable;
 use super::failure::classify;
 use crate::transport::TransportError;
 
-/// How long the background ssh outlives its last command when nobody ends it.
-const PERSIST: &str = "ControlPersist=60";
 /// The longest path that ssh can listen on: 108 bytes with the NUL, and ssh first makes a name 17 bytes longer.
 const SOCKET_PATH_LIMIT: usize = 90;
 /// How much of a log is read; the end of it tells the cause.
@@ -93,7 +91,7 @@ impl SystemSsh {
         let log = fresh(&path)?;
         let mut command = self.command();
         self.sharing(&mut command);
-        command.args(["-M", "-N", "-o", PERSIST, "-E"]).arg(&path).stderr(Stdio::from(log));
+        command.args(["-M", "-N", "-E"]).arg(&path).stderr(Stdio::from(log));
         self.host(&mut command);
         let mut child = command.spawn().map_err(|error| self.no_program(&error))?;
         // It goes into the background, and so ends for us, when the connection stands.

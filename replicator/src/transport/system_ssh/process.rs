@@ -62,7 +62,7 @@ impl<'a> SystemProcess<'a> {
         drop(control::fresh(&log)?);
         let mut command = owner.command();
         owner.sharing(&mut command);
-        command.args(["-o", "ControlMaster=no", "-E"]).arg(&log);
+        command.arg("-E").arg(&log);
         owner.host(&mut command);
         command.arg(command_line);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
