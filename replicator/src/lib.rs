@@ -10,6 +10,8 @@ pub mod cancel;
 pub mod cli;
 pub mod endpoint;
 pub mod host;
+#[cfg(any(test, feature = "test-support"))]
+pub mod model;
 pub mod plan;
 pub mod replicate;
 pub mod transfer;

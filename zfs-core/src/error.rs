@@ -208,6 +208,12 @@ impl Error {
         error
     }
 
+    /// An error as an operation would give it, for tests of what is built on top. Needs the feature `test-support`.
+    #[cfg(feature = "test-support")]
+    pub fn made_up(operation: Operation, subject: impl fmt::Display, kind: ErrorKind) -> Self {
+        Self::found(operation, subject, kind, "made up for a test")
+    }
+
     /// The same error with a sentence on what exactly was wrong.
     pub(crate) fn detailed(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());

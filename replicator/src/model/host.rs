@@ -1,0 +1,493 @@
+//! A machine of the model as a [`Host`]: what the replication sees of it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use zfs_core::DatasetKind;
+use zfs_core::ErrorKind;
+use zfs_core::Guid;
+use zfs_core::Operation;
+use zfs_core::Txg;
+use zfs_core::name::BookmarkName;
+use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
+use zfs_core::send::IncrementalSource;
+
+use super::World;
+use super::machine::Dataset;
+use super::machine::Machine;
+use super::machine::Refused;
+use super::receive::Receiver;
+use super::send::Stream;
+use crate::host::About;
+use crate::host::Base;
+use crate::host::Bookmark;
+use crate::host::Change;
+use crate::host::DatasetState;
+use crate::host::Depth;
+use crate::host::Encryption;
+use crate::host::Host;
+use crate::host::HostError;
+use crate::host::Incoming;
+use crate::host::Inventory;
+use crate::host::Next;
+use crate::host::Outgoing;
+use crate::host::Properties;
+use crate::host::ReceiveSpec;
+use crate::host::SendSpec;
+use crate::host::Snapshot;
+use crate::host::Tree;
+use crate::host::listing;
+use crate::transport::TransportError;
+
+/// How much of a stream comes at once: less than two records, so that streams of a few blocks come in several pieces.
+const CHUNK: usize = 500;
+
+/// One machine of a [`World`].
+#[derive(Clone, Debug)]
+pub struct ModelHost {
+    world: World,
+    machine: String,
+    process: u64,
+    /// Errors read as those of the `zfs` command, and bookmarks are made one by one.
+    plain: bool,
+}
+
+impl ModelHost {
+    pub(super) fn new(world: World, machine: String, process: u64) -> Self {
+        Self { world, machine, process, plain: false }
+    }
+
+    /// The same, as a machine that has only the `zfs` command.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        Self { plain: true, ..self }
+    }
+
+    /// Looks at the machine.
+    fn look<T>(&self, what: impl FnOnce(&Machine) -> Result<T, HostError>) -> Result<T, HostError> {
+        let mut inner = self.world.lock();
+        inner.enter(self.process, &self.machine)?;
+        what(inner.machine(&self.machine))
+    }
+
+    /// A listing, which can fail as a whole.
+    fn list<T>(
+        &self,
+        root: &dyn ToString,
+        what: impl FnOnce(&Machine) -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
+        let mut inner = self.world.lock();
+        inner.enter(self.process, &self.machine)?;
+        if inner.faults.listing(&self.machine) {
+            let error = Refused::new(Operation::ListSnapshots, root.to_string(), ErrorKind::Io);
+            return Err(self.error(error));
+        }
+        what(inner.machine(&self.machine))
+    }
+
+    /// Changes something.
+    fn effect<T>(
+        &self,
+        name: impl FnOnce() -> String,
+        change: impl FnOnce(&mut Machine) -> Result<T, Refused>,
+    ) -> Result<T, HostError> {
+        let mut inner = self.world.lock();
+        inner.enter(self.process, &self.machine)?;
+        inner.effect(&self.machine, name, |machine| change(machine).map_err(|refused| self.error(refused)))
+    }
+
+    fn error(&self, refused: Refused) -> HostError {
+        if !self.plain {
+            return HostError::Zfs(refused.into());
+        }
+        let (operation, message) = said(&refused);
+        HostError::Remote {
+            host: self.machine.clone(),
+            operation,
+            subject: refused.subject,
+            message: message.to_string(),
+        }
+    }
+
+    fn need_guid(&self, name: &str, expected: Guid, found: Option<Guid>) -> Result<(), HostError> {
+        if found == Some(expected) {
+            return Ok(());
+        }
+        Err(HostError::Changed { host: self.machine.clone(), name: name.to_string(), expected, found })
+    }
+
+    fn bookmark(&self, bookmarks: &[(BookmarkName, SnapshotName, Guid)]) -> Result<(), HostError> {
+        let mut missing = Vec::new();
+        for (name, snapshot, guid) in bookmarks {
+            match self.mark(name)? {
+                Some(found) => self.need_guid(name.as_str(), *guid, Some(found))?,
+                None => missing.push((name.clone(), snapshot.clone().into())),
+            }
+        }
+        let Some((first, _)) = missing.first() else { return Ok(()) };
+        if self.world.lock().faults.no_bookmarks(&self.machine) {
+            return Err(self.error(Refused::new(Operation::Bookmark, first, ErrorKind::PermissionDenied)));
+        }
+        let at_once = if self.plain { 1 } else { missing.len() };
+        for batch in missing.chunks(at_once) {
+            let names = || {
+                format!("bookmark {}", batch.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(" "))
+            };
+            self.effect(names, |machine| machine.bookmark(batch))?;
+        }
+        Ok(())
+    }
+
+    fn destroy_bookmarks(&self, bookmarks: &[(BookmarkName, Guid)]) -> Result<(), HostError> {
+        let mut doomed = Vec::new();
+        for (name, guid) in bookmarks {
+            if self.mark(name)? == Some(*guid) {
+                doomed.push(name.clone());
+            }
+        }
+        let at_once = if self.plain { 1 } else { doomed.len().max(1) };
+        for batch in doomed.chunks(at_once) {
+            let names = || {
+                format!("destroy {}", batch.iter().map(BookmarkName::as_str).collect::<Vec<_>>().join(" "))
+            };
+            self.effect(names, |machine| {
+                machine.destroy_bookmarks(batch);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The GUID of a bookmark; its dataset must exist.
+    fn mark(&self, name: &BookmarkName) -> Result<Option<Guid>, HostError> {
+        self.look(|machine| {
+            let missing =
+                || self.error(Refused::new(Operation::ListBookmarks, name.dataset(), ErrorKind::NotFound));
+            machine.dataset(name.dataset()).ok_or_else(missing)?;
+            Ok(machine.mark(name).map(|mark| mark.guid))
+        })
+    }
+}
+
+impl Host for ModelHost {
+    fn label(&self) -> &str {
+        &self.machine
+    }
+
+    fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {
+        self.list(root, |machine| {
+            if machine.dataset(root).is_some() {
+                let asked = |name: &&DatasetName| match depth {
+                    Depth::One => *name == root,
+                    Depth::All => name.is_within(root),
+                };
+                let states = machine.datasets().map(|(name, _)| name).filter(asked);
+                let states = states.filter_map(|name| machine.state(name, true)).collect();
+                return Tree::new(root, states).map(Inventory::Present).map_err(|error| {
+                    HostError::BadAnswer {
+                        host: self.machine.clone(),
+                        operation: "list",
+                        why: error.to_string(),
+                    }
+                });
+            }
+            let mut ancestor = root.parent();
+            while let Some(name) = ancestor {
+                if let Some(state) = machine.state(&name, false) {
+                    return Ok(Inventory::Absent { ancestor: Box::new(state) });
+                }
+                ancestor = name.parent();
+            }
+            Err(HostError::NoPool {
+                host: self.machine.clone(),
+                pool: root.pool().to_string(),
+                dataset: root.to_string(),
+            })
+        })
+    }
+
+    fn about(&mut self, pool: &str) -> Result<About, HostError> {
+        self.look(|machine| {
+            let missing = || self.error(Refused::new(Operation::ListPools, pool, ErrorKind::NotFound));
+            let found = machine.pools.get(pool).ok_or_else(missing)?;
+            Ok(About {
+                pool: pool.to_string(),
+                guid: found.guid,
+                version: Some(found.version),
+                features: found.features.clone(),
+            })
+        })
+    }
+
+    fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError> {
+        self.list(root, |machine| {
+            let missing = || self.error(Refused::new(Operation::Inspect, root, ErrorKind::NotFound));
+            machine.dataset(root).ok_or_else(missing)?;
+            let asked = |name: &&DatasetName| match depth {
+                Depth::One => *name == root,
+                Depth::All => name.is_within(root),
+            };
+            let names = machine.datasets().map(|(name, _)| name).filter(asked).cloned();
+            Ok(machine.properties(names))
+        })
+    }
+
+    fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
+        let first = snapshots.first().map(ToString::to_string).unwrap_or_default();
+        self.list(&first, |machine| {
+            Ok(snapshots.iter().map(|name| machine.find(name).map(|snap| snap.guid)).collect())
+        })
+    }
+
+    fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {
+        self.look(|machine| {
+            let size = |spec| machine.send(&stream(spec)).ok().map(|bytes| bytes.len() as u64);
+            Ok(streams.iter().map(size).collect())
+        })
+    }
+
+    fn has_zstd(&mut self) -> Result<bool, HostError> {
+        self.look(|_| Ok(false))
+    }
+
+    fn send<'a>(&'a mut self, spec: &SendSpec) -> Result<Box<dyn Outgoing + 'a>, HostError> {
+        // As with the kernel, a refusal comes up when the stream is read.
+        let bytes = self.look(|machine| Ok(machine.send(&stream(spec))))?;
+        let (bytes, failed) = match bytes {
+            Ok(bytes) => (bytes, None),
+            Err(refused) => (Vec::new(), Some(self.error(refused))),
+        };
+        Ok(Box::new(ModelOutgoing { host: self.clone(), bytes: bytes.into(), sent: 0, failed }))
+    }
+
+    fn receive<'a>(&'a mut self, spec: &ReceiveSpec) -> Result<Box<dyn Incoming + 'a>, HostError> {
+        self.look(|_| Ok(()))?;
+        let receiver = Receiver::new(spec.to.clone(), spec.origin.clone(), spec.set.clone());
+        let into = spec.to.clone();
+        Ok(Box::new(ModelIncoming { host: self.clone(), into, receiver: Some(receiver), taken: 0 }))
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), HostError> {
+        let name = || change.to_string();
+        match change {
+            Change::CreateFilesystem { dataset, set } => {
+                self.effect(name, |machine| match machine.create(dataset, DatasetKind::Filesystem, set) {
+                    Err(refused) if refused.kind == ErrorKind::Exists => Ok(()),
+                    other => other,
+                })
+            }
+            Change::Bookmark { bookmarks } => self.bookmark(bookmarks),
+            Change::DestroyBookmarks { bookmarks } => self.destroy_bookmarks(bookmarks),
+            Change::Rename { from, guid, to } => {
+                let found = self.look(|machine| Ok(machine.dataset(from).map(|dataset| dataset.guid)))?;
+                self.need_guid(from.as_str(), *guid, found)?;
+                self.effect(name, |machine| machine.rename(from, to))
+            }
+            Change::Clone { snapshot, guid, to, set } => {
+                let found = self.look(|machine| Ok(machine.find(snapshot).map(|snap| snap.guid)))?;
+                self.need_guid(snapshot.as_str(), *guid, found)?;
+                self.effect(name, |machine| machine.clone_snapshot(snapshot, to, set))
+            }
+            Change::Promote { dataset } => self.effect(name, |machine| machine.promote(dataset)),
+            Change::SetProperties { dataset, set } => {
+                self.effect(name, |machine| machine.set_properties(dataset, set))
+            }
+            Change::DiscardPartial { dataset, .. } => {
+                self.effect(name, |machine| machine.abort_receive(dataset).map(drop))
+            }
+        }
+    }
+
+    fn another(&self) -> Result<Box<dyn Host>, HostError> {
+        self.look(|_| Ok(()))?;
+        Ok(Box::new(self.clone()))
+    }
+}
+
+fn stream(spec: &SendSpec) -> Stream {
+    let from = spec.from.as_ref().map(|from| match from {
+        Base::Snapshot(name, _) => IncrementalSource::from(name.clone()),
+        Base::Bookmark(name, _) => IncrementalSource::from(name.clone()),
+    });
+    let resume = spec.resume.as_ref().and_then(|partial| partial.token.parse().ok());
+    Stream { to: spec.to.name.clone(), from, raw: spec.raw, resume }
+}
+
+impl Machine {
+    /// A dataset as a listing tells of it.
+    fn state(&self, name: &DatasetName, with_snapshots: bool) -> Option<DatasetState> {
+        let dataset = self.dataset(name)?;
+        let root = self.encryption_root(name);
+        let bytes = dataset.content.len() as u64 * 8;
+        let mut state = DatasetState {
+            name: name.clone(),
+            kind: dataset.kind,
+            guid: dataset.guid,
+            encryption: root.map(|(root, key_loaded)| Encryption { root, key_loaded }),
+            origin: self.origin(name),
+            written: if self.is_modified(name) { bytes + 1 } else { 0 },
+            referenced: bytes + 1,
+            available: self.pools.get(name.pool()).map_or(0, |pool| pool.available),
+            partial: self.token(name).and_then(|token| listing::partial(&token)),
+            snapshots: Vec::new(),
+            bookmarks: Vec::new(),
+        };
+        if with_snapshots {
+            state.snapshots = snapshots(name, dataset);
+            state.bookmarks = bookmarks(name, dataset);
+        }
+        Some(state)
+    }
+}
+
+fn snapshots(name: &DatasetName, dataset: &Dataset) -> Vec<Snapshot> {
+    let snapshot = |snap: &super::Snap| {
+        let name = name.snapshot(&snap.short).ok()?;
+        Some(Snapshot { name, guid: snap.guid, createtxg: snap.createtxg, ivset: snap.ivset })
+    };
+    dataset.snapshots.iter().filter_map(snapshot).collect()
+}
+
+fn bookmarks(name: &DatasetName, dataset: &Dataset) -> Vec<Bookmark> {
+    let mut by_txg: BTreeMap<Txg, Vec<Bookmark>> = BTreeMap::new();
+    for (short, mark) in &dataset.bookmarks {
+        let Ok(name) = name.bookmark(short) else { continue };
+        let bookmark = Bookmark { name, guid: mark.guid, createtxg: mark.createtxg, ivset: mark.ivset };
+        by_txg.entry(mark.createtxg).or_default().push(bookmark);
+    }
+    by_txg.into_values().flatten().collect()
+}
+
+struct ModelOutgoing {
+    host: ModelHost,
+    bytes: Bytes,
+    sent: u64,
+    failed: Option<HostError>,
+}
+
+impl Outgoing for ModelOutgoing {
+    fn next(&mut self, limit: usize) -> Result<Next, HostError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let mut inner = self.host.world.lock();
+        inner.enter(self.host.process, &self.host.machine)?;
+        let length = self.bytes.len().min(limit).min(CHUNK);
+        if length == 0 {
+            return Ok(Next::End);
+        }
+        let cut = inner.faults.cut(self.sent, length as u64);
+        let length = cut.map_or(length, |left| usize::try_from(left).unwrap_or(length));
+        if cut.is_some() {
+            self.bytes.truncate(length);
+            let (peer, cause) = (self.host.machine.clone(), "a fault of the test".to_string());
+            let lost = TransportError::Lost { peer, phase: "reading the stream", cause };
+            self.failed = Some(lost.into());
+            if length == 0 {
+                return Err(self.failed.take().unwrap_or(HostError::Cancelled));
+            }
+        }
+        self.sent += length as u64;
+        Ok(Next::Block(self.bytes.split_to(length)))
+    }
+
+    fn idle(&mut self) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), HostError> {
+        self.failed.map_or(Ok(()), Err)
+    }
+}
+
+struct ModelIncoming {
+    host: ModelHost,
+    into: SnapshotName,
+    receiver: Option<Receiver>,
+    taken: u64,
+}
+
+impl Incoming for ModelIncoming {
+    fn write(&mut self, block: &Bytes) -> Result<(), HostError> {
+        let Some(receiver) = &mut self.receiver else { return Ok(()) };
+        let mut inner = self.host.world.lock();
+        inner.enter(self.host.process, &self.host.machine)?;
+        self.taken += block.len() as u64;
+        let full = inner.faults.full(self.taken);
+        let (into, taken) = (&self.into, self.taken);
+        inner.effect(
+            &self.host.machine,
+            || format!("receive {into} up to byte {taken}"),
+            |machine| {
+                if full {
+                    receiver.break_off(machine, ErrorKind::NoSpace);
+                }
+                receiver.write(machine, block).map_err(|refused| self.host.error(refused))
+            },
+        )
+    }
+
+    fn idle(&mut self) -> Result<bool, HostError> {
+        Ok(false)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), HostError> {
+        let mut inner = self.host.world.lock();
+        inner.enter(self.host.process, &self.host.machine)?;
+        let Some(receiver) = self.receiver.take() else { return Ok(()) };
+        receiver.finish(inner.machine(&self.host.machine)).map_err(|refused| self.host.error(refused))
+    }
+}
+
+impl Drop for ModelIncoming {
+    /// The kernel sees the end of the pipe, whoever died.
+    fn drop(&mut self) {
+        let Some(mut receiver) = self.receiver.take() else { return };
+        let mut inner = self.host.world.lock();
+        if receiver.running().is_some()
+            && let Some(calls) = inner.faults.linger()
+        {
+            if let Some(id) = receiver.linger() {
+                inner.lingers(&self.host.machine, id, calls);
+            }
+            return;
+        }
+        receiver.break_off(inner.machine(&self.host.machine), ErrorKind::StreamTruncated);
+    }
+}
+
+/// About what the `zfs` command says.
+fn said(refused: &Refused) -> (&'static str, &'static str) {
+    use ErrorKind as K;
+    let operation = match refused.operation {
+        Operation::Receive => "receive into",
+        Operation::Send => "send",
+        Operation::Bookmark => "bookmark",
+        Operation::Rename => "rename",
+        Operation::Promote => "promote",
+        Operation::Clone => "clone",
+        Operation::Create => "create",
+        Operation::SetProperty => "set properties of",
+        Operation::AbortReceive => "throw away the partial receive of",
+        _ => "list",
+    };
+    let message = match refused.kind {
+        K::NotFound | K::ParentNotFound => "dataset does not exist",
+        K::Exists => "dataset already exists",
+        K::Busy => "dataset is busy",
+        K::PartialReceiveExists => "destination contains partially-complete state",
+        K::PermissionDenied => "permission denied",
+        K::NoSpace => "out of space",
+        K::TargetModified => "destination has been modified since most recent snapshot",
+        K::BaseMissing => "most recent snapshot does not match incremental source",
+        K::StreamTruncated => "incomplete stream",
+        K::StreamCorrupt => "checksum mismatch",
+        K::KeyNotLoaded => "encryption key not loaded",
+        K::IvSetMismatch => "IV set guid mismatch",
+        K::NotAnAncestor => "not an earlier snapshot from the same fs",
+        K::Io => "I/O error",
+        _ => "invalid argument",
+    };
+    (operation, message)
+}

@@ -1,0 +1,214 @@
+//! Several machines, what goes wrong on them, and whether the process that uses them is alive.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use crate::host::HostError;
+
+use super::ModelHost;
+use super::faults::Fault;
+use super::faults::Faults;
+use super::faults::Moment;
+use super::machine::Machine;
+
+/// Machines of the model. Cloning gives another handle to the same world.
+#[derive(Clone, Debug)]
+pub struct World {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    machines: BTreeMap<String, Machine>,
+    pub(super) faults: Faults,
+    /// Counts restarts: hosts of an earlier process are dead.
+    process: u64,
+    dead: bool,
+    /// Changes made since the restart.
+    effects: u64,
+    /// Calls since the restart.
+    calls: u64,
+    /// Receives that go on without anybody writing: the machine, the receive, and for how many calls.
+    lingering: Vec<(String, u64, u64)>,
+    log: Vec<String>,
+}
+
+impl World {
+    /// Machines by these names, without pools. All GUIDs follow from the seed.
+    #[must_use]
+    pub fn new(seed: u64, machines: &[&str]) -> Self {
+        let machine = |(at, name): (usize, &&str)| {
+            let own = seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add((at as u64) << 32);
+            ((*name).to_string(), Machine::new(own))
+        };
+        Self::of(machines.iter().enumerate().map(machine).collect())
+    }
+
+    fn of(machines: BTreeMap<String, Machine>) -> Self {
+        let inner = Inner {
+            machines,
+            faults: Faults::default(),
+            process: 1,
+            dead: false,
+            effects: 0,
+            calls: 0,
+            lingering: Vec::new(),
+            log: Vec::new(),
+        };
+        Self { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// A world of its own that has the same in it, without faults.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::of(self.lock().machines.clone())
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something on a machine, or looks at it, past all faults. A name that is no machine's is a mistake of the
+    /// test.
+    pub fn on<T>(&self, machine: &str, what: impl FnOnce(&mut Machine) -> T) -> T {
+        what(self.lock().machines.get_mut(machine).expect("a machine of this world"))
+    }
+
+    /// A machine as the replication sees it.
+    #[must_use]
+    pub fn host(&self, machine: &str) -> ModelHost {
+        let process = self.lock().process;
+        ModelHost::new(self.clone(), machine.to_string(), process)
+    }
+
+    /// Lets something go wrong.
+    pub fn inject(&self, fault: Fault) {
+        self.lock().faults.add(fault);
+    }
+
+    /// A new process: hosts made before are dead, hosts made from now on live, and counting begins anew. Faults that
+    /// did not strike stay.
+    pub fn restart(&self) {
+        let mut inner = self.lock();
+        inner.process += 1;
+        inner.dead = false;
+        inner.effects = 0;
+        inner.calls = 0;
+        inner.log.clear();
+    }
+
+    /// Whether a crash has struck since the last restart.
+    #[must_use]
+    pub fn crashed(&self) -> bool {
+        self.lock().dead
+    }
+
+    /// How many changes were made since the last restart.
+    #[must_use]
+    pub fn effects(&self) -> u64 {
+        self.lock().effects
+    }
+
+    /// How many calls were made since the last restart.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.lock().calls
+    }
+
+    /// The changes since the last restart, in words.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.lock().log.clone()
+    }
+
+    /// Forgets all faults, and gives those that did not strike. For tests that try numbers until none strikes.
+    pub fn disarm(&self) -> Vec<Fault> {
+        self.lock().faults.disarm()
+    }
+
+    /// Fails unless every fault has struck; forgets them.
+    ///
+    /// # Panics
+    /// When one did not.
+    pub fn all_struck(&self) {
+        let left = self.disarm();
+        assert!(left.is_empty(), "these faults never struck, so nothing was tested: {left:?}");
+    }
+}
+
+impl Inner {
+    pub(super) fn machine(&mut self, name: &str) -> &mut Machine {
+        self.machines.get_mut(name).expect("a machine of this world")
+    }
+
+    /// A call by a host of this process to a machine.
+    pub(super) fn enter(&mut self, process: u64, machine: &str) -> Result<(), HostError> {
+        if self.dead || process != self.process {
+            return Err(died());
+        }
+        self.calls += 1;
+        while let Some((machine, what)) = self.faults.meddle(self.calls) {
+            what(self.machine(&machine));
+        }
+        for (on, _, left) in &mut self.lingering {
+            if on == machine {
+                *left = left.saturating_sub(1);
+            }
+        }
+        let (over, go_on) =
+            std::mem::take(&mut self.lingering).into_iter().partition(|(_, _, left)| *left == 0);
+        self.lingering = go_on;
+        let over: Vec<(String, u64, u64)> = over;
+        for (on, id, _) in over {
+            self.machine(&on).receive_stopped(id);
+        }
+        Ok(())
+    }
+
+    /// A change on a machine: the one place where the process can die.
+    pub(super) fn effect<T>(
+        &mut self,
+        machine: &str,
+        name: impl FnOnce() -> String,
+        change: impl FnOnce(&mut Machine) -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
+        self.effects += 1;
+        let number = self.effects;
+        self.log.push(format!("{number}: {machine}: {}", name()));
+        if self.faults.crash(number, Moment::Before) {
+            self.dead = true;
+            return Err(died());
+        }
+        let done = change(self.machine(machine));
+        if self.faults.crash(number, Moment::After) {
+            self.dead = true;
+            return Err(died());
+        }
+        done
+    }
+
+    pub(super) fn lingers(&mut self, machine: &str, id: u64, calls: u64) {
+        self.lingering.push((machine.to_string(), id, calls));
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let waiting: Vec<_> = self.faults.waiting().collect();
+        if !std::thread::panicking() {
+            assert!(waiting.is_empty(), "these faults never struck, so nothing was tested: {waiting:?}");
+        }
+    }
+}
+
+/// What every call answers after a crash. Not an error that anybody would try again.
+fn died() -> HostError {
+    HostError::BadAnswer {
+        host: "the model".to_string(),
+        operation: "anything",
+        why: "this process died (a fault of the test)".to_string(),
+    }
+}
