@@ -17,8 +17,12 @@ use crate::host::HostError;
 use crate::host::Inventory;
 use crate::host::ReceiveSpec;
 use crate::host::SendSpec;
+use crate::transfer::Coding;
 use crate::transfer::Expected;
+use crate::transfer::Head;
+use crate::transfer::Settings;
 use crate::transfer::TransferError;
+use crate::transfer::Wire;
 use crate::transfer::transfer;
 
 fn name(text: &str) -> DatasetName {
@@ -76,7 +80,10 @@ fn step(world: &World, from: Option<&str>, to: &str, target: &str) -> Result<u64
     let receive = ReceiveSpec { to: into, set: Vec::new(), origin: None, compressed: false };
     let outgoing = here.send(&spec).map_err(TransferError::Sender)?;
     let incoming = there.receive(&receive).map_err(TransferError::Receiver)?;
-    transfer(outgoing, incoming, expected, &Cancel::default(), &|_| {})
+    let settings = Settings::default();
+    let head = Head::unread(outgoing, Coding::Plain, &settings);
+    let (plain, cancel) = (Coding::Plain, Cancel::default());
+    transfer(head, incoming, plain, Wire::Out, expected, &settings, &cancel, &|_| {}).map(|moved| moved.plain)
 }
 
 fn equal(world: &World, here: &str, there: &str) -> bool {

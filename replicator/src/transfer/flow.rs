@@ -1,11 +1,12 @@
-//! What the stages of one transfer share: the blocks that go from one to the next, and the one reason why all of
-//! them stop. The first failure is the one that is told; what fails after it, fails because of it.
+//! What the stages of one transfer share: the blocks that go from one to the next, and the reason why they stop.
+//! The first failure is the one that is told. It ends its own stage and those before it; the stages after it still
+//! bring to the receiver what came before the failure, because the receiver keeps it. A wish to stop ends all of them.
 
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
@@ -56,16 +57,39 @@ pub(super) enum Item {
     End,
 }
 
+/// What a stage gets from the one before.
+pub(super) enum Received {
+    Piece(Piece),
+    /// For a [`TICK`].
+    Nothing,
+    End,
+    /// The stage before failed, and nothing more will come.
+    Cut,
+}
+
 /// The transfer is over; the reason is in the [`Flow`].
 #[derive(Debug)]
 pub(super) struct Stopped;
+
+/// The stages in the order of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Read = 1,
+    Decompress = 2,
+    Compress = 3,
+    Write = 4,
+}
+
+/// All stages.
+const ALL: usize = usize::MAX;
 
 /// What the stages of one transfer share.
 pub(super) struct Flow<'t> {
     pub(super) pulse: Pulse,
     cancel: &'t Cancel,
     ends: Option<&'t Cancel>,
-    over: AtomicBool,
+    /// The stages up to this one stop.
+    over: AtomicUsize,
     first: Mutex<Option<TransferError>>,
     stages: Mutex<usize>,
     stage_ended: Condvar,
@@ -77,33 +101,81 @@ impl<'t> Flow<'t> {
             pulse: Pulse::new(patience),
             cancel,
             ends,
-            over: AtomicBool::new(false),
+            over: AtomicUsize::new(0),
             first: Mutex::new(None),
             stages: Mutex::new(0),
             stage_ended: Condvar::new(),
         }
     }
 
-    /// Notes why the transfer is over, unless it is over already.
-    pub(super) fn fail(&self, error: TransferError) -> Stopped {
+    /// Notes why the transfer is over, unless it is over already, and stops the stages up to `place`.
+    fn end(&self, error: TransferError, place: usize) -> Stopped {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        self.over.store(true, Ordering::Release);
+        self.over.fetch_max(place, Ordering::AcqRel);
         Stopped
     }
 
-    /// Whether to go on.
-    pub(super) fn check(&self) -> Result<(), Stopped> {
-        if self.over.load(Ordering::Acquire) {
-            Err(Stopped)
-        } else if self.cancel.is_cancelled() {
-            Err(self.fail(TransferError::Cancelled))
-        } else {
-            Ok(())
-        }
+    /// Stops all stages.
+    pub(super) fn end_all(&self, error: TransferError) -> Stopped {
+        self.end(error, ALL)
     }
 
     pub(super) fn into_error(self) -> Option<TransferError> {
         self.first.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be held by each stage while it runs, on its own thread.
+    pub(super) fn stage(&self, place: Place) -> Stage<'_> {
+        *self.stages() += 1;
+        Stage { flow: self, place }
+    }
+
+    fn stages(&self) -> MutexGuard<'_, usize> {
+        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks whether anything moves, until the last stage has ended. After a failure too: a stage may hang in a call to
+    /// its end, and only `ends` gets it out of there.
+    pub(super) fn watch(&self) {
+        let mut stages = self.stages();
+        while *stages > 0 {
+            stages = self.stage_ended.wait_timeout(stages, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            if let Some((end, still)) = self.pulse.stalled(Instant::now()) {
+                self.end_all(TransferError::Stalled { end, still });
+                if let Some(ends) = self.ends {
+                    ends.cancel();
+                }
+            }
+        }
+    }
+}
+
+/// A stage that runs.
+pub(super) struct Stage<'f> {
+    flow: &'f Flow<'f>,
+    place: Place,
+}
+
+impl Stage<'_> {
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.flow.pulse
+    }
+
+    /// Notes why the transfer is over, and stops the stages up to this one.
+    pub(super) fn fail(&self, error: TransferError) -> Stopped {
+        let place = if matches!(error, TransferError::Cancelled) { ALL } else { self.place as usize };
+        self.flow.end(error, place)
+    }
+
+    /// Whether to go on.
+    pub(super) fn check(&self) -> Result<(), Stopped> {
+        if self.flow.over.load(Ordering::Acquire) >= self.place as usize {
+            Err(Stopped)
+        } else if self.flow.cancel.is_cancelled() {
+            Err(self.fail(TransferError::Cancelled))
+        } else {
+            Ok(())
+        }
     }
 
     /// Hands an item on; while there is no room, `waiting` is called each [`TICK`]. True when it had to wait.
@@ -127,53 +199,23 @@ impl<'t> Flow<'t> {
         }
     }
 
-    /// The next item, or `None` when there was none for a [`TICK`].
-    pub(super) fn receive(&self, from: &Receiver<Item>) -> Result<Option<Item>, Stopped> {
+    /// What the stage before has to say.
+    pub(super) fn receive(&self, from: &Receiver<Item>) -> Result<Received, Stopped> {
         self.check()?;
-        match from.recv_timeout(TICK) {
-            Ok(item) => Ok(Some(item)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            // Without an end: whoever sent knows why.
-            Err(RecvTimeoutError::Disconnected) => Err(Stopped),
-        }
-    }
-
-    /// To be held by each stage while it runs, on its own thread.
-    pub(super) fn stage(&self) -> Stage<'_, 't> {
-        *self.stages() += 1;
-        Stage { flow: self }
-    }
-
-    fn stages(&self) -> MutexGuard<'_, usize> {
-        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks whether anything moves, until the last stage has ended. After a failure too: a stage may hang in a call to
-    /// its end, and only `ends` gets it out of there.
-    pub(super) fn watch(&self) {
-        let mut stages = self.stages();
-        while *stages > 0 {
-            stages = self.stage_ended.wait_timeout(stages, TICK).unwrap_or_else(PoisonError::into_inner).0;
-            if let Some((end, still)) = self.pulse.stalled(Instant::now()) {
-                self.fail(TransferError::Stalled { end, still });
-                if let Some(ends) = self.ends {
-                    ends.cancel();
-                }
-            }
-        }
+        Ok(match from.recv_timeout(TICK) {
+            Ok(Item::Piece(piece)) => Received::Piece(piece),
+            Ok(Item::End) => Received::End,
+            Err(RecvTimeoutError::Timeout) => Received::Nothing,
+            Err(RecvTimeoutError::Disconnected) => Received::Cut,
+        })
     }
 }
 
-/// A stage that runs.
-pub(super) struct Stage<'f, 't> {
-    flow: &'f Flow<'t>,
-}
-
-impl Drop for Stage<'_, '_> {
+impl Drop for Stage<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The panic is the reason; it is told by whoever joins this thread.
-            self.flow.over.store(true, Ordering::Release);
+            self.flow.over.store(ALL, Ordering::Release);
         }
         *self.flow.stages() -= 1;
         self.flow.stage_ended.notify_all();

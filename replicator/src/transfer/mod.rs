@@ -32,6 +32,7 @@ pub use check::StreamError;
 use check::Watch;
 pub use compress::MAX_WORKERS;
 use flow::Flow;
+use flow::Place;
 use flow::Stage;
 use flow::Stopped;
 pub use head::Head;
@@ -198,6 +199,7 @@ pub struct Moved {
 ///
 /// # Errors
 /// The error of the side that failed first; when the receiver stopped reading, its reason.
+#[allow(clippy::too_many_arguments, reason = "each is another concern, and none has a default that is right")]
 pub fn transfer<'a>(
     source: Head<'a>,
     target: Box<dyn Incoming + 'a>,
@@ -211,7 +213,7 @@ pub fn transfer<'a>(
     let flow = Flow::new(cancel, settings.ends.as_ref(), settings.patience);
     let written = std::thread::scope(|scope| {
         let moved = run(scope, source, target, leaves, wire, expected, settings, progress, &flow);
-        moved.map_err(|error| flow.fail(error))
+        moved.map_err(|error| flow.end_all(error))
     });
     match (written, flow.into_error()) {
         (Ok(Ok(moved)), _) => Ok(moved),
@@ -222,7 +224,7 @@ pub fn transfer<'a>(
 }
 
 /// Starts the stages and waits for all of them.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "those of `transfer`, and what its threads share")]
 fn run<'s, 'e: 's, 'a: 's>(
     scope: &'s Scope<'s, 'e>,
     source: Head<'a>,
@@ -241,7 +243,7 @@ fn run<'s, 'e: 's, 'a: 's>(
     };
     let mut stages = Vec::with_capacity(4);
     // Counted before the first thread starts: the watching thread ends with the last stage.
-    let here = flow.stage();
+    let here = flow.stage(Place::Write);
     let account = source.account.clone();
     let mut aside = Vec::new();
     let watch = Watch::new(expected);
@@ -250,16 +252,16 @@ fn run<'s, 'e: 's, 'a: 's>(
         Coding::Plain => (Some(watch), None),
         Coding::Zstd => (None, Some(watch)),
     };
-    stages.push(start(scope, "read-stream", flow, move || {
-        stages::read(source, &to, reading, &limit_in, flow)
+    stages.push(start(scope, Place::Read, flow, move |stage| {
+        stages::read(source, &to, reading, &limit_in, stage)
     })?);
     if let Some(watch) = decompressing {
         aside.push(account.set_aside(compress::DECOMPRESSOR_MEMORY));
         let lane = account.lane();
         let (to, next) = crossbeam_channel::bounded(QUEUE);
         let from = std::mem::replace(&mut from, next);
-        stages.push(start(scope, "decompress", flow, move || {
-            stages::decompress(&from, &to, &lane, watch, flow)
+        stages.push(start(scope, Place::Decompress, flow, move |stage| {
+            stages::decompress(&from, &to, &lane, watch, stage)
         })?);
     }
     if leaves == Coding::Zstd {
@@ -268,13 +270,13 @@ fn run<'s, 'e: 's, 'a: 's>(
         let lane = account.lane();
         let (to, next) = crossbeam_channel::bounded(QUEUE);
         let from = std::mem::replace(&mut from, next);
-        stages.push(start(scope, "compress", flow, move || {
-            stages::compress(&from, &to, &lane, workers, flow)
+        stages.push(start(scope, Place::Compress, flow, move |stage| {
+            stages::compress(&from, &to, &lane, workers, stage)
         })?);
     }
     let watching = Builder::new().name("watch-stream".to_string()).spawn_scoped(scope, move || flow.watch());
     let watching = watching.map_err(TransferError::Thread)?;
-    let written = stages::write(target, &from, &limit_out, wire == Wire::Out, progress, flow);
+    let written = stages::write(target, &from, &limit_out, wire == Wire::Out, progress, &here);
     // From here on nobody takes a block, and each stage before ends.
     drop(from);
     drop(here);
@@ -288,15 +290,18 @@ fn run<'s, 'e: 's, 'a: 's>(
 
 fn start<'s, 'e: 's>(
     scope: &'s Scope<'s, 'e>,
-    name: &str,
+    place: Place,
     flow: &'e Flow<'e>,
-    work: impl FnOnce() -> Result<(), Stopped> + Send + 's,
+    work: impl FnOnce(&Stage<'e>) -> Result<(), Stopped> + Send + 's,
 ) -> Result<ScopedJoinHandle<'s, Result<(), Stopped>>, TransferError> {
-    let stage: Stage<'e, 'e> = flow.stage();
-    let thread = Builder::new().name(name.to_string()).spawn_scoped(scope, move || {
-        let _stage = stage;
-        work()
-    });
+    let name = match place {
+        Place::Read => "read-stream",
+        Place::Decompress => "decompress",
+        Place::Compress => "compress",
+        Place::Write => "write-stream",
+    };
+    let stage = flow.stage(place);
+    let thread = Builder::new().name(name.to_string()).spawn_scoped(scope, move || work(&stage));
     thread.map_err(TransferError::Thread)
 }
 

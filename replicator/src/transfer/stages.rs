@@ -17,10 +17,11 @@ use super::compress::Compressor;
 use super::compress::Decompressor;
 use super::compress::Level;
 use super::compress::Slower;
-use super::flow::Flow;
 use super::flow::Item;
 use super::flow::LookAfter;
 use super::flow::Piece;
+use super::flow::Received;
+use super::flow::Stage;
 use super::flow::Stopped;
 use super::head::Head;
 use super::limit::Limiter;
@@ -31,11 +32,11 @@ use crate::host::Next;
 use crate::host::Outgoing;
 use crate::transport::TransportError;
 
-fn sender(flow: &Flow<'_>, error: HostError) -> Stopped {
+fn sender(flow: &Stage<'_>, error: HostError) -> Stopped {
     flow.fail(TransferError::of(error, TransferError::Sender))
 }
 
-fn receiver(flow: &Flow<'_>, error: HostError) -> Stopped {
+fn receiver(flow: &Stage<'_>, error: HostError) -> Stopped {
     flow.fail(TransferError::of(error, TransferError::Receiver))
 }
 
@@ -43,20 +44,20 @@ fn receiver(flow: &Flow<'_>, error: HostError) -> Stopped {
 fn limited(
     limiter: &Limiter,
     bytes: usize,
-    flow: &Flow<'_>,
+    flow: &Stage<'_>,
     waiting: &mut dyn FnMut() -> Result<(), Stopped>,
 ) -> Result<(), Stopped> {
     let mut held = false;
     let taken = limiter.take(bytes, &mut || {
         if !held {
             held = true;
-            flow.pulse.held_back(true);
+            flow.pulse().held_back(true);
         }
         flow.check()?;
         waiting()
     });
     if held {
-        flow.pulse.held_back(false);
+        flow.pulse().held_back(false);
     }
     taken
 }
@@ -67,7 +68,7 @@ pub(super) fn read(
     to: &Sender<Item>,
     mut watch: Option<Watch>,
     limiter: &Limiter,
-    flow: &Flow<'_>,
+    flow: &Stage<'_>,
 ) -> Result<(), Stopped> {
     let Head { mut outgoing, blocks, mut ended, lane, .. } = head;
     let mut look_after = LookAfter::new();
@@ -101,7 +102,7 @@ pub(super) fn read(
             Next::End => ended = true,
             Next::Nothing => permit = Some(room),
             Next::Block(block) => {
-                flow.pulse.moved();
+                flow.pulse().moved();
                 let bytes = block.len() as u64;
                 pass(Piece::new(block, bytes, bytes, room), outgoing.as_mut(), &mut idle)?;
             }
@@ -109,9 +110,9 @@ pub(super) fn read(
     }
     drop(permit);
     // The sender's own error says more than "the stream ended early".
-    flow.pulse.ending(Some(End::Sender));
+    flow.pulse().ending(Some(End::Sender));
     outgoing.finish().map_err(|error| sender(flow, error))?;
-    flow.pulse.ending(None);
+    flow.pulse().ending(None);
     if let Some(watch) = watch {
         watch.finish().map_err(|error| flow.fail(error.into()))?;
     }
@@ -121,10 +122,10 @@ pub(super) fn read(
 type Idle<'i> = dyn FnMut(&mut dyn Outgoing) -> Result<(), Stopped> + 'i;
 
 /// What a codec makes: blocks with room for each, handed on when they are full.
-struct Made<'m, 't> {
+struct Made<'m> {
     to: &'m Sender<Item>,
     lane: &'m Lane,
-    flow: &'m Flow<'t>,
+    flow: &'m Stage<'m>,
     block: Option<(Vec<u8>, Permit)>,
     /// What went in since the last block was handed on.
     plain: u64,
@@ -134,8 +135,8 @@ struct Made<'m, 't> {
     waited: bool,
 }
 
-impl<'m, 't> Made<'m, 't> {
-    fn new(to: &'m Sender<Item>, lane: &'m Lane, flow: &'m Flow<'t>) -> Self {
+impl<'m> Made<'m> {
+    fn new(to: &'m Sender<Item>, lane: &'m Lane, flow: &'m Stage<'m>) -> Self {
         Self { to, lane, flow, block: None, plain: 0, came: 0, bytes: 0, waited: false }
     }
 
@@ -178,7 +179,7 @@ pub(super) fn compress(
     to: &Sender<Item>,
     lane: &Lane,
     workers: u32,
-    flow: &Flow<'_>,
+    flow: &Stage<'_>,
 ) -> Result<(), Stopped> {
     let failed = |error: std::io::Error| flow.fail(TransferError::Compression { cause: error.to_string() });
     let mut compressor = Compressor::new(workers).map_err(failed)?;
@@ -186,14 +187,18 @@ pub(super) fn compress(
     let mut made = Made::new(to, lane, flow);
     loop {
         match flow.receive(from)? {
-            None => {
-                // The sender pauses: what it gave so far should not wait for more.
+            // The sender pauses or failed: what it gave so far should not wait for more.
+            received @ (Received::Nothing | Received::Cut) => {
                 while compressor.is_pending() {
                     compressor.flush(made.out()?).map_err(failed)?;
                     made.hand_on()?;
                 }
+                made.hand_on()?;
+                if matches!(received, Received::Cut) {
+                    return Err(Stopped);
+                }
             }
-            Some(Item::Piece(piece)) => {
+            Received::Piece(piece) => {
                 let before = made.bytes;
                 made.came += piece.came;
                 made.plain += piece.plain;
@@ -204,7 +209,7 @@ pub(super) fn compress(
                     }
                     flow.check()?;
                 }
-                flow.pulse.moved();
+                flow.pulse().moved();
                 let slower = if std::mem::take(&mut made.waited) {
                     Slower::Link
                 } else if !from.is_empty() && to.is_empty() {
@@ -216,7 +221,7 @@ pub(super) fn compress(
                     compressor.set_level(level).map_err(failed)?;
                 }
             }
-            Some(Item::End) => break,
+            Received::End => break,
         }
     }
     while compressor.finish(made.out()?).map_err(failed)? {
@@ -234,7 +239,7 @@ pub(super) fn decompress(
     to: &Sender<Item>,
     lane: &Lane,
     mut watch: Watch,
-    flow: &Flow<'_>,
+    flow: &Stage<'_>,
 ) -> Result<(), Stopped> {
     let damaged = |what: String| flow.fail(StreamError::Damaged(what).into());
     let failed = |error: std::io::Error| flow.fail(TransferError::Compression { cause: error.to_string() });
@@ -242,8 +247,9 @@ pub(super) fn decompress(
     let mut made = Made::new(to, lane, flow);
     loop {
         match flow.receive(from)? {
-            None => {}
-            Some(Item::Piece(piece)) => {
+            Received::Nothing => {}
+            Received::Cut => return Err(Stopped),
+            Received::Piece(piece) => {
                 made.came += piece.came;
                 let mut input = InBuffer::around(piece.bytes.as_ref());
                 let mut more = true;
@@ -257,7 +263,7 @@ pub(super) fn decompress(
                     watch.pass(&out[before..]).map_err(|error| flow.fail(error.into()))?;
                     let plain = out.len() - before;
                     made.plain += plain as u64;
-                    flow.pulse.moved();
+                    flow.pulse().moved();
                     if made.is_full() {
                         made.hand_on()?;
                     }
@@ -265,7 +271,7 @@ pub(super) fn decompress(
                 // What is known to be right goes on at once: blocks that are not full are few.
                 made.hand_on()?;
             }
-            Some(Item::End) => break,
+            Received::End => break,
         }
     }
     if !decompressor.is_whole() {
@@ -276,26 +282,26 @@ pub(super) fn decompress(
     flow.send(to, Item::End, &mut || Ok(())).map(drop)
 }
 
-/// Writes to the end, and waits for the receiver's word on it. `counted` makes what is reported of a piece and the
-/// bytes of it that go.
+/// Writes to the end, and waits for the receiver's word on it.
 pub(super) fn write<'a>(
     mut incoming: Box<dyn Incoming + 'a>,
     from: &Receiver<Item>,
     limiter: &Limiter,
     out_is_wire: bool,
     progress: &(dyn Fn(Moved) + Sync),
-    flow: &Flow<'_>,
+    flow: &Stage<'_>,
 ) -> Result<Moved, Stopped> {
     let mut all = Moved::default();
     loop {
         match flow.receive(from)? {
-            None => {
+            Received::Cut => return Err(Stopped),
+            Received::Nothing => {
                 if incoming.idle().map_err(|error| receiver(flow, error))? {
                     // It ended by itself: writing to it would say so too, but there may be nothing to write for long.
                     return Err(stopped_reading(incoming, None, flow));
                 }
             }
-            Some(Item::Piece(piece)) => {
+            Received::Piece(piece) => {
                 let mut rest = piece.bytes.clone();
                 let mut moved = Moved { plain: piece.plain, wire: if out_is_wire { 0 } else { piece.came } };
                 while !rest.is_empty() {
@@ -313,9 +319,9 @@ pub(super) fn write<'a>(
                     }
                     room?;
                     flow.check()?;
-                    flow.pulse.writing(true);
+                    flow.pulse().writing(true);
                     let written = incoming.write(&part);
-                    flow.pulse.writing(false);
+                    flow.pulse().writing(false);
                     match written {
                         Ok(()) => {}
                         Err(stopped @ HostError::Transport(TransportError::StdinClosed { .. })) => {
@@ -334,10 +340,10 @@ pub(super) fn write<'a>(
                     moved.wire = 0;
                 }
             }
-            Some(Item::End) => break,
+            Received::End => break,
         }
     }
-    flow.pulse.ending(Some(End::Receiver));
+    flow.pulse().ending(Some(End::Receiver));
     incoming.finish().map_err(|error| receiver(flow, error))?;
     Ok(all)
 }
@@ -346,11 +352,11 @@ pub(super) fn write<'a>(
 fn stopped_reading<'a>(
     incoming: Box<dyn Incoming + 'a>,
     said: Option<HostError>,
-    flow: &Flow<'_>,
+    flow: &Stage<'_>,
 ) -> Stopped {
-    flow.pulse.ending(Some(End::Receiver));
+    flow.pulse().ending(Some(End::Receiver));
     let reason = incoming.finish().err();
-    flow.pulse.ending(None);
+    flow.pulse().ending(None);
     let closed =
         || HostError::Transport(TransportError::StdinClosed { peer: "the receiving machine".to_string() });
     receiver(flow, reason.or(said).unwrap_or_else(closed))

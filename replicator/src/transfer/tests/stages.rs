@@ -37,8 +37,10 @@ impl Drop for Source<'_> {
     }
 }
 
+type Write<'a> = dyn FnMut(&[u8]) -> Result<(), HostError> + Send + 'a;
+
 struct Target<'a> {
-    write: Box<dyn FnMut(&[u8]) -> Result<(), HostError> + Send + 'a>,
+    write: Box<Write<'a>>,
     finish: Box<dyn FnMut() -> Result<(), HostError> + Send + 'a>,
     dropped: &'a AtomicU64,
 }
@@ -138,6 +140,50 @@ proptest! {
         prop_assert_eq!(dropped.into_inner(), 2);
         prop_assert_eq!(settings.budget.used(), 0);
     }
+}
+
+/// What came before a failure must not come again: a link that breaks each minute would never bring anything.
+#[test]
+fn what_came_before_the_sender_failed_reaches_the_receiver() {
+    let data = stream(5, 4, 2000);
+    let cut = &data[..data.len() - 5000];
+    for (arrives, leaves) in [
+        (Coding::Plain, Coding::Plain),
+        (Coding::Plain, Coding::Zstd),
+        (Coding::Zstd, Coding::Plain),
+        (Coding::Zstd, Coding::Zstd),
+    ] {
+        let sent = if arrives == Coding::Zstd { packed(cut) } else { cut.to_vec() };
+        let (dropped, into) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+        let mut from = pieces(&sent, 100_000, &dropped);
+        let mut next = std::mem::replace(&mut from.next, Box::new(|| Ok(Next::End)));
+        from.next = Box::new(move || match next()? {
+            Next::End => Err(failure("the line broke")),
+            next => Ok(next),
+        });
+        // Slow enough that most of it waits in between when the sender fails.
+        let write = |block: &[u8]| {
+            std::thread::sleep(Duration::from_millis(2));
+            into.lock().expect("lock").extend_from_slice(block);
+            Ok(())
+        };
+        let finish = || panic!("ended politely");
+        let to = Target { write: Box::new(write), finish: Box::new(finish), dropped: &dropped };
+        let error = go(from, Box::new(to), arrives, leaves, &Settings::default(), &Cancel::new());
+        assert!(matches!(error, Err(TransferError::Sender(_))), "{error:?}");
+        let came = into.into_inner().expect("lock");
+        let came = if leaves == Coding::Zstd { unfinished(&came) } else { came };
+        assert!(came == cut, "{arrives:?} to {leaves:?}: {} of {}", came.len(), cut.len());
+    }
+}
+
+/// What can be had of frames that are not whole.
+fn unfinished(mut packed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let mut decoder = zstd::stream::read::Decoder::new(&mut packed).expect("zstd");
+    let error = std::io::Read::read_to_end(&mut decoder, &mut plain).expect_err("not whole");
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    plain
 }
 
 #[test]
@@ -282,33 +328,12 @@ fn two_hundred_cancelled_transfers_leave_no_thread() {
         return;
     }
     let before = stage_threads().len();
-    for n in 0..200u64 {
-        let (dropped, cancel) = (AtomicU64::new(0), Cancel::new());
-        let steps = AtomicU64::new(0);
-        let settings = small(n % 5 << 20);
-        let leaves = if n % 2 == 0 { Coding::Zstd } else { Coding::Plain };
-        // Cancelled at another place each time: before the first byte, while blocks come and go, or after the last.
-        let step = || {
-            if steps.fetch_add(1, Ordering::SeqCst) >= n * 2 {
-                cancel.cancel();
-            }
-        };
-        let mut from = endless(&dropped);
-        let mut next = std::mem::replace(&mut from.next, Box::new(|| Ok(Next::End)));
-        from.next = Box::new(move || {
-            step();
-            next()
-        });
-        let write = |_: &[u8]| {
-            step();
-            Ok(())
-        };
-        let to = Target { write: Box::new(write), finish: Box::new(|| Ok(())), dropped: &dropped };
-        let error = go(from, Box::new(to), Coding::Plain, leaves, &settings, &cancel);
-        assert!(matches!(error, Err(TransferError::Cancelled)), "{n}: {error:?}");
-        assert_eq!(dropped.load(Ordering::SeqCst), 2, "{n}");
-        assert_eq!(settings.budget.used(), 0, "{n}");
-    }
+    // Each waits for a tick or so: a few at a time.
+    std::thread::scope(|scope| {
+        for first in 0..8 {
+            scope.spawn(move || (0..25).for_each(|n| one_cancelled_transfer(n * 8 + first)));
+        }
+    });
     // A thread that was joined may be listed for a moment yet.
     for _ in 0..1000 {
         if stage_threads().len() <= before {
@@ -317,6 +342,34 @@ fn two_hundred_cancelled_transfers_leave_no_thread() {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("left over: {:?}", stage_threads());
+}
+
+fn one_cancelled_transfer(n: u64) {
+    let (dropped, cancel) = (AtomicU64::new(0), Cancel::new());
+    let steps = AtomicU64::new(0);
+    let settings = small((n % 5) << 20);
+    let leaves = if n.is_multiple_of(2) { Coding::Zstd } else { Coding::Plain };
+    // Cancelled at another place each time: before the first byte, while blocks come and go, or after the last.
+    let step = || {
+        if steps.fetch_add(1, Ordering::SeqCst) >= n * 2 {
+            cancel.cancel();
+        }
+    };
+    let mut from = endless(&dropped);
+    let mut next = std::mem::replace(&mut from.next, Box::new(|| Ok(Next::End)));
+    from.next = Box::new(move || {
+        step();
+        next()
+    });
+    let write = |_: &[u8]| {
+        step();
+        Ok(())
+    };
+    let to = Target { write: Box::new(write), finish: Box::new(|| Ok(())), dropped: &dropped };
+    let error = go(from, Box::new(to), Coding::Plain, leaves, &settings, &cancel);
+    assert!(matches!(error, Err(TransferError::Cancelled)), "{n}: {error:?}");
+    assert_eq!(dropped.load(Ordering::SeqCst), 2, "{n}");
+    assert_eq!(settings.budget.used(), 0, "{n}");
 }
 
 #[test]
@@ -497,12 +550,12 @@ fn transfers_that_share_a_tiny_budget_all_end_though_one_of_them_is_stuck() {
             let from = pieces(&data, 100_000, &dropped);
             go(from, Box::new(to), Coding::Plain, Coding::Plain, &settings, &cancel).expect("at last");
         });
-        let others: Vec<_> = (0..12)
+        let others: Vec<_> = (0..12u32)
             .map(|n| {
                 let (settings, data, cancel) = (&settings, &data, &cancel);
                 scope.spawn(move || {
                     let (dropped, into) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-                    let leaves = if n % 2 == 0 { Coding::Zstd } else { Coding::Plain };
+                    let leaves = if n.is_multiple_of(2) { Coding::Zstd } else { Coding::Plain };
                     let from = pieces(data, 700_000, &dropped);
                     let to = target(&dropped, &into);
                     go(from, to, Coding::Plain, leaves, settings, cancel).expect("good");
