@@ -1,18 +1,20 @@
 //! Native ZFS replication as a library.
 //!
 //! A [`host`] is a place with datasets, here or reached over a [`transport`]. A [`plan`] is made of what two hosts
-//! have, by a pure function, and [`replicate`] carries it out, stream by stream, with [`transfer`]. The command line
+//! have, by a pure function, and [`engine`] carries it out, stream by stream, with [`transfer`]. The command line
 //! is in [`cli`]. What talks to the ZFS of this machine is the crate `zfs_core`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod cancel;
 pub mod cli;
 pub mod endpoint;
+pub mod engine;
 pub mod host;
+pub mod marks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod model;
 pub mod plan;
-pub mod replicate;
 pub mod transfer;
 pub mod transport;

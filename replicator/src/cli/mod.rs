@@ -11,11 +11,14 @@ use clap::Subcommand;
 
 use crate::cancel::Cancel;
 
+mod agent;
 mod completion;
+mod connect;
 mod format;
 mod list;
 mod man;
 pub mod outcome;
+mod plan_text;
 mod progress;
 mod replicate;
 mod signals;
@@ -38,7 +41,9 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     List(list::Arguments),
+    Plan(replicate::PlanArguments),
     Replicate(replicate::Arguments),
+    Agent(agent::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
 }
@@ -60,7 +65,13 @@ pub fn main() -> ExitCode {
         // These write text and have nothing to abandon: a signal ends them as it ends any program.
         Command::Completion(arguments) => completion::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
+        // Its reader goes away when it is not wanted any more, and that ends it.
+        Command::Agent(arguments) => agent::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Plan(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || replicate::plan(&arguments, &inner))
+        }
         Command::Replicate(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || replicate::run(&arguments, &inner))
@@ -70,8 +81,7 @@ pub fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(failure) if failure.is_broken_pipe() => Outcome::Success.into(),
         Err(failure) => {
-            let mut err = std::io::stderr();
-            let _ = write!(err, "{}", failure.render(err.is_terminal()));
+            complain(&failure);
             failure.outcome.into()
         }
     }
@@ -80,6 +90,12 @@ pub fn main() -> ExitCode {
 /// The whole command, for completions and manual pages.
 fn command() -> clap::Command {
     Arguments::command()
+}
+
+/// Tells a failure on standard error.
+fn complain(failure: &Failure) {
+    let mut err = std::io::stderr();
+    let _ = write!(err, "{}", failure.render(err.is_terminal()));
 }
 
 /// Standard output, whose errors become failures instead of panics.

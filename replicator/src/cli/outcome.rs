@@ -4,8 +4,8 @@
 use std::process::ExitCode;
 
 use crate::endpoint::EndpointError;
+use crate::engine::RunError;
 use crate::host::HostError;
-use crate::replicate::ReplicateError;
 use crate::transfer::TransferError;
 use crate::transport::TransportError;
 
@@ -139,27 +139,25 @@ impl From<HostError> for Failure {
     }
 }
 
-impl From<ReplicateError> for Failure {
-    fn from(error: ReplicateError) -> Self {
-        let outcome = match &error {
-            ReplicateError::Conflict(_) => Outcome::Conflict,
-            ReplicateError::Host(error) => host(error),
-            ReplicateError::Transfer { error, .. } => match &**error {
-                TransferError::Sender(error) | TransferError::Receiver(error) => host(error),
-                TransferError::Cancelled => Outcome::Interrupted,
-                _ => Outcome::Failed,
-            },
-            ReplicateError::Cancelled => Outcome::Interrupted,
-            ReplicateError::SameDataset(_) => Outcome::Usage,
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::new(of_run(&error), error.to_string()).hinted(error.hint())
+    }
+}
+
+/// The kind of a failure of a run, or of one dataset of it.
+pub(super) fn of_run(error: &RunError) -> Outcome {
+    match error {
+        RunError::Conflict(_) => Outcome::Conflict,
+        RunError::Host(error) => host(error),
+        RunError::Transfer { error, .. } => match &**error {
+            TransferError::Sender(error) | TransferError::Receiver(error) => host(error),
+            TransferError::Cancelled => Outcome::Interrupted,
             _ => Outcome::Failed,
-        };
-        let hint = match &error {
-            ReplicateError::Cancelled => {
-                Some("what arrived is kept; run the same command again to go on from there".to_string())
-            }
-            error => error.hint(),
-        };
-        Self::new(outcome, error.to_string()).hinted(hint)
+        },
+        RunError::Cancelled => Outcome::Interrupted,
+        RunError::Overlap { .. } => Outcome::Usage,
+        _ => Outcome::Failed,
     }
 }
 

@@ -1,36 +1,38 @@
-//! `replicator replicate SRC DST`.
+//! `replicator replicate SRC DST` and `replicator plan SRC DST`: the same plan, carried out or only printed.
 
-use std::path::PathBuf;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use serde_json::json;
-use zfs_core::Zfs;
+use zfs_core::ErrorKind;
 
 use super::Failure;
 use super::Outcome;
+use super::connect::SshArguments;
 use super::format;
+use super::outcome::of_run;
+use super::plan_text::describe;
 use super::progress::Progress;
-use super::progress::title;
 use crate::cancel::Cancel;
 use crate::endpoint::Endpoint;
-use crate::endpoint::Machine;
+use crate::engine;
+use crate::engine::Report;
+use crate::engine::Request;
+use crate::engine::Run;
+use crate::engine::RunError;
 use crate::host::Host;
-use crate::host::local::Local;
-use crate::host::zfs_cli::ZfsCli;
-use crate::plan::Conflict;
+use crate::host::HostError;
+use crate::plan::Divergence;
 use crate::plan::Initial;
 use crate::plan::Options;
-use crate::plan::Plan;
-use crate::replicate;
-use crate::replicate::ReplicateError;
-use crate::replicate::Report;
-use crate::replicate::Side;
-use crate::transport::Timeouts;
-use crate::transport::Transport;
-use crate::transport::ssh::SshOptions;
-use crate::transport::ssh::SshTransport;
-use crate::transport::system_ssh::SystemSsh;
-use crate::transport::system_ssh::SystemSshOptions;
+use crate::plan::Patterns;
+use crate::plan::TreePlan;
+use crate::transfer::Budget;
+use crate::transfer::Compression;
+use crate::transfer::Limiter;
+use crate::transfer::Patience;
+use crate::transfer::Settings;
 
 /// Bring the snapshots of a dataset to another pool or another machine.
 ///
@@ -38,8 +40,12 @@ use crate::transport::system_ssh::SystemSshOptions;
 /// starting at the newest snapshot that both sides have, recognised by its GUID. A run that was cut off is continued
 /// by the next one. A new target is made read-only and is not mounted.
 ///
-/// When the target has snapshots or changes of its own, nothing is sent and both sides' extra snapshots are printed:
-/// this command never rolls back, never overwrites and never destroys a snapshot.
+/// When the target has snapshots or changes of its own, nothing is sent and both sides' extra snapshots are printed;
+/// with --divergence preserve the target's dataset is set aside under another name, with all it has, and the replica
+/// goes on. This command never rolls back, never overwrites and never destroys a snapshot.
+///
+/// On the source it keeps bookmarks, named replicator_1_…, from which the next run goes on even when the snapshots
+/// are gone by then.
 ///
 /// SRC and DST are names of datasets here, or HOST:POOL/DATASET or USER@HOST:POOL/DATASET on another machine, which
 /// needs only sshd and the zfs command. A colon before the first slash ends the name of a machine; where a local pool
@@ -49,25 +55,15 @@ use crate::transport::system_ssh::SystemSshOptions;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The dataset to replicate.
-    #[arg(value_name = "SRC")]
-    source: String,
-
-    /// Where it goes. Its parent must exist.
-    #[arg(value_name = "DST")]
-    target: String,
+    #[command(flatten)]
+    what: What,
 
     /// Only print what would be done; a run does exactly that.
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Which snapshots a first replication sends.
-    #[arg(long, value_enum, default_value_t)]
-    initial: Initial,
-
-    /// Throw away a partial receive on the target that cannot be continued. Snapshots are never touched.
-    #[arg(long)]
-    discard_partial: bool,
+    #[command(flatten)]
+    how: How,
 
     /// Print the plan and the result as JSON on standard output.
     #[arg(long)]
@@ -85,198 +81,342 @@ const EXAMPLES: &str = "\
 Examples:
   replicator replicate tank/data backup/data
   replicator replicate tank/data root@nas:backup/data --dry-run
+  replicator replicate -r tank/data root@nas:backup/data --exclude tmp --jobs 4 --rate 50M
   replicator replicate root@nas:tank/data backup/data --port 2222 --identity ~/.ssh/backup";
 
-/// How to reach another machine.
+/// Print what `replicate` would do with the same arguments, and why. Changes nothing.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "SSH")]
-struct SshArguments {
-    /// What carries the connection.
+#[command(after_help = "Example:\n  replicator plan -r tank/data root@nas:backup/data")]
+pub(super) struct PlanArguments {
+    #[command(flatten)]
+    what: What,
+
+    /// As JSON on standard output.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    ssh: SshArguments,
+}
+
+/// What is replicated.
+#[derive(Debug, clap::Args)]
+struct What {
+    /// The dataset to replicate.
+    #[arg(value_name = "SRC")]
+    source: String,
+
+    /// Where it goes. Parents that are missing are made, not mounted.
+    #[arg(value_name = "DST")]
+    target: String,
+
+    /// Everything below it as well.
+    #[arg(short, long)]
+    recursive: bool,
+
+    /// Only these datasets and what is below them: patterns of paths below SRC, which itself is `.`.
+    #[arg(long, value_name = "PATTERN", requires = "recursive")]
+    include: Vec<String>,
+
+    /// Not these datasets nor what is below them.
+    #[arg(long, value_name = "PATTERN", requires = "recursive")]
+    exclude: Vec<String>,
+
+    /// Send only snapshots with these names.
+    #[arg(long, value_name = "PATTERN")]
+    include_snapshots: Vec<String>,
+
+    /// Never send snapshots with these names.
+    #[arg(long, value_name = "PATTERN")]
+    exclude_snapshots: Vec<String>,
+
+    /// Send only the newest snapshot, not those between.
+    #[arg(long)]
+    newest_only: bool,
+
+    /// Which snapshots a first replication sends.
     #[arg(long, value_enum, default_value_t)]
-    transport: Carrier,
+    initial: Initial,
 
-    /// An option for the ssh program, as its -o takes it. May be given several times. Host keys stay strictly checked.
-    #[arg(long, value_name = "OPT")]
-    ssh_option: Vec<String>,
+    /// What to do when the target has changed since the newest common snapshot.
+    #[arg(long, value_enum, default_value_t)]
+    divergence: Divergence,
 
-    /// The port of sshd on the other machine: 22, or what ssh_config says to the ssh program.
-    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
-    port: Option<u16>,
+    /// Throw away a partial receive on the target that cannot be continued. Snapshots are never touched.
+    #[arg(long)]
+    discard_partial: bool,
 
-    /// A private key; only named keys are offered then. May be given several times.
-    #[arg(short, long, value_name = "FILE")]
-    identity: Vec<PathBuf>,
+    /// Send encrypted datasets decrypted to targets that do not exist yet, instead of raw.
+    #[arg(long)]
+    decrypt: bool,
 
-    /// A file to look the host key up in, instead of ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts.
-    #[arg(long, value_name = "FILE")]
-    known_hosts: Vec<PathBuf>,
+    /// Set a property on each dataset that is made on the target, beside readonly=on and canmount=noauto.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
+    set: Vec<(String, String)>,
 
-    /// How many seconds connecting may take.
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    connect_timeout: u64,
+    /// Keep no bookmarks on the source.
+    #[arg(long)]
+    no_bookmarks: bool,
 
-    /// How many seconds the other machine may be silent, also to keepalives, before it is given up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=86400))]
-    idle_timeout: u64,
+    /// Send although the target seems to have too little room.
+    #[arg(long)]
+    ignore_space: bool,
 }
 
-/// The two clients.
+/// How it is sent.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Transfer")]
+struct How {
+    /// How many datasets at the same time, each over a connection of its own.
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
+    jobs: u64,
+
+    /// The most bytes per second over the line, all datasets together: 50M, 1G.
+    #[arg(long, value_name = "BYTES", value_parser = rate)]
+    rate: Option<NonZeroU64>,
+
+    /// Memory for blocks on their way, all datasets together.
+    #[arg(long, value_name = "BYTES", default_value = "128MiB", value_parser = size)]
+    buffer: u64,
+
+    /// Compress with zstd on the way, where the other machine has it.
+    #[arg(long, value_enum, default_value_t)]
+    compress: Compress,
+
+    /// Give a transfer up and try again when no byte moved for so many seconds; 0 waits for ever.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    stall_timeout: u64,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Carrier {
-    /// The library inside this program; it reads no ssh_config.
+enum Compress {
+    /// Where the beginning of a stream shows that it is worth it.
     #[default]
-    Libssh2,
-    /// The ssh program of this machine, with its ssh_config, jump hosts, certificates and hardware keys.
-    Ssh,
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
-impl SshArguments {
-    /// A connection that stands.
-    fn transport(&self, machine: &Machine, cancel: &Cancel) -> Result<Box<dyn Transport>, Failure> {
-        if self.transport == Carrier::Libssh2 && !self.ssh_option.is_empty() {
-            let hint = "add --transport ssh".to_string();
-            return Err(Failure::new(Outcome::Usage, "--ssh-option is for the ssh program only").hinted(hint));
+fn property(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_string(), value.to_string()))
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    text.parse::<ByteSize>().map(|size| size.as_u64())
+}
+
+fn rate(text: &str) -> Result<NonZeroU64, String> {
+    NonZeroU64::new(size(text)?).ok_or_else(|| "it must be more than nothing".to_string())
+}
+
+impl What {
+    fn endpoints(&self) -> Result<(Endpoint, Endpoint), Failure> {
+        let source: Endpoint = self.source.parse()?;
+        let target: Endpoint = self.target.parse()?;
+        let same_machine = source.machine == target.machine;
+        let (from, to) = (&source.dataset, &target.dataset);
+        if same_machine && (from == to || self.recursive && (from.is_within(to) || to.is_within(from))) {
+            return Err(RunError::Overlap { source_name: from.clone(), target: to.clone() }.into());
         }
-        let defaults = Timeouts::default();
-        let idle = Duration::from_secs(self.idle_timeout);
-        let timeouts = Timeouts {
-            connect: Duration::from_secs(self.connect_timeout),
-            idle,
-            // Several chances to answer before time is up.
-            keepalive: defaults.keepalive.min(idle / 3).max(Duration::from_secs(1)),
-            ..defaults
-        };
-        if self.transport == Carrier::Ssh {
-            let mut transport = SystemSsh::new(SystemSshOptions {
-                user: machine.user.clone(),
-                port: self.port,
-                identities: self.identity.clone(),
-                known_hosts: self.known_hosts.clone(),
-                ssh_options: self.ssh_option.clone(),
-                timeouts,
-                cancel: cancel.clone(),
-                ..SystemSshOptions::new(&machine.host)
-            })?;
-            transport.connect()?;
-            return Ok(Box::new(transport));
-        }
-        let mut transport = SshTransport::new(SshOptions {
-            user: machine.user.clone(),
-            host: machine.host.clone(),
-            port: self.port.unwrap_or(22),
-            identities: self.identity.clone(),
-            known_hosts: self.known_hosts.clone(),
-            timeouts,
-            cancel: cancel.clone(),
-        })?;
-        transport.connect()?;
-        Ok(Box::new(transport))
+        Ok((source, target))
     }
 
-    fn host(
-        &self,
-        endpoint: &Endpoint,
-        local: Option<&Zfs>,
-        cancel: &Cancel,
-    ) -> Result<Box<dyn Host>, Failure> {
-        match (&endpoint.machine, local) {
-            (Some(machine), _) => Ok(Box::new(ZfsCli::new(self.transport(machine, cancel)?))),
-            (None, Some(zfs)) => Ok(Box::new(Local::new(zfs.clone()))),
-            (None, None) => Ok(Box::new(Local::new(Zfs::open()?))),
-        }
+    fn request(&self, source: &Endpoint, target: &Endpoint) -> Result<Request, Failure> {
+        let patterns = |include, exclude| {
+            Patterns::new(include, exclude).map_err(|error| Failure::new(Outcome::Usage, error.to_string()))
+        };
+        let options = Options {
+            recursive: self.recursive,
+            datasets: patterns(&self.include, &self.exclude)?,
+            snapshots: patterns(&self.include_snapshots, &self.exclude_snapshots)?,
+            initial: self.initial,
+            intermediates: !self.newest_only,
+            divergence: self.divergence,
+            discard_partial: self.discard_partial,
+            decrypt: self.decrypt,
+            follow_renames: true,
+            bookmarks: !self.no_bookmarks,
+            set: self.set.clone(),
+        };
+        Ok(Request {
+            source: source.dataset.clone(),
+            target: target.dataset.clone(),
+            options,
+            estimate: true,
+            ignore_space: self.ignore_space,
+            now: jiff::Timestamp::now().as_second(),
+        })
     }
+}
+
+impl How {
+    fn run(&self) -> Run {
+        let bytes = (self.stall_timeout > 0).then(|| Duration::from_secs(self.stall_timeout));
+        let patience = Patience { bytes, ..Patience::default() };
+        let transfer = Settings {
+            budget: Budget::new(self.buffer),
+            limiter: self.rate.map_or_else(Limiter::none, Limiter::new),
+            patience,
+            compression: match self.compress {
+                Compress::Auto => Compression::Auto,
+                Compress::On => Compression::On,
+                Compress::Off => Compression::Off,
+            },
+            ..Settings::default()
+        };
+        Run { transfer, jobs: usize::try_from(self.jobs).unwrap_or(1), ..Run::default() }
+    }
+}
+
+pub(super) fn plan(arguments: &PlanArguments, cancel: &Cancel) -> Result<Outcome, Failure> {
+    let (source, target) = arguments.what.endpoints()?;
+    let request = arguments.what.request(&source, &target)?;
+    let (mut from, mut to) = arguments.ssh.hosts(&source, &target, cancel)?;
+    let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
+    print_plan(&plan, &source, &target, arguments.json)
+}
+
+/// A dry run. A conflict is the status of the run that it foretells.
+fn print_plan(
+    plan: &TreePlan,
+    source: &Endpoint,
+    target: &Endpoint,
+    as_json: bool,
+) -> Result<Outcome, Failure> {
+    let text = if as_json {
+        format!("{:#}\n", json!({ "dry_run": true, "plan": plan.to_json() }))
+    } else {
+        describe(plan, source, target)
+    };
+    super::print(&text)?;
+    Ok(if plan.conflicts().next().is_some() { Outcome::Conflict } else { Outcome::Success })
 }
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
-    let source: Endpoint = arguments.source.parse()?;
-    let target: Endpoint = arguments.target.parse()?;
-    if source.machine.is_some() && target.machine.is_some() {
-        let hint = "run this on one of the two machines".to_string();
-        return Err(Failure::new(Outcome::Usage, "only one side may be another machine").hinted(hint));
-    }
-    if source == target {
-        return Err(ReplicateError::SameDataset(source.dataset).into());
-    }
-    // The local side first: without ZFS here there is no reason to connect anywhere.
-    let zfs = Zfs::open()?;
-    let ssh = &arguments.ssh;
-    let mut source_host = ssh.host(&source, Some(&zfs), cancel)?;
-    let mut target_host = ssh.host(&target, Some(&zfs), cancel)?;
-    let options = Options { initial: arguments.initial, discard_partial: arguments.discard_partial };
-
-    let plan = {
-        let mut source = Side { host: source_host.as_mut(), dataset: source.dataset.clone() };
-        let mut target = Side { host: target_host.as_mut(), dataset: target.dataset.clone() };
-        replicate::prepare(&mut source, &mut target, options, true)
-    };
-    let plan = match plan {
-        Ok(plan) => plan,
-        Err(ReplicateError::Conflict(conflict)) => return Err(stopped(conflict, arguments.json)?),
-        Err(error) => return Err(error.into()),
-    };
+    let (source, target) = arguments.what.endpoints()?;
+    let mut request = arguments.what.request(&source, &target)?;
+    let (mut from, mut to) = arguments.ssh.hosts(&source, &target, cancel)?;
+    let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
     if arguments.dry_run {
-        let text = if arguments.json {
-            format!("{:#}\n", json!({ "dry_run": true, "plan": plan.to_json() }))
-        } else {
-            describe(&plan, &source, &target)
-        };
-        super::print(&text)?;
+        return print_plan(&plan, &source, &target, arguments.json);
+    }
+    let progress = Progress::new(arguments.quiet, &plan);
+    let run = arguments.how.run();
+    let done = engine::execute(&plan, &request.options, from.as_mut(), to.as_mut(), &run, &progress, cancel);
+    let (plan, report) = match done {
+        Err(RunError::Host(error)) if request.options.follow_renames && may_not_rename(&plan, &error) => {
+            // Without the right to rename there, the old names go on.
+            request.options.follow_renames = false;
+            let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
+            let report = execute(&plan, &request, from.as_mut(), to.as_mut(), &run, &progress, cancel);
+            (plan, report)
+        }
+        done => (plan, done),
+    };
+    progress.clear();
+    finished(arguments, &plan, report?, &target)
+}
+
+fn execute(
+    plan: &TreePlan,
+    request: &Request,
+    from: &mut dyn Host,
+    to: &mut dyn Host,
+    run: &Run,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<Report, RunError> {
+    engine::execute(plan, &request.options, from, to, run, progress, cancel)
+}
+
+/// Whether a run ended because the target's user may not rename what the source has renamed.
+fn may_not_rename(plan: &TreePlan, error: &HostError) -> bool {
+    let renames = plan.before.iter().any(|step| {
+        matches!(&step.action, crate::plan::Action::Change { change: crate::host::Change::Rename { .. }, .. })
+    });
+    let denied = match error {
+        HostError::Zfs(error) => error.kind() == ErrorKind::PermissionDenied,
+        HostError::Remote { message, operation, .. } => {
+            *operation == "rename" && message.contains("permission denied")
+        }
+        _ => false,
+    };
+    renames && denied
+}
+
+fn finished(
+    arguments: &Arguments,
+    plan: &TreePlan,
+    report: Report,
+    target: &Endpoint,
+) -> Result<Outcome, Failure> {
+    let (steps, moved) = (report.steps(), report.moved());
+    if arguments.json {
+        let failures: Vec<_> = report
+            .failures()
+            .map(|(dataset, error)| {
+                let mut value = json!({
+                    "source": dataset.source.as_str(),
+                    "target": dataset.target.as_str(),
+                    "message": error.to_string(),
+                    "hint": error.hint(),
+                });
+                if let RunError::Conflict(conflict) = error {
+                    value["conflict"] = conflict.to_json();
+                }
+                value
+            })
+            .collect();
+        let result = json!({
+            "steps": steps,
+            "bytes": moved.plain,
+            "bytes_on_the_wire": moved.wire,
+            "failures": failures,
+        });
+        super::print(&format!("{:#}\n", json!({ "plan": plan.to_json(), "result": result })))?;
+    }
+    let all = report.datasets.len();
+    let mut failures: Vec<RunError> =
+        report.datasets.into_iter().filter_map(|dataset| dataset.error).collect();
+    if failures.is_empty() {
+        if !arguments.json && !arguments.quiet {
+            super::print(&success(steps, moved.plain, target))?;
+        }
         return Ok(Outcome::Success);
     }
-    let progress = Progress::new(arguments.quiet);
-    let done = replicate::execute(&plan, source_host.as_mut(), target_host.as_mut(), &progress, cancel);
-    progress.clear();
-    let report = done?;
-    finished(arguments, &plan, report, &target)?;
-    Ok(Outcome::Success)
+    if all == 1
+        && let Some(only) = failures.pop()
+    {
+        return Err(only.into());
+    }
+    let outcome = common_outcome(&failures);
+    let message = format!("{} of {all} datasets did not reach their end", failures.len());
+    for error in failures {
+        let failure = Failure::from(error);
+        super::complain(&failure);
+    }
+    Err(Failure::new(outcome, message))
 }
 
-/// A conflict is printed as JSON on standard output where that was asked for, and told on standard error always.
-fn stopped(conflict: Conflict, as_json: bool) -> Result<Failure, Failure> {
-    if as_json {
-        super::print(&format!("{:#}\n", json!({ "conflict": conflict.to_json() })))?;
-    }
-    Ok(ReplicateError::Conflict(conflict).into())
+/// The kind that all failures share, or the general one; an interruption goes before all.
+fn common_outcome(failures: &[RunError]) -> Outcome {
+    // Those that only waited for another say nothing of their own.
+    let mut kinds = failures.iter().filter(|error| !matches!(error, RunError::Dependency { .. })).map(of_run);
+    let Some(first) = kinds.next() else { return Outcome::Failed };
+    kinds.fold(first, |all, one| match (all, one) {
+        (all, one) if all == one => all,
+        (Outcome::Interrupted, _) | (_, Outcome::Interrupted) => Outcome::Interrupted,
+        _ => Outcome::Failed,
+    })
 }
 
-fn finished(arguments: &Arguments, plan: &Plan, report: Report, target: &Endpoint) -> Result<(), Failure> {
-    if arguments.json {
-        let result = json!({ "steps": report.steps, "bytes": report.bytes });
-        return super::print(&format!("{:#}\n", json!({ "plan": plan.to_json(), "result": result })));
+fn success(steps: usize, bytes: u64, target: &Endpoint) -> String {
+    if steps == 0 {
+        return format!("{target} is up to date\n");
     }
-    if arguments.quiet {
-        return Ok(());
-    }
-    if plan.steps.is_empty() {
-        return super::print(&format!("{target} is up to date\n"));
-    }
-    let (steps, bytes) = (report.steps, format::bytes(report.bytes));
     let s = if steps == 1 { "" } else { "s" };
-    super::print(&format!("{target} is up to date now: {steps} step{s}, {bytes}\n"))
-}
-
-/// The plan for people.
-fn describe(plan: &Plan, source: &Endpoint, target: &Endpoint) -> String {
-    if plan.steps.is_empty() {
-        return format!("{target} is up to date: nothing to send\n");
-    }
-    let mut text = format!("{source} -> {target}\n");
-    if let Some(common) = &plan.common {
-        text.push_str(&format!("  newest common snapshot: {} (GUID {})\n", common.name(), common.guid()));
-    }
-    for (at, step) in plan.steps.iter().enumerate() {
-        let size = match &step.action {
-            crate::plan::Action::Send { spec, .. } => {
-                let raw = if spec.raw { ", raw" } else { "" };
-                format!(" ({}{raw})", format::maybe_bytes(step.estimated_bytes))
-            }
-            crate::plan::Action::Discard { .. } => String::new(),
-        };
-        text.push_str(&format!("  {}. {}{size}: {}\n", at + 1, title(step), step.reason));
-    }
-    text.push_str(&format!(
-        "  in all {}; nothing was changed\n",
-        format::maybe_bytes(plan.estimated_bytes())
-    ));
-    text
+    format!("{target} is up to date now: {steps} step{s}, {}\n", format::bytes(bytes))
 }

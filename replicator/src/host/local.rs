@@ -45,6 +45,7 @@ use super::Snapshot;
 use super::Tree;
 use super::Version;
 use super::listing;
+use crate::marks;
 
 /// The datasets of this machine.
 pub struct Local {
@@ -63,7 +64,9 @@ impl Local {
         let mut ancestor = dataset.parent();
         while let Some(name) = ancestor {
             if let Some(found) = self.zfs.find_dataset(&name)? {
-                return Ok(Inventory::Absent { ancestor: Box::new(state(&found)?) });
+                let children = self.zfs.children(&name)?;
+                let children = children.map(|child| Ok(child?.name)).collect::<Result<_, HostError>>()?;
+                return Ok(Inventory::Absent { ancestor: Box::new(state(&found)?), children });
             }
             ancestor = name.parent();
         }
@@ -179,6 +182,16 @@ fn exists(error: &zfs_core::Error) -> bool {
 impl Host for Local {
     fn label(&self) -> &str {
         LABEL
+    }
+
+    fn is_far(&self) -> bool {
+        false
+    }
+
+    fn protect(&mut self, snapshots: &[SnapshotName]) -> Result<Option<Box<dyn Send>>, HostError> {
+        let tag = marks::hold_tag(std::process::id());
+        let holds: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.clone(), tag.clone())).collect();
+        Ok(Some(Box::new(self.zfs.hold_for_now(&holds)?)))
     }
 
     fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {

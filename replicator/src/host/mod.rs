@@ -1,5 +1,5 @@
-//! A place with datasets: this machine (through the kernel, [`local`]) or another one that has only the `zfs`
-//! command ([`zfs_cli`]). The trait says what a replication needs of either; what is planned with the answers is in
+//! A place with datasets: this machine (through the kernel, [`local`]), another one with this program ([`agent`]), or
+//! one that has only the `zfs` command ([`zfs_cli`]). The trait says what a replication needs of either; what is planned with the answers is in
 //! [`crate::plan`], how bytes get from one to the other in [`crate::transfer`].
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use zfs_core::name::SnapshotName;
 
 use crate::transport::TransportError;
 
+pub mod agent;
 pub mod change;
 pub mod listing;
 pub mod local;
@@ -104,6 +105,17 @@ pub trait Host: Send {
     /// A dataset with its snapshots and bookmarks, alone or with everything below it. One listing for all of it.
     fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError>;
 
+    /// Whether it is another machine, so that what is sent to it or from it goes over a line.
+    fn is_far(&self) -> bool {
+        true
+    }
+
+    /// Keeps snapshots from being destroyed until the returned value is dropped or this process ends, where the host
+    /// is able to: a hold that outlives its process would be left behind by a crash.
+    fn protect(&mut self, _snapshots: &[SnapshotName]) -> Result<Option<Box<dyn Send>>, HostError> {
+        Ok(None)
+    }
+
     /// What is known of a pool and of ZFS there.
     fn about(&mut self, pool: &str) -> Result<About, HostError>;
 
@@ -171,6 +183,52 @@ pub enum HostError {
         /// What is wrong with the answer.
         why: String,
     },
+    /// The agent of the other machine failed.
+    #[error("{host}: {message}")]
+    Agent {
+        /// The machine.
+        host: String,
+        /// What the kernel there was asked, where it was that which failed.
+        operation: Option<zfs_core::Operation>,
+        /// On what.
+        subject: String,
+        /// The error number there; 0 where there was none.
+        errno: i32,
+        /// What it means.
+        kind: zfs_core::ErrorKind,
+        /// The whole text, made printable.
+        message: String,
+        /// What the agent says can be done about it, made printable.
+        hint: Option<String>,
+    },
+    /// The other machine cannot start an agent; it may still have the `zfs` command.
+    #[error("{host} has no {program} that could be an agent: {message}")]
+    NoAgent {
+        /// The machine.
+        host: String,
+        /// The program that was looked for.
+        program: String,
+        /// What was said instead.
+        message: String,
+    },
+    /// The agent of the other machine speaks other versions of the protocol.
+    #[error("{host} has {theirs}, which does not speak with {ours} of this machine")]
+    AgentVersion {
+        /// The machine.
+        host: String,
+        /// This program and what it speaks.
+        ours: String,
+        /// The other one.
+        theirs: String,
+    },
+    /// The agent of the other machine may not do this.
+    #[error("{host} does not allow it: {why}")]
+    Refused {
+        /// The machine.
+        host: String,
+        /// Which limit was met.
+        why: String,
+    },
     /// Something is not what the plan was made for, so the change was not made.
     #[error(
         "{host}: {name} is not what it was when the plan was made (GUID {expected}, now {})",
@@ -208,11 +266,31 @@ impl HostError {
         matches!(self, Self::Cancelled | Self::Transport(TransportError::Cancelled))
     }
 
+    /// What the error of a kernel means, here or at an agent.
+    #[must_use]
+    pub fn zfs_kind(&self) -> Option<zfs_core::ErrorKind> {
+        match self {
+            Self::Zfs(error) => Some(error.kind()),
+            Self::Agent { kind, .. } => Some(*kind),
+            _ => None,
+        }
+    }
+
     /// What the reader can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Zfs(error) => error.hint().map(str::to_string),
+            Self::Agent { hint, .. } => hint.clone(),
+            Self::NoAgent { host, .. } => {
+                Some(format!("install replicator on {host}, or use its zfs command without an agent"))
+            }
+            Self::AgentVersion { .. } => {
+                Some("install the same version of replicator on both machines, or use the zfs command there without an agent".to_string())
+            }
+            Self::Refused { host, .. } => Some(format!(
+                "what is allowed stands where the agent is started: `command=` in ~/.ssh/authorized_keys on {host}"
+            )),
             Self::Transport(error) => error.hint(),
             Self::NoZfs { host } => Some(format!(
                 "install OpenZFS on {host} (Debian: zfsutils-linux from contrib), or check that you named the right machine"

@@ -169,6 +169,8 @@ pub enum Inventory {
     Absent {
         /// The nearest ancestor that exists, without its snapshots and bookmarks.
         ancestor: Box<DatasetState>,
+        /// The names of the datasets directly below the ancestor.
+        children: Vec<DatasetName>,
     },
     /// It exists.
     Present(Tree),

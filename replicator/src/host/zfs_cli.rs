@@ -106,23 +106,28 @@ impl ZfsCli {
     fn absent(&mut self, dataset: &DatasetName) -> Result<Inventory, HostError> {
         let mut wanted = dataset.clone();
         while let Some(parent) = wanted.parent() {
-            let mut found = false;
+            let mut children = Vec::new();
             let mut listing = TreeListing::new(parent.clone(), Depth::One);
             let arguments =
                 ["list", "-Hp", "-d", "1", "-t", "filesystem,volume", "-o", FIELDS, parent.as_str()];
             let script = self.script(arguments)?;
             let listed = self.list("list", parent.as_str(), script, &mut |line| {
-                found |= line.split('\t').next() == Some(wanted.as_str());
-                listing.take(line)
+                listing.take(line)?;
+                let name = line.split('\t').next().unwrap_or_default();
+                let name = DatasetName::try_from(name).map_err(|error| error.to_string())?;
+                if name != parent {
+                    children.push(name);
+                }
+                Ok(())
             });
             match listed {
-                Ok(()) if found => {
+                Ok(()) if children.contains(&wanted) => {
                     let why = format!("{wanted} is in the list of {parent} and cannot be opened");
                     return Err(self.misunderstood("list", why));
                 }
                 Ok(()) => {
                     let tree = listing.finish().map_err(|why| self.misunderstood("list", why))?;
-                    return Ok(Inventory::Absent { ancestor: Box::new(tree.root().clone()) });
+                    return Ok(Inventory::Absent { ancestor: Box::new(tree.root().clone()), children });
                 }
                 Err(error) if says_absent(&error) => wanted = parent,
                 Err(error) => return Err(error),

@@ -21,13 +21,53 @@ pub enum Conflict {
         /// The source.
         from: DatasetName,
     },
-    /// The dataset above the target is missing.
-    #[error("{to} cannot be made: the nearest dataset above it that exists is {ancestor}")]
-    TargetParentMissing {
+    /// There are snapshots, and none of them is to be sent.
+    #[error("none of the snapshots of {from} is selected")]
+    NothingSelected {
+        /// The source.
+        from: DatasetName,
+    },
+    /// The user wants no first replication.
+    #[error("{to} does not exist, and a first replication of {from} was not allowed")]
+    InitialRefused {
+        /// The source.
+        from: DatasetName,
         /// The target.
         to: DatasetName,
-        /// The nearest ancestor that exists.
-        ancestor: DatasetName,
+    },
+    /// A stream that is not raw needs the key of an encrypted dataset.
+    #[error("the key of {dataset} is not loaded (its encryption root is {root})")]
+    KeyNotLoaded {
+        /// The dataset, on the source or on the target.
+        dataset: DatasetName,
+        /// Whose key it is.
+        root: DatasetName,
+    },
+    /// The parent is not replicated, so that there is nothing to receive into.
+    #[error("{from} cannot be sent, because {parent} above it is not replicated")]
+    ParentNotReplicated {
+        /// The source.
+        from: DatasetName,
+        /// The dataset of the source above it.
+        parent: DatasetName,
+    },
+    /// The streams need more than the target has.
+    #[error("{to} has {available} bytes left, and about {needed} bytes are to be sent")]
+    NoSpace {
+        /// The target.
+        to: DatasetName,
+        /// The sum of the estimates.
+        needed: u64,
+        /// What may still be written there.
+        available: u64,
+    },
+    /// A bug of a version of OpenZFS makes this transfer dangerous.
+    #[error("{from} is not sent: {why}")]
+    Bug {
+        /// The source.
+        from: DatasetName,
+        /// What happens in which versions, with the number of the report.
+        why: String,
     },
     /// A filesystem on one side, a volume on the other.
     #[error("{from} is a {from_kind} and {to} is a {to_kind}")]
@@ -129,6 +169,7 @@ pub enum PartialProblem {
     WrongOrder,
     ForeignMode,
     RawMismatch { token: bool, plan: bool },
+    Excluded(String),
 }
 
 impl fmt::Display for PartialProblem {
@@ -153,6 +194,7 @@ impl fmt::Display for PartialProblem {
             Self::RawMismatch { token, plan } => {
                 write!(f, "its stream was {}, and this replication is {}", raw(*token), raw(*plan))
             }
+            Self::Excluded(snapshot) => write!(f, "@{snapshot} is not selected for sending"),
         }
     }
 }
@@ -182,7 +224,12 @@ impl Conflict {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NoSourceSnapshots { .. } => "no-source-snapshots",
-            Self::TargetParentMissing { .. } => "target-parent-missing",
+            Self::NothingSelected { .. } => "nothing-selected",
+            Self::InitialRefused { .. } => "initial-refused",
+            Self::KeyNotLoaded { .. } => "key-not-loaded",
+            Self::ParentNotReplicated { .. } => "parent-not-replicated",
+            Self::NoSpace { .. } => "no-space",
+            Self::Bug { .. } => "zfs-bug",
             Self::KindMismatch { .. } => "kind-mismatch",
             Self::TargetWithoutSnapshots { .. } => "target-without-snapshots",
             Self::NoCommonBase { .. } => "no-common-base",
@@ -198,10 +245,18 @@ impl Conflict {
     pub fn hint(&self) -> String {
         match self {
             Self::NoSourceSnapshots { from } => format!("take one first: zfs snapshot {from}@NAME"),
-            Self::TargetParentMissing { to, .. } => match to.parent() {
-                Some(parent) => format!("make it first, unmounted: zfs create -p -u -o canmount=off {parent}"),
-                None => "the target must lie below a pool".to_string(),
-            },
+            Self::NothingSelected { .. } => "look at the patterns for snapshots".to_string(),
+            Self::InitialRefused { .. } => {
+                "check that the name of the target is right; if it is, run once with --initial all or newest".to_string()
+            }
+            Self::KeyNotLoaded { root, .. } => format!("load it with `zfs load-key {root}`"),
+            Self::ParentNotReplicated { parent, .. } => {
+                format!("resolve what keeps {parent} from being sent; its children follow")
+            }
+            Self::NoSpace { .. } => {
+                "make room on the target, or run with --ignore-space if the estimate is wrong".to_string()
+            }
+            Self::Bug { .. } => "upgrade OpenZFS on the machine that is named".to_string(),
             Self::KindMismatch { .. } | Self::TargetWithoutSnapshots { .. } | Self::NoCommonBase { .. } => {
                 "choose another name for the target, or move what is there aside with `zfs rename`; nothing there is overwritten"
                     .to_string()

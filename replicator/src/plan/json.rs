@@ -6,23 +6,53 @@ use serde_json::json;
 
 use super::Action;
 use super::Conflict;
-use super::Plan;
+use super::DatasetPlan;
+use super::Side;
 use super::Step;
+use super::TreePlan;
 use crate::host::Base;
 use crate::host::Snapshot;
 
-impl Plan {
+impl TreePlan {
     /// The plan as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
             "source": self.source.as_str(),
             "target": self.target.as_str(),
-            "common": self.common.as_ref().map(base),
             "estimated_bytes": self.estimated_bytes(),
-            "steps": self.steps.iter().map(Step::to_json).collect::<Vec<_>>(),
+            "before": steps(&self.before),
+            "datasets": self.datasets.iter().map(DatasetPlan::to_json).collect::<Vec<_>>(),
+            "after": steps(&self.after),
+            "kept": self.kept.iter().map(|kept| json!({
+                "dataset": kept.dataset.as_str(),
+                "reason": kept.reason,
+            })).collect::<Vec<_>>(),
+            "notes": self.notes,
         })
     }
+}
+
+impl DatasetPlan {
+    /// The part of one dataset as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut value = json!({
+            "source": self.source.as_str(),
+            "target": self.target.as_str(),
+            "common": self.common.as_ref().map(base),
+            "waits_for": self.after,
+        });
+        match &self.steps {
+            Ok(list) => value["steps"] = steps(list),
+            Err(conflict) => value["conflict"] = conflict.to_json(),
+        }
+        value
+    }
+}
+
+fn steps(steps: &[Step]) -> Value {
+    steps.iter().map(Step::to_json).collect()
 }
 
 impl Step {
@@ -30,12 +60,16 @@ impl Step {
     #[must_use]
     pub fn to_json(&self) -> Value {
         match &self.action {
-            Action::Discard { partial } => json!({
-                "action": "discard-partial",
-                "bytes_received": partial.content.as_ref().ok().map(|content| content.bytes),
+            Action::Change { side, change } => json!({
+                "action": change.kind(),
+                "side": match side {
+                    Side::Source => "source",
+                    Side::Target => "target",
+                },
+                "what": change.to_string(),
                 "reason": self.reason,
             }),
-            Action::Send { spec, into, creates } => json!({
+            Action::Send { spec, into, creates, origin } => json!({
                 "action": match (&spec.resume, &spec.from) {
                     (Some(_), _) => "resume",
                     (None, None) => "full",
@@ -44,7 +78,9 @@ impl Step {
                 "from": spec.from.as_ref().map(base),
                 "to": snapshot(&spec.to),
                 "into": into.as_str(),
-                "creates_target": creates,
+                "creates_target": creates.is_some(),
+                "sets": creates.iter().flatten().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
+                "origin": origin.as_ref().map(|origin| origin.as_str()),
                 "raw": spec.raw,
                 "estimated_bytes": self.estimated_bytes,
                 "reason": self.reason,

@@ -1,0 +1,161 @@
+//! From what the command line says to a host that can be asked: this machine, or another one over SSH.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use zfs_core::Zfs;
+
+use super::Failure;
+use super::Outcome;
+use crate::cancel::Cancel;
+use crate::endpoint::Endpoint;
+use crate::endpoint::Machine;
+use crate::host::Host;
+use crate::host::local::Local;
+use crate::host::zfs_cli::ZfsCli;
+use crate::transport::Timeouts;
+use crate::transport::Transport;
+use crate::transport::quote::Elevate;
+use crate::transport::ssh::SshOptions;
+use crate::transport::ssh::SshTransport;
+use crate::transport::system_ssh::SystemSsh;
+use crate::transport::system_ssh::SystemSshOptions;
+
+/// How to reach another machine.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "SSH")]
+pub(super) struct SshArguments {
+    /// What carries the connection.
+    #[arg(long, value_enum, default_value_t)]
+    transport: Carrier,
+
+    /// An option for the ssh program, as its -o takes it. May be given several times. Host keys stay strictly checked.
+    #[arg(long, value_name = "OPT")]
+    ssh_option: Vec<String>,
+
+    /// The port of sshd on the other machine: 22, or what ssh_config says to the ssh program.
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+
+    /// A private key; only named keys are offered then. May be given several times.
+    #[arg(short, long, value_name = "FILE")]
+    identity: Vec<PathBuf>,
+
+    /// A file to look the host key up in, instead of ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts.
+    #[arg(long, value_name = "FILE")]
+    known_hosts: Vec<PathBuf>,
+
+    /// How the user there comes to the rights that zfs needs.
+    #[arg(long, value_enum, default_value_t)]
+    elevate: Elevation,
+
+    /// How many seconds connecting may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    connect_timeout: u64,
+
+    /// How many seconds the other machine may be silent, also to keepalives, before it is given up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=86400))]
+    idle_timeout: u64,
+}
+
+/// Ways to other rights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Elevation {
+    /// None: it is root, or has rights by `zfs allow`.
+    #[default]
+    No,
+    /// `sudo -n zfs …`.
+    Sudo,
+    /// `doas -n zfs …`.
+    Doas,
+}
+
+/// The two clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Carrier {
+    /// The library inside this program; it reads no ssh_config.
+    #[default]
+    Libssh2,
+    /// The ssh program of this machine, with its ssh_config, jump hosts, certificates and hardware keys.
+    Ssh,
+}
+
+impl SshArguments {
+    /// A connection that stands.
+    fn transport(&self, machine: &Machine, cancel: &Cancel) -> Result<Box<dyn Transport>, Failure> {
+        if self.transport == Carrier::Libssh2 && !self.ssh_option.is_empty() {
+            let hint = "add --transport ssh".to_string();
+            return Err(Failure::new(Outcome::Usage, "--ssh-option is for the ssh program only").hinted(hint));
+        }
+        let defaults = Timeouts::default();
+        let idle = Duration::from_secs(self.idle_timeout);
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(self.connect_timeout),
+            idle,
+            // Several chances to answer before time is up.
+            keepalive: defaults.keepalive.min(idle / 3).max(Duration::from_secs(1)),
+            ..defaults
+        };
+        if self.transport == Carrier::Ssh {
+            let mut transport = SystemSsh::new(SystemSshOptions {
+                user: machine.user.clone(),
+                port: self.port,
+                identities: self.identity.clone(),
+                known_hosts: self.known_hosts.clone(),
+                ssh_options: self.ssh_option.clone(),
+                timeouts,
+                cancel: cancel.clone(),
+                ..SystemSshOptions::new(&machine.host)
+            })?;
+            transport.connect()?;
+            return Ok(Box::new(transport));
+        }
+        let mut transport = SshTransport::new(SshOptions {
+            user: machine.user.clone(),
+            host: machine.host.clone(),
+            port: self.port.unwrap_or(22),
+            identities: self.identity.clone(),
+            known_hosts: self.known_hosts.clone(),
+            timeouts,
+            cancel: cancel.clone(),
+        })?;
+        transport.connect()?;
+        Ok(Box::new(transport))
+    }
+
+    /// The host of an endpoint.
+    fn host(
+        &self,
+        endpoint: &Endpoint,
+        local: Option<&Zfs>,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Host>, Failure> {
+        let elevate = match self.elevate {
+            Elevation::No => Elevate::No,
+            Elevation::Sudo => Elevate::Sudo,
+            Elevation::Doas => Elevate::Doas,
+        };
+        match (&endpoint.machine, local) {
+            (Some(machine), _) => {
+                Ok(Box::new(ZfsCli::new(self.transport(machine, cancel)?).elevated(elevate)))
+            }
+            (None, Some(zfs)) => Ok(Box::new(Local::new(zfs.clone()))),
+            (None, None) => Ok(Box::new(Local::new(Zfs::open()?))),
+        }
+    }
+
+    /// The hosts of a source and a target.
+    pub(super) fn hosts(
+        &self,
+        source: &Endpoint,
+        target: &Endpoint,
+        cancel: &Cancel,
+    ) -> Result<(Box<dyn Host>, Box<dyn Host>), Failure> {
+        // The local side first: without ZFS here there is no reason to connect anywhere.
+        let local = match (&source.machine, &target.machine) {
+            (Some(_), Some(_)) => None,
+            _ => Some(Zfs::open()?),
+        };
+        Ok((self.host(source, local.as_ref(), cancel)?, self.host(target, local.as_ref(), cancel)?))
+    }
+}

@@ -1,0 +1,352 @@
+//! Carrying out a plan: the changes before, the datasets side by side as far as they do not wait for each other, the
+//! changes after. A dataset that fails keeps none of the others from going on.
+
+use std::hash::BuildHasher;
+use std::hash::Hasher;
+use std::hash::RandomState;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use zfs_core::Guid;
+use zfs_core::name::BookmarkName;
+use zfs_core::name::DatasetName;
+
+use super::DatasetReport;
+use super::Observer;
+use super::Place;
+use super::Report;
+use super::Run;
+use super::RunError;
+use super::schedule::Next;
+use super::schedule::Schedule;
+use super::stream::Hosts;
+use super::stream::Stream;
+use crate::cancel::Cancel;
+use crate::cancel::TICK;
+use crate::host::Change;
+use crate::host::Depth;
+use crate::host::Host;
+use crate::host::Inventory;
+use crate::plan;
+use crate::plan::Action;
+use crate::plan::DatasetPlan;
+use crate::plan::Divergence;
+use crate::plan::Options;
+use crate::plan::Patterns;
+use crate::plan::Side;
+use crate::plan::Sides;
+use crate::plan::Step;
+use crate::plan::TreePlan;
+use crate::transfer::Moved;
+use crate::transfer::retry::Attempts;
+use crate::transfer::retry::Class;
+use crate::transfer::retry::NextTry;
+use crate::transfer::retry::Operator;
+
+/// Carries out a plan. `options` are those that the plan was made with: a step that failed with something that may
+/// pass is planned again with what the target kept of it.
+///
+/// # Errors
+/// When a change before the datasets fails, or the run was asked to stop before them. What became of each dataset is
+/// in the report.
+pub fn execute(
+    plan: &TreePlan,
+    options: &Options,
+    source: &mut dyn Host,
+    target: &mut dyn Host,
+    run: &Run,
+    observer: &dyn Observer,
+    cancel: &Cancel,
+) -> Result<Report, RunError> {
+    let work = Work { plan, options, run, observer, cancel, reports: Mutex::new(Vec::new()) };
+    work.before(source, target)?;
+    let schedule = Schedule::new(plan.datasets.iter().map(|dataset| dataset.after.clone()).collect());
+    let busy = plan.datasets.iter().filter(|dataset| dataset.streams().next().is_some()).count();
+    std::thread::scope(|scope| {
+        for _ in 1..run.jobs.min(busy) {
+            match (source.another(), target.another()) {
+                (Ok(mut source), Ok(mut target)) => {
+                    let (work, schedule) = (&work, &schedule);
+                    let thread = std::thread::Builder::new().name("dataset".to_string());
+                    let spawned = thread.spawn_scoped(scope, move || {
+                        work.datasets(schedule, Hosts { source: source.as_mut(), target: target.as_mut() });
+                    });
+                    if let Err(error) = spawned {
+                        observer.note(&format!("goes on with fewer datasets at the same time: {error}"));
+                    }
+                }
+                (Err(error), _) | (_, Err(error)) => {
+                    observer.note(&format!("goes on with fewer datasets at the same time: {error}"));
+                }
+            }
+        }
+        work.datasets(&schedule, Hosts { source: &mut *source, target: &mut *target });
+    });
+    let mut reports = std::mem::take(&mut *work.reports.lock().unwrap_or_else(PoisonError::into_inner));
+    reports.sort_by_key(|(at, _)| *at);
+    let report = Report { datasets: reports.into_iter().map(|(_, report)| report).collect() };
+    work.after(source, target, &report);
+    Ok(report)
+}
+
+struct Work<'w> {
+    plan: &'w TreePlan,
+    options: &'w Options,
+    run: &'w Run,
+    observer: &'w dyn Observer,
+    cancel: &'w Cancel,
+    reports: Mutex<Vec<(usize, DatasetReport)>>,
+}
+
+impl Work<'_> {
+    fn before(&self, source: &mut dyn Host, target: &mut dyn Host) -> Result<(), RunError> {
+        let of = self.plan.before.len();
+        for (at, step) in self.plan.before.iter().enumerate() {
+            if self.cancel.is_cancelled() {
+                return Err(RunError::Cancelled);
+            }
+            let Action::Change { side, change } = &step.action else { continue };
+            let place = Place { dataset: None, number: at + 1, of };
+            self.observer.step_started(place, step);
+            let host: &mut dyn Host = match side {
+                Side::Source => &mut *source,
+                Side::Target => &mut *target,
+            };
+            match host.apply(change) {
+                Ok(()) => self.observer.step_finished(place, step, Moved::default()),
+                Err(error)
+                    if matches!(change, Change::Bookmark { .. })
+                        && Class::of_host(&error, None) == Class::Operator(Operator::Permission) =>
+                {
+                    self.observer.note(&format!(
+                        "no bookmarks are kept ({error}): only snapshots can be the base of the next run"
+                    ));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Bookmarks that are not needed any more, of the datasets that reached their end.
+    fn after(&self, source: &mut dyn Host, target: &mut dyn Host, report: &Report) {
+        let reached = |dataset: &DatasetName| {
+            report.datasets.iter().any(|one| one.source == *dataset && one.error.is_none())
+        };
+        let of = self.plan.after.len();
+        for (at, step) in self.plan.after.iter().enumerate() {
+            let Action::Change { side, change } = &step.action else { continue };
+            let Change::DestroyBookmarks { bookmarks } = change else { continue };
+            let bookmarks: Vec<(BookmarkName, Guid)> =
+                bookmarks.iter().filter(|(name, _)| reached(name.dataset())).cloned().collect();
+            if bookmarks.is_empty() || self.cancel.is_cancelled() {
+                continue;
+            }
+            let place = Place { dataset: None, number: at + 1, of };
+            self.observer.step_started(place, step);
+            let host: &mut dyn Host = match side {
+                Side::Source => &mut *source,
+                Side::Target => &mut *target,
+            };
+            match host.apply(&Change::DestroyBookmarks { bookmarks }) {
+                Ok(()) => self.observer.step_finished(place, step, Moved::default()),
+                // They do no harm, and the next run removes them.
+                Err(error) => self.observer.note(&format!("older bookmarks stay for now: {error}")),
+            }
+        }
+    }
+
+    /// Works on datasets until there are none left.
+    fn datasets(&self, schedule: &Schedule, mut hosts: Hosts<'_>) {
+        loop {
+            let (at, report) = match schedule.next() {
+                Next::Finished => return,
+                Next::Refuse(at, failed) => {
+                    let waits_for = self.plan.datasets[failed].source.clone();
+                    let mut report = empty(&self.plan.datasets[at]);
+                    report.error = Some(match &self.plan.datasets[at].steps {
+                        Err(conflict) => conflict.clone().into(),
+                        Ok(_) => RunError::Dependency { waits_for },
+                    });
+                    (at, report)
+                }
+                Next::Run(at) => {
+                    let report = self.dataset(at, &mut hosts);
+                    schedule.done(at, report.error.is_none());
+                    (at, report)
+                }
+            };
+            self.reports.lock().unwrap_or_else(PoisonError::into_inner).push((at, report));
+        }
+    }
+
+    fn dataset(&self, at: usize, hosts: &mut Hosts<'_>) -> DatasetReport {
+        let planned = &self.plan.datasets[at];
+        let mut report = empty(planned);
+        let mut steps = match &planned.steps {
+            Ok(steps) => steps.clone(),
+            Err(conflict) => {
+                report.error = Some(conflict.clone().into());
+                return report;
+            }
+        };
+        let mut attempts = Attempts::new(self.run.backoff);
+        loop {
+            let done = report.steps;
+            let Err(error) = self.steps(at, &steps, hosts, &mut report) else { return report };
+            let kept = if matches!(error, RunError::Cancelled) { None } else { kept(hosts.target, planned) };
+            let class = classify(&error, kept);
+            // A clone's first stream starts at another dataset, which only the whole tree's plan knows.
+            let is_clone = steps[report.steps - done..].first().is_some_and(makes_clone);
+            let after = match attempts.failed(class, kept, &mut random) {
+                NextTry::Again { after } | NextTry::PlanAgain { after } if !is_clone => after,
+                _ => {
+                    report.error = Some(error);
+                    return report;
+                }
+            };
+            self.observer.retry(&planned.source, &error, after);
+            if self.pause(after) {
+                report.error = Some(RunError::Cancelled);
+                return report;
+            }
+            match self.plan_again(planned, hosts) {
+                Ok(again) => steps = again,
+                // Nobody knows more than before: the next round fails in the same way, or does not.
+                Err(RunError::Host(again)) if matches!(Class::of_host(&again, None), Class::Transient(_)) => {
+                    steps.drain(..report.steps - done);
+                }
+                Err(again) => {
+                    report.error = Some(again);
+                    return report;
+                }
+            }
+        }
+    }
+
+    /// Waits; true when the run was asked to stop.
+    fn pause(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        loop {
+            if self.cancel.is_cancelled() {
+                return true;
+            }
+            match end.checked_duration_since(Instant::now()) {
+                None | Some(Duration::ZERO) => return false,
+                Some(left) => std::thread::sleep(left.min(TICK)),
+            }
+        }
+    }
+
+    fn steps(
+        &self,
+        at: usize,
+        steps: &[Step],
+        hosts: &mut Hosts<'_>,
+        report: &mut DatasetReport,
+    ) -> Result<(), RunError> {
+        let specs = steps.iter().filter_map(Step::stream);
+        let sent: Vec<_> = specs.map(|spec| spec.to.name.clone()).collect();
+        // While this process lives, nobody prunes what it is about to send. Without the right to, it goes on without.
+        let _held = if sent.is_empty() { None } else { hosts.source.protect(&sent).unwrap_or_default() };
+        for (number, step) in steps.iter().enumerate() {
+            if self.cancel.is_cancelled() {
+                return Err(RunError::Cancelled);
+            }
+            let place = Place { dataset: Some(at), number: number + 1, of: steps.len() };
+            self.observer.step_started(place, step);
+            let moved = match &step.action {
+                Action::Change { side: Side::Source, change } => {
+                    hosts.source.apply(change)?;
+                    Moved::default()
+                }
+                Action::Change { side: Side::Target, change } => {
+                    hosts.target.apply(change)?;
+                    Moved::default()
+                }
+                Action::Send { spec, into, creates, origin } => {
+                    let stream = Stream { spec, into, creates: creates.as_deref(), origin: origin.as_ref() };
+                    let progress = |moved| self.observer.progress(place, moved);
+                    stream.send(hosts, &self.run.transfer, self.cancel, &progress)?
+                }
+            };
+            report.steps += 1;
+            report.moved.plain = report.moved.plain.saturating_add(moved.plain);
+            report.moved.wire = report.moved.wire.saturating_add(moved.wire);
+            self.observer.step_finished(place, step, moved);
+        }
+        Ok(())
+    }
+
+    /// The steps that are left for one dataset, with what is there now.
+    fn plan_again(&self, planned: &DatasetPlan, hosts: &mut Hosts<'_>) -> Result<Vec<Step>, RunError> {
+        let source = match hosts.source.inventory(&planned.source, Depth::One)? {
+            Inventory::Present(tree) => tree,
+            Inventory::Absent { .. } => {
+                let (host, dataset) = (hosts.source.label().to_string(), planned.source.clone());
+                return Err(RunError::NoSource { host, dataset });
+            }
+        };
+        let target = hosts.target.inventory(&planned.target, Depth::One)?;
+        let sides = Sides {
+            source: &source,
+            target: &target,
+            asides: &[],
+            target_root: &planned.target,
+            pools: None,
+            target_properties: None,
+            now: 0,
+        };
+        let options = Options {
+            recursive: false,
+            datasets: Patterns::default(),
+            divergence: Divergence::Stop,
+            follow_renames: false,
+            ..self.options.clone()
+        };
+        let again = plan::plan(sides, &options).datasets.into_iter().next();
+        match again {
+            Some(DatasetPlan { steps, .. }) => Ok(steps?),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+fn makes_clone(step: &Step) -> bool {
+    matches!(&step.action, Action::Send { origin: Some(_), .. })
+}
+
+fn empty(planned: &DatasetPlan) -> DatasetReport {
+    DatasetReport {
+        source: planned.source.clone(),
+        target: planned.target.clone(),
+        steps: 0,
+        moved: Moved::default(),
+        error: None,
+    }
+}
+
+/// What the target kept of a receive that broke off, in bytes, where it can be asked.
+fn kept(target: &mut dyn Host, planned: &DatasetPlan) -> Option<u64> {
+    match target.inventory(&planned.target, Depth::One) {
+        Ok(Inventory::Present(tree)) => Some(tree.root().partial.as_ref()?.content.as_ref().ok()?.bytes),
+        _ => None,
+    }
+}
+
+fn classify(error: &RunError, kept: Option<u64>) -> Class {
+    match error {
+        RunError::Host(error) => Class::of_host(error, kept),
+        RunError::Transfer { error, .. } => Class::of_transfer(error, kept),
+        RunError::Cancelled => Class::Cancelled,
+        _ => Class::Operator(Operator::Other),
+    }
+}
+
+/// From 0 to 1, different in each process: several that wait for the same machine shall not come back together.
+fn random() -> f64 {
+    let bits = RandomState::new().build_hasher().finish() >> 11;
+    bits as f64 / (1u64 << 53) as f64
+}

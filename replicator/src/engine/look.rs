@@ -1,0 +1,138 @@
+//! Looking at both sides, in as few questions as it takes, and planning with the answers.
+
+use std::collections::HashMap;
+
+use zfs_core::name::DatasetName;
+
+use super::RunError;
+use crate::host::Depth;
+use crate::host::Host;
+use crate::host::Inventory;
+use crate::host::SendSpec;
+use crate::host::Tree;
+use crate::marks;
+use crate::plan;
+use crate::plan::Conflict;
+use crate::plan::Divergence;
+use crate::plan::Options;
+use crate::plan::Sides;
+use crate::plan::TreePlan;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The dataset to replicate.
+    pub source: DatasetName,
+    /// Where it goes.
+    pub target: DatasetName,
+    /// What the user decided.
+    pub options: Options,
+    /// Ask for the sizes of the streams.
+    pub estimate: bool,
+    /// Send although the target seems to have too little room.
+    pub ignore_space: bool,
+    /// The time in seconds since 1970.
+    pub now: i64,
+}
+
+/// Looks at both sides and plans; changes nothing.
+///
+/// # Errors
+/// When a side cannot be looked at, or the source does not exist. Conflicts of datasets are in the plan.
+pub fn prepare(
+    source: &mut dyn Host,
+    target: &mut dyn Host,
+    request: &Request,
+) -> Result<TreePlan, RunError> {
+    let depth = if request.options.recursive { Depth::All } else { Depth::One };
+    let here = match source.inventory(&request.source, depth)? {
+        Inventory::Present(tree) => tree,
+        Inventory::Absent { .. } => {
+            let (host, dataset) = (source.label().to_string(), request.source.clone());
+            return Err(RunError::NoSource { host, dataset });
+        }
+    };
+    let there = target.inventory(&request.target, depth)?;
+    let asides = set_aside(target, &request.target, &there)?;
+    let properties = match request.options.divergence {
+        Divergence::Preserve => match (&there, asides.first()) {
+            (Inventory::Present(_), _) => Some(target.properties(&request.target, depth)?),
+            (Inventory::Absent { .. }, Some(aside)) => Some(target.properties(&aside.root().name, depth)?),
+            (Inventory::Absent { .. }, None) => None,
+        },
+        Divergence::Stop => None,
+    };
+    let mut sides = Sides {
+        source: &here,
+        target: &there,
+        asides: &asides,
+        target_root: &request.target,
+        pools: None,
+        target_properties: properties.as_ref(),
+        now: request.now,
+    };
+    let mut plan = plan::plan(sides, &request.options);
+    let pools;
+    if plan::needs_pools(&plan, &here) {
+        pools = (source.about(request.source.pool())?, target.about(request.target.pool())?);
+        sides.pools = Some((&pools.0, &pools.1));
+        plan = plan::plan(sides, &request.options);
+    }
+    if request.estimate {
+        let streams: Vec<SendSpec> = plan.streams().cloned().collect();
+        if !streams.is_empty() {
+            plan.set_estimates(&source.estimate(&streams)?);
+        }
+        if !request.ignore_space {
+            refuse_what_does_not_fit(&mut plan, &there);
+        }
+    }
+    Ok(plan)
+}
+
+/// Datasets that an earlier run set aside for the root of the target: they lie beside it, where its own list does not
+/// reach. Asked for only where something says that they are there.
+fn set_aside(host: &mut dyn Host, root: &DatasetName, found: &Inventory) -> Result<Vec<Tree>, RunError> {
+    let is_aside = |name: &&DatasetName| marks::was_set_aside(name).as_ref() == Some(root);
+    let names: Vec<DatasetName> = match found {
+        Inventory::Absent { children, .. } => children.iter().filter(is_aside).cloned().collect(),
+        Inventory::Present(tree) => {
+            let origin = tree.root().origin.as_ref().map(|origin| origin.dataset());
+            origin.into_iter().filter(is_aside).cloned().collect()
+        }
+    };
+    let mut trees = Vec::new();
+    for name in names {
+        if let Inventory::Present(tree) = host.inventory(&name, Depth::All)? {
+            trees.push(tree);
+        }
+    }
+    Ok(trees)
+}
+
+/// Streams are weighed in their order against what the target has left. An estimate that is missing weighs nothing.
+fn refuse_what_does_not_fit(plan: &mut TreePlan, target: &Inventory) {
+    let known: HashMap<&DatasetName, u64> = match target {
+        Inventory::Absent { .. } => HashMap::new(),
+        Inventory::Present(tree) => tree.datasets().iter().map(|one| (&one.name, one.available)).collect(),
+    };
+    let above = match target {
+        Inventory::Absent { ancestor, .. } => ancestor.available,
+        Inventory::Present(tree) => tree.root().available,
+    };
+    let mut before = 0u64;
+    for dataset in &mut plan.datasets {
+        let Ok(steps) = &dataset.steps else { continue };
+        let needed = steps.iter().filter_map(|step| step.estimated_bytes).fold(0, u64::saturating_add);
+        if needed == 0 {
+            continue;
+        }
+        let available = known.get(&dataset.target).copied().unwrap_or(above).saturating_sub(before);
+        if needed > available {
+            let to = dataset.target.clone();
+            dataset.steps = Err(Conflict::NoSpace { to, needed, available });
+        } else {
+            before = before.saturating_add(needed);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One stream, and the proof that it arrived.
+
+use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
+
+use super::RunError;
+use crate::cancel::Cancel;
+use crate::host::Base;
+use crate::host::Depth;
+use crate::host::Host;
+use crate::host::PropertySource;
+use crate::host::ReceiveSpec;
+use crate::host::SendSpec;
+use crate::transfer::Coding;
+use crate::transfer::Compression;
+use crate::transfer::Decision;
+use crate::transfer::Expected;
+use crate::transfer::Head;
+use crate::transfer::Moved;
+use crate::transfer::Settings;
+use crate::transfer::Wire;
+use crate::transfer::transfer;
+
+/// The two ends, as one thread uses them.
+pub(super) struct Hosts<'h> {
+    pub(super) source: &'h mut dyn Host,
+    pub(super) target: &'h mut dyn Host,
+}
+
+/// What is sent and received.
+pub(super) struct Stream<'s> {
+    pub(super) spec: &'s SendSpec,
+    pub(super) into: &'s SnapshotName,
+    pub(super) creates: Option<&'s [(String, String)]>,
+    pub(super) origin: Option<&'s SnapshotName>,
+}
+
+impl Stream<'_> {
+    /// Sends it, and checks on the target that it is there.
+    pub(super) fn send(
+        &self,
+        hosts: &mut Hosts<'_>,
+        settings: &Settings,
+        cancel: &Cancel,
+        progress: &(dyn Fn(Moved) + Sync),
+    ) -> Result<Moved, RunError> {
+        let moved = self.transfer(hosts, settings, cancel, progress)?;
+        self.check(hosts.target)?;
+        Ok(moved)
+    }
+
+    fn transfer(
+        &self,
+        hosts: &mut Hosts<'_>,
+        settings: &Settings,
+        cancel: &Cancel,
+        progress: &(dyn Fn(Moved) + Sync),
+    ) -> Result<Moved, RunError> {
+        let expected = Expected {
+            to: self.spec.to.guid,
+            from: self.spec.from.as_ref().map(Base::guid),
+            raw: self.spec.raw,
+        };
+        let failed = |error| RunError::of_transfer(self.into, error);
+        let maybe = match settings.compression {
+            Compression::Off => false,
+            Compression::On => true,
+            Compression::Auto => !self.spec.raw,
+        };
+        let far_target = maybe && hosts.target.is_far() && hosts.target.has_zstd()?;
+        // Nobody can look into a stream before it was sent: from far away it is compressed only where that was asked for.
+        let compress =
+            settings.compression == Compression::On && hosts.source.is_far() && hosts.source.has_zstd()?;
+        let wire = if hosts.source.is_far() { Wire::In } else { Wire::Out };
+        let arrives = if compress { Coding::Zstd } else { Coding::Plain };
+
+        let outgoing = hosts.source.send(&SendSpec { compress, ..self.spec.clone() })?;
+        let head = if far_target {
+            Head::read(outgoing, arrives, self.spec.raw, settings, cancel).map_err(failed)?
+        } else {
+            Head::unread(outgoing, arrives, settings)
+        };
+        let leaves =
+            if far_target && head.decision() == Decision::Compress { Coding::Zstd } else { Coding::Plain };
+        let incoming = hosts.target.receive(&ReceiveSpec {
+            to: self.into.clone(),
+            set: self.creates.unwrap_or_default().to_vec(),
+            origin: self.origin.cloned(),
+            compressed: leaves == Coding::Zstd,
+        })?;
+        transfer(head, incoming, leaves, wire, expected, settings, cancel, progress).map_err(failed)
+    }
+
+    /// A success that was reported is believed when it was read back.
+    fn check(&self, target: &mut dyn Host) -> Result<(), RunError> {
+        let expected = self.spec.to.guid;
+        let found = target.snapshot_guids(std::slice::from_ref(self.into))?.into_iter().next().flatten();
+        if found != Some(expected) {
+            let host = target.label().to_string();
+            return Err(RunError::NotWhatWasSent { host, into: self.into.clone(), expected, found });
+        }
+        match self.creates {
+            Some(set) if !set.is_empty() => check_properties(target, self.into.dataset(), set),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Without the right to set a property, a receive reports success and leaves it.
+fn check_properties(
+    target: &mut dyn Host,
+    dataset: &DatasetName,
+    set: &[(String, String)],
+) -> Result<(), RunError> {
+    let all = target.properties(dataset, Depth::One)?;
+    let there = all.get(dataset);
+    let is_local = |name: &str| {
+        there.and_then(|there| there.get(name)).is_some_and(|found| found.source == PropertySource::Local)
+    };
+    let missing: Vec<String> =
+        set.iter().filter(|(name, _)| !is_local(name)).map(|(name, _)| name.clone()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let host = target.label().to_string();
+    Err(RunError::PropertiesNotSet { host, dataset: dataset.clone(), missing })
+}

@@ -1,0 +1,208 @@
+//! Every name that this program leaves on a pool, in one place: bookmarks, hold tags, user properties, and the names
+//! of datasets that were set aside. `docs/names.md` describes them for people. All carry a version, so that later
+//! programs read what earlier ones wrote; whatever does not read back exactly is somebody else's and never touched.
+
+use std::fmt;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+
+use sha2::Digest;
+use sha2::Sha256;
+use zfs_core::Guid;
+use zfs_core::name::BookmarkName;
+use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
+use zfs_core::name::NameError;
+
+use crate::host::Bookmark;
+
+/// The version of the names written today.
+const VERSION: &str = "1";
+
+/// What the short name of each bookmark of ours begins with.
+const BOOKMARK: &str = "replicator_";
+
+/// What the tag of each hold of ours begins with.
+const HOLD: &str = "replicator:";
+
+/// What stands between the name of a dataset that was set aside and the time when that happened.
+const ASIDE: &str = "_diverged_";
+
+/// Which target a bookmark is kept for: a hash of the target pool's GUID and the path of the dataset below its pool.
+/// It stays the same when the pool is imported under another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetId(u64);
+
+impl TargetId {
+    /// Of a dataset in a pool.
+    #[must_use]
+    pub fn new(pool: Guid, dataset: &DatasetName) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(pool.0.to_be_bytes());
+        for component in dataset.components().skip(1) {
+            hash.update(b"/");
+            hash.update(component.as_bytes());
+        }
+        let digest = hash.finalize();
+        let mut id = [0; 8];
+        id.copy_from_slice(&digest[..8]);
+        Self(u64::from_be_bytes(id))
+    }
+}
+
+impl fmt::Display for TargetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What the name of a bookmark of ours says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// For which target it is kept.
+    pub target: TargetId,
+    /// The snapshot it stands for.
+    pub guid: Guid,
+}
+
+impl Mark {
+    /// The bookmark's name on this dataset: `dataset#replicator_1_<target>_<guid>`, both in 16 hexadecimal digits.
+    ///
+    /// # Errors
+    /// When the whole would be longer than ZFS allows.
+    pub fn name(self, dataset: &DatasetName) -> Result<BookmarkName, NameError> {
+        dataset.bookmark(&format!("{BOOKMARK}{VERSION}_{}_{:016x}", self.target, self.guid.0))
+    }
+
+    /// Reads a bookmark. `None` for those of others, and for one whose name and GUID do not agree.
+    #[must_use]
+    pub fn of(bookmark: &Bookmark) -> Option<Self> {
+        let rest = bookmark.name.short().strip_prefix(BOOKMARK)?;
+        let (version, rest) = rest.split_once('_')?;
+        let (target, guid) = rest.split_once('_')?;
+        let mark = Self { target: TargetId(hexadecimal(target)?), guid: Guid(hexadecimal(guid)?) };
+        (version == VERSION && mark.guid == bookmark.guid).then_some(mark)
+    }
+}
+
+fn hexadecimal(text: &str) -> Option<u64> {
+    let lower = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if text.len() == 16 && lower { u64::from_str_radix(text, 16).ok() } else { None }
+}
+
+/// The tag of the holds that a process keeps while it sends: `replicator:1:<process id>:<count>`. They end with the process.
+#[must_use]
+pub fn hold_tag(process: u32) -> HoldTag {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    // Several transfers of one process may hold the same snapshot.
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    HoldTag::try_from(format!("{HOLD}{VERSION}:{process}:{count}").as_bytes())
+        .unwrap_or_else(|error| unreachable!("a short tag of letters and digits is valid: {error}"))
+}
+
+/// Whether a hold is one of ours.
+#[must_use]
+pub fn is_our_hold(tag: &HoldTag) -> bool {
+    tag.to_str().is_some_and(|tag| tag.starts_with(HOLD))
+}
+
+/// The name under which a dataset that diverged is set aside: `pool/data_diverged_20261122T181500Z`. `time` is in
+/// seconds since 1970.
+///
+/// # Errors
+/// When it would be longer than ZFS allows.
+pub fn set_aside(dataset: &DatasetName, time: i64) -> Result<DatasetName, NameError> {
+    let time = jiff::Timestamp::from_second(time).unwrap_or_default();
+    format!("{dataset}{ASIDE}{}", time.strftime("%Y%m%dT%H%M%SZ")).parse()
+}
+
+/// The dataset for which this one was set aside, if its name says so.
+#[must_use]
+pub fn was_set_aside(dataset: &DatasetName) -> Option<DatasetName> {
+    let (name, time) = dataset.as_str().rsplit_once(ASIDE)?;
+    let shape = |(at, b): (usize, u8)| match at {
+        8 => b == b'T',
+        15 => b == b'Z',
+        _ => b.is_ascii_digit(),
+    };
+    let named = time.len() == 16 && time.bytes().enumerate().all(shape);
+    if named { name.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use zfs_core::Txg;
+
+    use super::*;
+
+    fn name(text: &str) -> DatasetName {
+        text.parse().expect("a name")
+    }
+
+    fn bookmark(short: &str, guid: u64) -> Bookmark {
+        let name = name("tank/a").bookmark(short).expect("a name");
+        Bookmark { name, guid: Guid(guid), createtxg: Txg(1), ivset: None }
+    }
+
+    #[test]
+    fn a_mark_reads_back_and_names_its_target() {
+        let target = TargetId::new(Guid(7), &name("backup/a b/c"));
+        let mark = Mark { target, guid: Guid(u64::MAX) };
+        let written = mark.name(&name("tank/a")).expect("short enough");
+        assert_eq!(Mark::of(&bookmark(written.short(), u64::MAX)), Some(mark));
+        // The pool's name does not matter, its GUID and the path below it do.
+        assert_eq!(TargetId::new(Guid(7), &name("other/a b/c")), target);
+        assert_ne!(TargetId::new(Guid(8), &name("backup/a b/c")), target);
+        assert_ne!(TargetId::new(Guid(7), &name("backup/a b")), target);
+        assert_ne!(TargetId::new(Guid(7), &name("backup/a b/c/d")), target);
+    }
+
+    /// What is written to pools must be read by all later versions: these are the names of version 1.
+    #[test]
+    fn the_names_of_version_1_stay_as_they_are() {
+        let target = TargetId::new(Guid(0x0123_4567_89ab_cdef), &name("backup/data"));
+        assert_eq!(target.to_string(), "01381b19ef3fe6a7");
+        let mark = Mark { target, guid: Guid(255) };
+        let written = mark.name(&name("tank/a")).expect("short enough");
+        assert_eq!(written.as_str(), "tank/a#replicator_1_01381b19ef3fe6a7_00000000000000ff");
+        let aside = set_aside(&name("tank/a"), 1_795_371_300).expect("short enough");
+        assert_eq!(aside.as_str(), "tank/a_diverged_20261122T181500Z");
+    }
+
+    #[test]
+    fn what_is_not_exactly_ours_is_somebody_elses() {
+        let target = "01381b19ef3fe6a7";
+        for (short, guid) in [
+            (format!("replicator_1_{target}_00000000000000ff"), 254),
+            (format!("replicator_2_{target}_00000000000000ff"), 255),
+            (format!("replicator_1_{target}_00000000000000FF"), 255),
+            (format!("replicator_1_{target}_ff"), 255),
+            (format!("replicator_1_{target}"), 255),
+            (format!("replicator_1_{target}_-0000000000000ff"), 255),
+            (format!("x_replicator_1_{target}_00000000000000ff"), 255),
+            ("syncoid_x".to_string(), 255),
+        ] {
+            assert_eq!(Mark::of(&bookmark(&short, guid)), None, "{short}");
+        }
+    }
+
+    #[test]
+    fn a_mark_that_would_be_too_long_is_an_error() {
+        let mark = Mark { target: TargetId::new(Guid(1), &name("b")), guid: Guid(1) };
+        assert!(mark.name(&name(&format!("tank/{}", "x".repeat(230)))).is_err());
+    }
+
+    #[test]
+    fn datasets_that_were_set_aside_are_recognised() {
+        let aside = set_aside(&name("tank/a b"), 0).expect("short enough");
+        assert_eq!(was_set_aside(&aside), Some(name("tank/a b")));
+        for other in [
+            "tank/a",
+            "tank/a_diverged_",
+            "tank/a_diverged_20261122T181500",
+            "tank/a_diverged_20261122x181500Z",
+        ] {
+            assert_eq!(was_set_aside(&name(other)), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Which bookmarks a plan makes and removes on the source. Every snapshot gets one before it is sent, so that no crash
+//! and no pruning loses the base; a bookmark counts as a base only where the target's own list has its GUID. Once a
+//! newer base is proven, this target's older ones go. Bookmarks of other targets and of other people are never named.
+
+use std::collections::HashMap;
+
+use zfs_core::Guid;
+use zfs_core::Txg;
+use zfs_core::name::BookmarkName;
+use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
+
+use super::chain::Chain;
+use super::steps::Side;
+use super::steps::Step;
+use crate::host::Base;
+use crate::host::Change;
+use crate::host::DatasetState;
+use crate::marks::Mark;
+use crate::marks::TargetId;
+
+/// How many bookmarks one call makes or removes.
+const BATCH: usize = 500;
+
+#[derive(Default)]
+pub(super) struct Marking {
+    made: Vec<(BookmarkName, SnapshotName, Guid)>,
+    removed: Vec<(BookmarkName, Guid)>,
+}
+
+impl Marking {
+    /// Adds what one dataset needs. `targets` are the names of its target: the one it has after the plan, and the one
+    /// it had before, if it is renamed.
+    pub(super) fn dataset(
+        &mut self,
+        source: &DatasetState,
+        targets: &[&DatasetName],
+        pool: Guid,
+        chain: &Chain,
+        notes: &mut Vec<String>,
+    ) {
+        let ids: Vec<TargetId> = targets.iter().map(|name| TargetId::new(pool, name)).collect();
+        let Some(&id) = ids.first() else { return };
+        let ours: HashMap<(TargetId, Guid), &BookmarkName> = source
+            .bookmarks
+            .iter()
+            .filter_map(|one| Mark::of(one).map(|mark| ((mark.target, mark.guid), &one.name)))
+            .collect();
+        let sent = chain
+            .steps
+            .iter()
+            .filter_map(Step::stream)
+            .map(|spec| (spec.to.name.clone(), spec.to.guid, spec.to.createtxg));
+        let common = chain.common.as_ref().and_then(|found| match &found.base {
+            Base::Snapshot(name, guid) => Some((name.clone(), *guid, found.createtxg)),
+            Base::Bookmark(..) => None,
+        });
+        let mut newest: Option<(Guid, Txg)> =
+            chain.common.as_ref().map(|found| (found.guid(), found.createtxg));
+        let mut too_long = false;
+        for (name, guid, txg) in common.into_iter().chain(sent) {
+            newest = Some((guid, txg));
+            if ours.contains_key(&(id, guid)) {
+                continue;
+            }
+            match (Mark { target: id, guid }).name(name.dataset()) {
+                Ok(bookmark) => self.made.push((bookmark, name, guid)),
+                Err(_) => too_long = true,
+            }
+        }
+        if too_long {
+            notes.push(format!(
+                "{}: its name is too long for bookmarks; only its snapshots can be a base",
+                source.name
+            ));
+        }
+        let Some((newest, txg)) = newest else { return };
+        for one in &source.bookmarks {
+            let Some(mark) = Mark::of(one) else { continue };
+            let old_name = mark.target != id;
+            if ids.contains(&mark.target) && one.createtxg <= txg && (mark.guid != newest || old_name) {
+                self.removed.push((one.name.clone(), one.guid));
+            }
+        }
+        // Those that this very plan makes for what is not the newest are gone at its end as well.
+        for step in &chain.steps {
+            let Some(spec) = step.stream().filter(|spec| spec.to.guid != newest) else { continue };
+            if let Ok(bookmark) = (Mark { target: id, guid: spec.to.guid }).name(spec.to.name.dataset())
+                && !source.bookmarks.iter().any(|one| one.name == bookmark)
+            {
+                self.removed.push((bookmark, spec.to.guid));
+            }
+        }
+    }
+
+    /// The steps before the streams, and those after them.
+    pub(super) fn steps(self) -> (Vec<Step>, Vec<Step>) {
+        let made = self.made.chunks(BATCH).map(|batch| {
+            let change = Change::Bookmark { bookmarks: batch.to_vec() };
+            Step::change(Side::Source, change, "they stay a base when the snapshots are gone")
+        });
+        let removed = self.removed.chunks(BATCH).map(|batch| {
+            let change = Change::DestroyBookmarks { bookmarks: batch.to_vec() };
+            Step::change(Side::Source, change, "this target has a newer base by then")
+        });
+        (made.collect(), removed.collect())
+    }
+}

@@ -1,0 +1,192 @@
+//! Setting aside a dataset of the target that has gone its own way, so that nothing of it is lost: it is renamed with
+//! all it has, a clone of the newest common snapshot takes its name and is promoted, and its children move back. The
+//! older snapshots, holds and bookmarks go over to the promoted dataset; what is newer stays with the one set aside.
+//! Any of the steps may be the last one before a crash: the next plan recognises what was begun by the names, and
+//! finishes it.
+
+use std::collections::BTreeMap;
+
+use zfs_core::Guid;
+use zfs_core::name::DatasetName;
+
+use super::base::Bases;
+use super::conflict::Conflict;
+use super::steps::Side;
+use super::steps::Step;
+use super::tree::move_tree;
+use super::tree::rename_state;
+use crate::host::Change;
+use crate::host::DatasetKind;
+use crate::host::DatasetState;
+use crate::host::Properties;
+use crate::host::PropertySource;
+use crate::marks;
+
+/// The target's datasets, under the names that they have after the steps planned so far.
+type Current = BTreeMap<DatasetName, DatasetState>;
+
+/// Properties that are fixed when a dataset is made, belong to its key, or are about where it is mounted here and now.
+const NOT_COPIED: &[&str] = &[
+    "canmount",
+    "casesensitivity",
+    "encryption",
+    "keyformat",
+    "keylocation",
+    "mountpoint",
+    "normalization",
+    "pbkdf2iters",
+    "readonly",
+    "sharenfs",
+    "sharesmb",
+    "utf8only",
+    "version",
+    "volblocksize",
+    "volsize",
+];
+
+/// Plans to set a dataset aside and to go on with a copy of its newest common snapshot.
+pub(super) fn set_aside(
+    source: &DatasetState,
+    target: &DatasetName,
+    now: i64,
+    properties: Option<&Properties>,
+    current: &mut Current,
+    steps: &mut Vec<Step>,
+) -> Result<(), Conflict> {
+    let Some(state) = current.get(target) else { return Ok(()) };
+    if target.parent().is_none() {
+        // A pool's root dataset cannot be renamed: the conflict stays as it is.
+        return Ok(());
+    }
+    let aside = marks::set_aside(target, now).map_err(|error| Conflict::NameTooLong {
+        to: target.clone(),
+        snapshot: "the name under which it would be set aside".to_string(),
+        error: Box::new(error),
+    })?;
+    let change = Change::Rename { from: target.clone(), guid: state.guid, to: aside.clone() };
+    steps.push(Step::change(
+        Side::Target,
+        change,
+        "it has changed since the newest common snapshot: all of it is kept",
+    ));
+    move_tree(current, target, &aside);
+    go_on(source, &aside, target, properties, current, steps);
+    Ok(())
+}
+
+/// The dataset that was set aside for `target`, which itself is missing: the crash came right after the rename.
+pub(super) fn interrupted(
+    source: &DatasetState,
+    target: &DatasetName,
+    current: &Current,
+) -> Option<DatasetName> {
+    let bases = Bases::of(source);
+    let mut found = current.values().rev().filter(|there| {
+        marks::was_set_aside(&there.name).as_ref() == Some(target)
+            && bases.newest_common(there, false).is_some()
+    });
+    found.next().map(|there| there.name.clone())
+}
+
+/// The steps after the rename.
+pub(super) fn go_on(
+    source: &DatasetState,
+    aside: &DatasetName,
+    target: &DatasetName,
+    properties: Option<&Properties>,
+    current: &mut Current,
+    steps: &mut Vec<Step>,
+) {
+    let Some(state) = current.get(aside) else { return };
+    let bases = Bases::of(source);
+    let raw = bases.was_raw(state).unwrap_or(source.encrypted() && state.encrypted());
+    let Some(base) = bases.newest_common(state, raw).map(|found| found.guid()) else { return };
+    let Some(snapshot) = state.snapshots.iter().find(|one| one.guid == base) else { return };
+    let mut set = vec![("readonly".to_string(), "on".to_string())];
+    if state.kind == DatasetKind::Filesystem {
+        set.push(("canmount".to_string(), "noauto".to_string()));
+    }
+    // Under the name it had when the properties were read, or the one it has now.
+    let local = properties.and_then(|all| all.get(target).or_else(|| all.get(aside)));
+    for (name, property) in local.into_iter().flatten() {
+        if property.source == PropertySource::Local && !NOT_COPIED.contains(&name.as_str()) {
+            set.push((name.clone(), property.value.clone()));
+        }
+    }
+    let change =
+        Change::Clone { snapshot: snapshot.name.clone(), guid: snapshot.guid, to: target.clone(), set };
+    steps.push(Step::change(Side::Target, change, "the replica goes on from the newest common snapshot"));
+    let clone = DatasetState {
+        name: target.clone(),
+        // Not known before it is made, and not needed by any step.
+        guid: Guid(0),
+        origin: Some(snapshot.name.clone()),
+        written: 0,
+        partial: None,
+        snapshots: Vec::new(),
+        bookmarks: Vec::new(),
+        ..state.clone()
+    };
+    current.insert(target.clone(), clone);
+    finish_begun(target, current, steps);
+}
+
+/// What is left to do where a clone of a dataset that was set aside has the target's name.
+pub(super) fn finish_begun(target: &DatasetName, current: &mut Current, steps: &mut Vec<Step>) {
+    let is_aside = |name: &DatasetName| marks::was_set_aside(name).as_ref() == Some(target);
+    let origin = current.get(target).and_then(|state| state.origin.clone());
+    if let Some(origin) = origin.filter(|origin| is_aside(origin.dataset())) {
+        promote(target, &origin, current, steps);
+    }
+    // Children of a dataset that was set aside, as soon as its clone was promoted.
+    let asides: Vec<DatasetName> = current
+        .values()
+        .filter(|state| is_aside(&state.name))
+        .filter(|state| state.origin.as_ref().is_some_and(|origin| origin.dataset() == target))
+        .map(|state| state.name.clone())
+        .collect();
+    for aside in asides {
+        let children: Vec<(DatasetName, Guid)> = current
+            .values()
+            .filter(|state| state.name.parent().as_ref() == Some(&aside))
+            .map(|state| (state.name.clone(), state.guid))
+            .collect();
+        for (from, guid) in children {
+            let Ok(to) = target.child(from.last()) else { continue };
+            if current.contains_key(&to) {
+                continue;
+            }
+            let change = Change::Rename { from: from.clone(), guid, to: to.clone() };
+            steps.push(Step::change(
+                Side::Target,
+                change,
+                "it is a dataset of its own and stays in its place",
+            ));
+            move_tree(current, &from, &to);
+        }
+    }
+}
+
+fn promote(
+    target: &DatasetName,
+    origin: &zfs_core::name::SnapshotName,
+    current: &mut Current,
+    steps: &mut Vec<Step>,
+) {
+    let change = Change::Promote { dataset: target.clone() };
+    steps.push(Step::change(Side::Target, change, "the snapshots up to the common one go over to it"));
+    let Some(mut aside) = current.remove(origin.dataset()) else { return };
+    let count = aside.snapshots.iter().position(|one| one.name == *origin).map_or(0, |at| at + 1);
+    let txg = count.checked_sub(1).map(|last| aside.snapshots[last].createtxg);
+    let older: Vec<_> = aside.snapshots.drain(..count).collect();
+    let (bookmarks, newer) = aside.bookmarks.drain(..).partition(|one| Some(one.createtxg) <= txg);
+    aside.bookmarks = newer;
+    if let Some(state) = current.get_mut(target) {
+        state.origin = aside.origin.take();
+        state.snapshots.splice(0..0, older);
+        state.bookmarks = bookmarks;
+        rename_state(state, target);
+    }
+    aside.origin = target.snapshot(origin.short()).ok();
+    current.insert(aside.name.clone(), aside);
+}
