@@ -105,6 +105,12 @@ impl Class {
             HostError::Zfs(error) => of_kind(error.operation(), error.kind(), error.errno(), kept),
             HostError::Transport(error) => Self::of_transport(error),
             HostError::Remote { operation, message, .. } => of_message(operation, message, kept),
+            HostError::Agent { operation: Some(operation), kind, errno, .. } => {
+                of_kind(*operation, *kind, *errno, kept)
+            }
+            HostError::Agent { .. } => Self::Operator(Operator::Other),
+            HostError::NoAgent { .. } | HostError::AgentVersion { .. } => Self::Operator(Operator::Host),
+            HostError::Refused { .. } => Self::Operator(Operator::Permission),
             HostError::Changed { .. } => Self::Replan(Replan::Changed),
             HostError::NoPool { .. } => Self::Operator(Operator::Pool),
             HostError::NoZfs { .. } => Self::Operator(Operator::Host),

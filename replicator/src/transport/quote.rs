@@ -90,6 +90,38 @@ impl Elevate {
     }
 }
 
+/// The command line that starts another program with these arguments, looked for as `zfs` is. The program takes the
+/// place of the shells, so that the end of the connection reaches it.
+///
+/// # Errors
+/// When the name or an argument holds a NUL.
+pub fn program(
+    elevate: Elevate,
+    program: &str,
+    arguments: impl IntoIterator<Item = impl AsRef<str>>,
+) -> Result<String, NulArgument> {
+    let mut command = sh(program);
+    for argument in arguments {
+        command.push(' ');
+        command.push_str(&sh(argument.as_ref()));
+    }
+    if command.contains('\0') {
+        return Err(NulArgument);
+    }
+    let mut script = SETUP.to_string();
+    if command.contains("$nl") {
+        script.push_str(NEWLINE);
+    }
+    script.push_str("exec ");
+    script.push_str(elevate.prefix());
+    script.push_str(&command);
+    Ok(format!("exec sh -c {}", any_shell(&script)))
+}
+
+/// Defines the variable that [`sh`] writes newlines with. A command substitution drops newlines at the end: the x
+/// protects it, and goes again.
+const NEWLINE: &str = r#"nl=$(printf "\012x"); nl=${nl%x}; "#;
+
 /// A program of ZFS that a script may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -201,8 +233,7 @@ impl Script {
     pub fn command_line(&self) -> String {
         let mut script = SETUP.to_string();
         if self.commands.iter().any(|command| command.contains("$nl")) {
-            // A command substitution drops newlines at the end: the x protects it, and goes again.
-            script.push_str(r#"nl=$(printf "\012x"); nl=${nl%x}; "#);
+            script.push_str(NEWLINE);
         }
         script.push_str("command -v zfs >/dev/null 2>&1 || { echo \"");
         script.push_str(NO_ZFS);
@@ -287,6 +318,22 @@ mod tests {
             shell.display(),
             String::from_utf8_lossy(&got)
         );
+    }
+
+    #[test]
+    fn a_program_gets_hostile_arguments_unchanged_through_every_login_shell() {
+        let folder = echo_folder();
+        let path = folder.path().join("it's a $(reboot)\\!");
+        std::fs::rename(folder.path().join("zfs"), &path).expect("renamed");
+        let arguments = ["agent", "--root", "tank/with a space", "it's\n", "$HOME;!`x`\\"];
+        let name = path.to_str().expect("UTF-8");
+        let line = program(Elevate::No, name, arguments).expect("no NUL");
+        let expected: Vec<u8> = arguments.iter().flat_map(|a| [a.as_bytes(), b"\0"].concat()).collect();
+        for shell in shells() {
+            assert_eq!(run(&shell, folder.path(), &line), expected, "{}", shell.display());
+        }
+        assert!(program(Elevate::No, "a\0b", [""; 0]).is_err());
+        assert!(program(Elevate::Sudo, "x", ["y"]).expect("no NUL").contains("exec sudo -n "));
     }
 
     #[test]

@@ -1,0 +1,296 @@
+//! A host for tests: a few datasets, streams made in memory, and a record of what it was asked to do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use zfs_core::ErrorKind;
+use zfs_core::Guid;
+use zfs_core::Operation;
+use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
+use zfs_core::stream::ByteOrder;
+use zfs_core::stream::build::Begin;
+use zfs_core::stream::build::StreamBuilder;
+
+use crate::host::About;
+use crate::host::Bookmark;
+use crate::host::Change;
+use crate::host::DatasetKind;
+use crate::host::DatasetState;
+use crate::host::Depth;
+use crate::host::Encryption;
+use crate::host::Host;
+use crate::host::HostError;
+use crate::host::Incoming;
+use crate::host::Inventory;
+use crate::host::Next;
+use crate::host::Outgoing;
+use crate::host::Properties;
+use crate::host::Property;
+use crate::host::PropertySource;
+use crate::host::ReceiveSpec;
+use crate::host::SendSpec;
+use crate::host::Snapshot;
+use crate::host::Tree;
+use crate::host::Version;
+
+pub(crate) fn dataset(name: &str) -> DatasetName {
+    name.parse().expect("a name")
+}
+
+pub(crate) fn snapshot(name: &str) -> SnapshotName {
+    name.parse().expect("a name")
+}
+
+/// A stream with so many blocks that no compression makes small.
+pub(crate) fn stream(begin: &Begin, blocks: u64) -> Vec<u8> {
+    let mut builder = StreamBuilder::new(ByteOrder::Little).begin(begin);
+    let mut random = 1u64;
+    for n in 0..blocks {
+        let block: Vec<u8> = std::iter::repeat_with(|| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) as u8
+        })
+        .take(8192)
+        .collect();
+        builder = builder.write(1, n * 8192, &block);
+    }
+    builder.end().build()
+}
+
+pub(crate) fn begin(guid: u64) -> Begin {
+    Begin { to_guid: guid, to_name: "tank/a@s".to_string(), ..Begin::default() }
+}
+
+pub(crate) fn send_spec(name: &str, guid: u64) -> SendSpec {
+    let to = Snapshot { name: snapshot(name), guid: Guid(guid), createtxg: 7u64.into(), ivset: None };
+    SendSpec { to, from: None, raw: false, resume: None, compress: false }
+}
+
+pub(crate) fn receive_spec(name: &str) -> ReceiveSpec {
+    ReceiveSpec { to: snapshot(name), set: Vec::new(), origin: None, compressed: false }
+}
+
+pub(crate) fn state(name: &str, snapshots: u64) -> DatasetState {
+    let name = dataset(name);
+    let snapshots = (1..=snapshots).map(|n| Snapshot {
+        name: name.snapshot(&format!("s{n}")).expect("a name"),
+        guid: Guid(u64::MAX - n),
+        createtxg: n.into(),
+        ivset: (n % 2 == 0).then_some(Guid(n)),
+    });
+    DatasetState {
+        kind: if name.as_str().ends_with("vol") { DatasetKind::Volume } else { DatasetKind::Filesystem },
+        guid: Guid(5),
+        encryption: Some(Encryption { root: name.clone(), key_loaded: true }),
+        origin: None,
+        written: 1,
+        referenced: 2,
+        available: u64::MAX,
+        partial: crate::host::listing::partial("1-nonsense"),
+        snapshots: snapshots.collect(),
+        bookmarks: vec![Bookmark {
+            name: name.bookmark("b").expect("a name"),
+            guid: Guid(9),
+            createtxg: 3u64.into(),
+            ivset: None,
+        }],
+        name,
+    }
+}
+
+/// What was done, shared by all that come of one host.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn note(&self, what: impl Into<String>) {
+        self.0.lock().expect("no panic").push(what.into());
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no panic").clone()
+    }
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Fake {
+    pub(crate) datasets: Vec<DatasetState>,
+    pub(crate) log: Log,
+    /// What is sent.
+    pub(crate) stream: Bytes,
+    /// The stream never ends.
+    pub(crate) endless: bool,
+    /// What was received.
+    pub(crate) received: Arc<Mutex<Vec<u8>>>,
+    /// A receive fails after so many bytes.
+    pub(crate) full_after: Option<usize>,
+}
+
+pub(crate) fn no_space(subject: &str) -> HostError {
+    HostError::Agent {
+        host: "fake".to_string(),
+        operation: Some(Operation::Receive),
+        subject: subject.to_string(),
+        errno: 28,
+        kind: ErrorKind::NoSpace,
+        message: format!("cannot receive into {subject}: out of space"),
+        hint: Some("make room".to_string()),
+    }
+}
+
+impl Host for Fake {
+    fn label(&self) -> &str {
+        "fake"
+    }
+
+    fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {
+        self.log.note(format!("inventory {root}"));
+        let all = self.datasets.iter().filter(|one| match depth {
+            Depth::One => one.name == *root,
+            Depth::All => one.name.is_within(root),
+        });
+        if let Ok(tree) = Tree::new(root, all.cloned().collect()) {
+            return Ok(Inventory::Present(tree));
+        }
+        let mut name = root.parent();
+        while let Some(above) = name {
+            if let Some(found) = self.datasets.iter().find(|one| one.name == above) {
+                let children = self.datasets.iter().map(|one| &one.name);
+                let children = children.filter(|name| name.parent().as_ref() == Some(&above));
+                let children = children.cloned().collect();
+                let ancestor = DatasetState { snapshots: vec![], bookmarks: vec![], ..found.clone() };
+                return Ok(Inventory::Absent { ancestor: Box::new(ancestor), children });
+            }
+            name = above.parent();
+        }
+        Err(HostError::NoPool {
+            host: "fake".to_string(),
+            pool: root.pool().to_string(),
+            dataset: root.to_string(),
+        })
+    }
+
+    fn about(&mut self, pool: &str) -> Result<About, HostError> {
+        let features = BTreeMap::from([("large_blocks".to_string(), "active".to_string())]);
+        let version = Version::parse("2.3.9");
+        Ok(About { pool: pool.to_string(), guid: Guid(77), version, features })
+    }
+
+    fn properties(&mut self, root: &DatasetName, _: Depth) -> Result<Properties, HostError> {
+        // Values that JSON makes much longer, and more of them than one frame holds.
+        let value =
+            |n: u32| Property { value: "\u{1}".repeat(8000 + n as usize), source: PropertySource::Local };
+        let one = (0..100).map(|n| (format!("org:p{n}"), value(n))).collect();
+        Ok(Properties::from([(root.clone(), one)]))
+    }
+
+    fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
+        let find = |name: &SnapshotName| {
+            self.datasets
+                .iter()
+                .flat_map(|one| &one.snapshots)
+                .find(|one| one.name == *name)
+                .map(|one| one.guid)
+        };
+        Ok(snapshots.iter().map(find).collect())
+    }
+
+    fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {
+        Ok(streams.iter().map(|spec| spec.from.is_none().then_some(123)).collect())
+    }
+
+    fn has_zstd(&mut self) -> Result<bool, HostError> {
+        Ok(false)
+    }
+
+    fn send<'a>(&'a mut self, spec: &SendSpec) -> Result<Box<dyn Outgoing + 'a>, HostError> {
+        assert!(!spec.compress, "the agent compresses itself");
+        self.log.note(format!("send {}", spec.to.name));
+        Ok(Box::new(Out { host: self, at: 0 }))
+    }
+
+    fn receive<'a>(&'a mut self, spec: &ReceiveSpec) -> Result<Box<dyn Incoming + 'a>, HostError> {
+        assert!(!spec.compressed, "the agent decompresses itself");
+        self.log.note(format!("receive {}", spec.to));
+        Ok(Box::new(In { host: self, full: false, ended: false }))
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), HostError> {
+        self.log.note(format!("apply {change:?}"));
+        Ok(())
+    }
+
+    fn another(&self) -> Result<Box<dyn Host>, HostError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+struct Out<'a> {
+    host: &'a Fake,
+    at: usize,
+}
+
+impl Outgoing for Out<'_> {
+    fn next(&mut self, limit: usize) -> Result<Next, HostError> {
+        let stream = &self.host.stream;
+        if self.host.endless {
+            self.at = 0;
+        }
+        // One byte more than a block now and then, to have odd pieces.
+        let end = stream.len().min(self.at + limit.min(100_001));
+        let block = stream.slice(self.at..end);
+        self.at = end;
+        Ok(if block.is_empty() { Next::End } else { Next::Block(block) })
+    }
+
+    fn idle(&mut self) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), HostError> {
+        self.host.log.note("sent");
+        Ok(())
+    }
+}
+
+struct In<'a> {
+    host: &'a Fake,
+    full: bool,
+    ended: bool,
+}
+
+impl Incoming for In<'_> {
+    fn write(&mut self, block: &Bytes) -> Result<(), HostError> {
+        let mut received = self.host.received.lock().expect("no panic");
+        received.extend_from_slice(block);
+        if self.host.full_after.is_some_and(|limit| received.len() > limit) {
+            self.full = true;
+            return Err(no_space("tank/a@s"));
+        }
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<bool, HostError> {
+        Ok(false)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), HostError> {
+        self.ended = true;
+        if self.full {
+            return Err(no_space("tank/a@s"));
+        }
+        self.host.log.note("received");
+        Ok(())
+    }
+}
+
+impl Drop for In<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.host.log.note("left partial");
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! Messages, as JSON in frames. Names travel as text and become validated types while they are read, on both sides;
+//! what is not known is an error. The values are those of [`crate::host`].
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
+use zfs_core::Guid;
+use zfs_core::Txg;
+use zfs_core::name::BookmarkName;
+use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
+
+use super::fault::Fault;
+use crate::host::About;
+use crate::host::Base;
+use crate::host::Change;
+use crate::host::DatasetKind;
+use crate::host::DatasetState;
+use crate::host::Depth;
+use crate::host::Encryption;
+use crate::host::Partial;
+use crate::host::PropertySource;
+use crate::host::ReceiveSpec;
+use crate::host::SendSpec;
+use crate::host::Snapshot;
+use crate::host::Version;
+use crate::host::listing;
+
+/// What each hello begins with.
+pub(crate) const MAGIC: &str = "replicator-agent";
+
+/// The first message of each side. All later versions of it have at least these fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) magic: String,
+    pub(crate) oldest: u16,
+    pub(crate) newest: u16,
+    pub(crate) program: String,
+}
+
+impl Hello {
+    /// That of this program.
+    pub(crate) fn ours() -> Self {
+        Self {
+            magic: MAGIC.to_string(),
+            oldest: super::OLDEST,
+            newest: super::NEWEST,
+            program: env!("CARGO_PKG_VERSION").to_string(),
+        }
+    }
+
+    /// The version that both speak.
+    pub(crate) fn common(&self, other: &Self) -> Option<u16> {
+        let version = self.newest.min(other.newest);
+        (version >= self.oldest && version >= other.oldest).then_some(version)
+    }
+
+    /// For messages: program and versions.
+    pub(crate) fn describe(&self) -> String {
+        let program = crate::transport::printable(self.program.as_bytes(), 64);
+        match (self.oldest, self.newest) {
+            (oldest, newest) if oldest == newest => format!("replicator {program} (protocol {newest})"),
+            (oldest, newest) => format!("replicator {program} (protocol {oldest} to {newest})"),
+        }
+    }
+}
+
+/// A name as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text<T>(pub(crate) T);
+
+impl<T: std::fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de, T: std::str::FromStr<Err: std::fmt::Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+type Pairs = Vec<(String, String)>;
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Request {
+    Inventory { root: Text<DatasetName>, all: bool },
+    About { pool: Text<DatasetName> },
+    Properties { root: Text<DatasetName>, all: bool },
+    SnapshotGuids { snapshots: Vec<Text<SnapshotName>> },
+    Estimate { streams: Vec<SendRequest> },
+    Send(SendRequest),
+    Receive(ReceiveRequest),
+    Apply(ChangeRequest),
+}
+
+impl Request {
+    pub(crate) fn inventory(root: &DatasetName, depth: Depth) -> Self {
+        Self::Inventory { root: Text(root.clone()), all: depth == Depth::All }
+    }
+
+    pub(crate) fn properties(root: &DatasetName, depth: Depth) -> Self {
+        Self::Properties { root: Text(root.clone()), all: depth == Depth::All }
+    }
+
+    pub(crate) fn about(pool: &str) -> Result<Self, zfs_core::name::NameError> {
+        Ok(Self::About { pool: Text(DatasetName::try_from(pool)?) })
+    }
+
+    pub(crate) fn snapshot_guids(snapshots: &[SnapshotName]) -> Self {
+        Self::SnapshotGuids { snapshots: snapshots.iter().cloned().map(Text).collect() }
+    }
+}
+
+/// What [`Depth`] is.
+pub(crate) fn depth(all: bool) -> Depth {
+    if all { Depth::All } else { Depth::One }
+}
+
+/// A [`SendSpec`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SendRequest {
+    to: Text<SnapshotName>,
+    guid: u64,
+    createtxg: u64,
+    ivset: Option<u64>,
+    from: Option<WireBase>,
+    raw: bool,
+    resume: Option<String>,
+    compress: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum WireBase {
+    Snapshot(Text<SnapshotName>, u64),
+    Bookmark(Text<BookmarkName>, u64),
+}
+
+impl From<&SendSpec> for SendRequest {
+    fn from(spec: &SendSpec) -> Self {
+        Self {
+            to: Text(spec.to.name.clone()),
+            guid: spec.to.guid.0,
+            createtxg: spec.to.createtxg.0,
+            ivset: spec.to.ivset.map(|guid| guid.0),
+            from: spec.from.as_ref().map(|base| match base {
+                Base::Snapshot(name, guid) => WireBase::Snapshot(Text(name.clone()), guid.0),
+                Base::Bookmark(name, guid) => WireBase::Bookmark(Text(name.clone()), guid.0),
+            }),
+            raw: spec.raw,
+            resume: spec.resume.as_ref().map(|partial| partial.token.clone()),
+            compress: spec.compress,
+        }
+    }
+}
+
+impl SendRequest {
+    /// The stream that is meant. What a token says is read from the token, and must be what the rest asks for.
+    pub(super) fn spec(self) -> Result<SendSpec, String> {
+        let from = self.from.map(|base| match base {
+            WireBase::Snapshot(name, guid) => Base::Snapshot(name.0, Guid(guid)),
+            WireBase::Bookmark(name, guid) => Base::Bookmark(name.0, Guid(guid)),
+        });
+        let resume = match self.resume {
+            None => None,
+            Some(token) => {
+                let partial = listing::partial(&token).ok_or("an empty resume token")?;
+                let content = partial.content.as_ref().map_err(|why| format!("the resume token: {why}"))?;
+                let fits = content.to_guid.0 == self.guid
+                    && content.from_guid == from.as_ref().map(Base::guid)
+                    && content.raw == self.raw
+                    && !content.foreign;
+                if !fits {
+                    return Err("the resume token is of another stream than the one asked for".to_string());
+                }
+                Some(partial)
+            }
+        };
+        let to = Snapshot {
+            name: self.to.0,
+            guid: Guid(self.guid),
+            createtxg: Txg(self.createtxg),
+            ivset: self.ivset.map(Guid),
+        };
+        Ok(SendSpec { to, from, raw: self.raw, resume, compress: self.compress })
+    }
+}
+
+/// A [`ReceiveSpec`], and which snapshot the stream is to bring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReceiveRequest {
+    to: Text<SnapshotName>,
+    set: Pairs,
+    origin: Option<Text<SnapshotName>>,
+    compressed: bool,
+    /// A stream with another one is refused.
+    pub(crate) guid: Option<u64>,
+}
+
+impl From<&ReceiveSpec> for ReceiveRequest {
+    fn from(spec: &ReceiveSpec) -> Self {
+        Self {
+            to: Text(spec.to.clone()),
+            set: spec.set.clone(),
+            origin: spec.origin.clone().map(Text),
+            compressed: spec.compressed,
+            guid: None,
+        }
+    }
+}
+
+impl ReceiveRequest {
+    pub(super) fn spec(self) -> ReceiveSpec {
+        ReceiveSpec {
+            to: self.to.0,
+            set: self.set,
+            origin: self.origin.map(|name| name.0),
+            compressed: self.compressed,
+        }
+    }
+}
+
+/// A [`Change`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum ChangeRequest {
+    CreateFilesystem { dataset: Text<DatasetName>, set: Pairs },
+    Bookmark { bookmarks: Vec<(Text<BookmarkName>, Text<SnapshotName>, u64)> },
+    DestroyBookmarks { bookmarks: Vec<(Text<BookmarkName>, u64)> },
+    Rename { from: Text<DatasetName>, guid: u64, to: Text<DatasetName> },
+    Clone { snapshot: Text<SnapshotName>, guid: u64, to: Text<DatasetName>, set: Pairs },
+    Promote { dataset: Text<DatasetName> },
+    SetProperties { dataset: Text<DatasetName>, set: Pairs },
+    DiscardPartial { dataset: Text<DatasetName>, token: String },
+}
+
+impl From<&Change> for ChangeRequest {
+    fn from(change: &Change) -> Self {
+        match change.clone() {
+            Change::CreateFilesystem { dataset, set } => {
+                Self::CreateFilesystem { dataset: Text(dataset), set }
+            }
+            Change::Bookmark { bookmarks } => {
+                let wire = |(name, snapshot, guid): (_, _, Guid)| (Text(name), Text(snapshot), guid.0);
+                Self::Bookmark { bookmarks: bookmarks.into_iter().map(wire).collect() }
+            }
+            Change::DestroyBookmarks { bookmarks } => {
+                let wire = |(name, guid): (_, Guid)| (Text(name), guid.0);
+                Self::DestroyBookmarks { bookmarks: bookmarks.into_iter().map(wire).collect() }
+            }
+            Change::Rename { from, guid, to } => {
+                Self::Rename { from: Text(from), guid: guid.0, to: Text(to) }
+            }
+            Change::Clone { snapshot, guid, to, set } => {
+                Self::Clone { snapshot: Text(snapshot), guid: guid.0, to: Text(to), set }
+            }
+            Change::Promote { dataset } => Self::Promote { dataset: Text(dataset) },
+            Change::SetProperties { dataset, set } => Self::SetProperties { dataset: Text(dataset), set },
+            Change::DiscardPartial { dataset, partial } => {
+                Self::DiscardPartial { dataset: Text(dataset), token: partial.token }
+            }
+        }
+    }
+}
+
+impl ChangeRequest {
+    pub(super) fn change(self) -> Change {
+        match self {
+            Self::CreateFilesystem { dataset, set } => Change::CreateFilesystem { dataset: dataset.0, set },
+            Self::Bookmark { bookmarks } => Change::Bookmark {
+                bookmarks: bookmarks.into_iter().map(|(a, b, guid)| (a.0, b.0, Guid(guid))).collect(),
+            },
+            Self::DestroyBookmarks { bookmarks } => Change::DestroyBookmarks {
+                bookmarks: bookmarks.into_iter().map(|(name, guid)| (name.0, Guid(guid))).collect(),
+            },
+            Self::Rename { from, guid, to } => Change::Rename { from: from.0, guid: Guid(guid), to: to.0 },
+            Self::Clone { snapshot, guid, to, set } => {
+                Change::Clone { snapshot: snapshot.0, guid: Guid(guid), to: to.0, set }
+            }
+            Self::Promote { dataset } => Change::Promote { dataset: dataset.0 },
+            Self::SetProperties { dataset, set } => Change::SetProperties { dataset: dataset.0, set },
+            Self::DiscardPartial { dataset, token } => {
+                let content = Err("not read".to_string());
+                let partial = listing::partial(&token).unwrap_or(Partial { token, content });
+                Change::DiscardPartial { dataset: dataset.0, partial }
+            }
+        }
+    }
+}
+
+/// A piece of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Part {
+    /// The dataset that was asked for, or one below it.
+    Dataset(WireDataset),
+    /// Snapshots of the dataset before.
+    Snapshots(Vec<Row>),
+    /// Bookmarks of the dataset before.
+    Bookmarks(Vec<Row>),
+    /// What was asked for does not exist; this is the nearest ancestor that does.
+    Ancestor(WireDataset),
+    /// Names of datasets directly below that ancestor.
+    Children(Vec<Text<DatasetName>>),
+    About(WireAbout),
+    Properties {
+        dataset: Text<DatasetName>,
+        rows: Vec<(String, String, Source)>,
+    },
+    Guids(Vec<Option<u64>>),
+    Sizes(Vec<Option<u64>>),
+    /// The stream may come.
+    Ready,
+}
+
+/// A snapshot or bookmark: its short name, guid, createtxg and ivset.
+pub(crate) type Row = (String, u64, u64, Option<u64>);
+
+/// A [`DatasetState`] without its snapshots and bookmarks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WireDataset {
+    name: Text<DatasetName>,
+    volume: bool,
+    guid: u64,
+    /// The encryption root and whether its key is loaded.
+    encryption: Option<(Text<DatasetName>, bool)>,
+    origin: Option<Text<SnapshotName>>,
+    written: u64,
+    referenced: u64,
+    available: u64,
+    token: Option<String>,
+}
+
+impl From<&DatasetState> for WireDataset {
+    fn from(state: &DatasetState) -> Self {
+        Self {
+            name: Text(state.name.clone()),
+            volume: state.kind == DatasetKind::Volume,
+            guid: state.guid.0,
+            encryption: state.encryption.as_ref().map(|how| (Text(how.root.clone()), how.key_loaded)),
+            origin: state.origin.clone().map(Text),
+            written: state.written,
+            referenced: state.referenced,
+            available: state.available,
+            token: state.partial.as_ref().map(|partial| partial.token.clone()),
+        }
+    }
+}
+
+impl WireDataset {
+    pub(crate) fn state(self) -> DatasetState {
+        DatasetState {
+            name: self.name.0,
+            kind: if self.volume { DatasetKind::Volume } else { DatasetKind::Filesystem },
+            guid: Guid(self.guid),
+            encryption: self.encryption.map(|(root, key_loaded)| Encryption { root: root.0, key_loaded }),
+            origin: self.origin.map(|name| name.0),
+            written: self.written,
+            referenced: self.referenced,
+            available: self.available,
+            partial: self.token.as_deref().and_then(listing::partial),
+            snapshots: Vec::new(),
+            bookmarks: Vec::new(),
+        }
+    }
+}
+
+/// An [`About`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WireAbout {
+    pool: String,
+    guid: u64,
+    version: Option<(u32, u32, u32)>,
+    features: std::collections::BTreeMap<String, String>,
+}
+
+impl From<About> for WireAbout {
+    fn from(about: About) -> Self {
+        Self {
+            pool: about.pool,
+            guid: about.guid.0,
+            version: about.version.map(|version| (version.major, version.minor, version.patch)),
+            features: about.features,
+        }
+    }
+}
+
+impl WireAbout {
+    pub(crate) fn about(self, pool: &str) -> Result<About, String> {
+        if self.pool != pool {
+            return Err("another pool than the one asked for".to_string());
+        }
+        let version = self.version.map(|(major, minor, patch)| Version { major, minor, patch });
+        Ok(About { pool: self.pool, guid: Guid(self.guid), version, features: self.features })
+    }
+}
+
+/// A [`PropertySource`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Source {
+    Local,
+    Received,
+    Inherited,
+    Default,
+    None,
+}
+
+impl From<PropertySource> for Source {
+    fn from(source: PropertySource) -> Self {
+        match source {
+            PropertySource::Local => Self::Local,
+            PropertySource::Received => Self::Received,
+            PropertySource::Inherited => Self::Inherited,
+            PropertySource::Default => Self::Default,
+            PropertySource::None => Self::None,
+        }
+    }
+}
+
+impl From<Source> for PropertySource {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Local => Self::Local,
+            Source::Received => Self::Received,
+            Source::Inherited => Self::Inherited,
+            Source::Default => Self::Default,
+            Source::None => Self::None,
+        }
+    }
+}
+
+/// The end of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Answer {
+    Done,
+    Failed(Fault),
+    /// As `Failed`, and the agent ends.
+    Last(Fault),
+}

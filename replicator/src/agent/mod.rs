@@ -1,0 +1,48 @@
+//! The far end of a connection, `replicator agent`: it answers over its standard input and output what a
+//! [`crate::host::Host`] is asked, within limits that were set where it was started and that no request can widen. Here
+//! are the frames and messages that both ends share and the serving end; the asking one is [`crate::host::agent`].
+//!
+//! Both ends begin with a hello that names the versions they speak. After it the asking end sends one request at a
+//! time. The answer is any number of parts (or the blocks of a stream) and one last frame that says how it went.
+//! Nothing that comes in is trusted: each frame has a bound, each name is parsed again, and no text becomes part of a
+//! command line.
+
+mod codec;
+mod fault;
+mod frame;
+mod limits;
+mod message;
+mod pass;
+mod server;
+
+pub(crate) use frame::DATA_LIMIT;
+pub(crate) use frame::Frame;
+pub(crate) use frame::Frames;
+pub(crate) use frame::Kind;
+pub(crate) use frame::header;
+pub(crate) use frame::whole;
+pub use limits::Class;
+pub use limits::DEFAULT_CLASSES;
+pub use limits::Limits;
+pub use limits::Refused;
+pub(crate) use message::Answer;
+pub(crate) use message::Hello;
+pub(crate) use message::Part;
+pub(crate) use message::ReceiveRequest;
+pub(crate) use message::Request;
+pub use server::ServeError;
+pub use server::serve;
+
+/// The oldest version of the protocol that this program speaks.
+pub const OLDEST: u16 = 1;
+
+/// The newest version of the protocol that this program speaks.
+pub const NEWEST: u16 = 1;
+
+/// How many names or streams one request may hold.
+pub(crate) const REQUEST_ENTRIES: usize = 10_000;
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,547 @@
+//! The serving end against clients that misbehave, over a pair of sockets and a host in memory.
+
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
+
+use proptest::prelude::*;
+use zfs_core::stream::ByteOrder;
+use zfs_core::stream::Features;
+use zfs_core::stream::build::Begin;
+use zfs_core::stream::build::StreamBuilder;
+
+use super::fake::*;
+use super::fault::Fault;
+use super::message::MAGIC;
+use super::*;
+
+/// A client that sends whatever it likes.
+struct Raw {
+    stream: UnixStream,
+    frames: Frames,
+    server: JoinHandle<Result<(), ServeError>>,
+    log: Log,
+}
+
+impl Raw {
+    fn silent(mut host: Fake, limits: Limits) -> Self {
+        let (stream, far) = UnixStream::pair().expect("a pair");
+        let log = host.log.clone();
+        let server = std::thread::spawn(move || {
+            let output = far.try_clone().expect("a clone");
+            serve(far, output, &mut host, &limits)
+        });
+        Self { stream, frames: Frames::default(), server, log }
+    }
+
+    /// After the hellos.
+    fn new(host: Fake, limits: Limits) -> Self {
+        let mut raw = Self::silent(host, limits);
+        raw.put(Kind::Hello, 0, &serde_json::to_vec(&Hello::ours()).expect("JSON"));
+        let hello = raw.take().expect("a hello");
+        assert_eq!((hello.kind, hello.id), (Kind::Hello, 0));
+        raw
+    }
+
+    /// Within tank/in, with everything allowed.
+    fn inside() -> Self {
+        Self::new(host(), inside())
+    }
+
+    fn put(&mut self, kind: Kind, id: u32, payload: &[u8]) {
+        self.bytes(&[&header(kind, id, payload.len()), payload].concat());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        // The server may be gone: what matters is what it said.
+        let _ = self.stream.write_all(bytes);
+    }
+
+    fn take(&mut self) -> Option<Frame> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(frame) = self.frames.next().expect("frames") {
+                return Some(frame);
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return None,
+                Ok(n) => self.frames.push(&buffer[..n]),
+            }
+        }
+    }
+
+    /// The answer to a request, its parts left out.
+    fn answer(&mut self, id: u32) -> Answer {
+        loop {
+            let frame = self.take().expect("an answer");
+            assert_eq!(frame.id, id);
+            if frame.kind == Kind::Answer {
+                return serde_json::from_slice(&frame.payload).expect("an answer");
+            }
+        }
+    }
+
+    fn ask(&mut self, id: u32, request: &str) -> Answer {
+        self.put(Kind::Request, id, request.as_bytes());
+        self.answer(id)
+    }
+
+    fn close(self) -> (Result<(), ServeError>, Vec<String>) {
+        drop(self.stream);
+        (self.server.join().expect("no panic"), self.log.all())
+    }
+}
+
+fn host() -> Fake {
+    let mut outside_origin = state("tank/in/clone", 1);
+    outside_origin.origin = Some(snapshot("tank/out@s1"));
+    let datasets = vec![
+        state("tank", 0),
+        state("tank/in", 2),
+        state("tank/in/a", 3),
+        outside_origin,
+        state("tank/out", 1),
+    ];
+    Fake { datasets, stream: stream(&begin(5), 100).into(), ..Fake::default() }
+}
+
+fn inside() -> Limits {
+    Limits::within(vec![dataset("tank/in")]).allowing(vec![Class::All])
+}
+
+fn refused(answer: &Answer) -> bool {
+    matches!(answer, Answer::Failed(Fault::Refused { .. }))
+}
+
+fn not_understood(answer: &Answer) -> bool {
+    matches!(answer, Answer::Failed(Fault::Protocol { .. }))
+}
+
+/// Changes and streams, as opposed to looks.
+fn done(log: &[String]) -> Vec<&String> {
+    log.iter().filter(|what| !what.starts_with("inventory")).collect()
+}
+
+#[test]
+fn a_request_is_answered_and_the_end_of_input_is_no_error() {
+    let mut raw = Raw::inside();
+    assert_eq!(raw.ask(1, r#"{"inventory":{"root":"tank/in","all":true}}"#), Answer::Done);
+    assert_eq!(raw.ask(7, r#"{"about":{"pool":"tank"}}"#), Answer::Done);
+    let (ended, _) = raw.close();
+    assert!(ended.is_ok(), "{ended:?}");
+}
+
+#[test]
+fn names_outside_the_roots_are_refused_wherever_they_stand() {
+    let mut raw = Raw::inside();
+    let mut id = 0;
+    for name in ["tank", "tank/in2", "tank/out", "tank/inn/a", "rpool/in"] {
+        for request in [
+            r#"{"inventory":{"root":"NAME","all":true}}"#,
+            r#"{"properties":{"root":"NAME","all":false}}"#,
+            r#"{"snapshot-guids":{"snapshots":["tank/in@s1","NAME@s1"]}}"#,
+            r#"{"send":{"to":"NAME@s1","guid":1,"createtxg":1,"ivset":null,"from":null,"raw":false,"resume":null,"compress":false}}"#,
+            r#"{"send":{"to":"tank/in@s1","guid":1,"createtxg":1,"ivset":null,"from":{"snapshot":["NAME@s0",1]},"raw":false,"resume":null,"compress":false}}"#,
+            r#"{"estimate":{"streams":[{"to":"tank/in@s1","guid":1,"createtxg":1,"ivset":null,"from":{"bookmark":["NAME#s0",1]},"raw":false,"resume":null,"compress":false}]}}"#,
+            r#"{"receive":{"to":"NAME@s1","set":[],"origin":null,"compressed":false,"guid":null}}"#,
+            r#"{"receive":{"to":"tank/in@s1","set":[],"origin":"NAME@s1","compressed":false,"guid":null}}"#,
+            r#"{"apply":{"create-filesystem":{"dataset":"NAME","set":[]}}}"#,
+            r#"{"apply":{"bookmark":{"bookmarks":[["tank/in#b","NAME@s",1]]}}}"#,
+            r#"{"apply":{"bookmark":{"bookmarks":[["NAME#b","tank/in@s",1]]}}}"#,
+            r#"{"apply":{"destroy-bookmarks":{"bookmarks":[["NAME#b",1]]}}}"#,
+            r#"{"apply":{"rename":{"from":"tank/in/a","guid":1,"to":"NAME"}}}"#,
+            r#"{"apply":{"rename":{"from":"NAME","guid":1,"to":"tank/in/x"}}}"#,
+            r#"{"apply":{"clone":{"snapshot":"NAME@s","guid":1,"to":"tank/in/x","set":[]}}}"#,
+            r#"{"apply":{"promote":{"dataset":"NAME"}}}"#,
+            r#"{"apply":{"set-properties":{"dataset":"NAME","set":[]}}}"#,
+            r#"{"apply":{"discard-partial":{"dataset":"NAME","token":"1-x"}}}"#,
+        ] {
+            id += 1;
+            let answer = raw.ask(id, &request.replace("NAME", name));
+            assert!(refused(&answer), "{name} {request}: {answer:?}");
+        }
+    }
+    assert!(refused(&raw.ask(1000, r#"{"about":{"pool":"rpool"}}"#)));
+    // Its origin lies outside.
+    assert!(refused(&raw.ask(1001, r#"{"apply":{"promote":{"dataset":"tank/in/clone"}}}"#)));
+    assert_eq!(raw.ask(1002, r#"{"apply":{"promote":{"dataset":"tank/in/a"}}}"#), Answer::Done);
+    let (_, log) = raw.close();
+    assert_eq!(done(&log).len(), 1, "{log:?}");
+}
+
+#[test]
+fn what_is_no_name_never_becomes_a_request() {
+    let mut raw = Raw::inside();
+    let names = [
+        "",
+        "/",
+        "tank/in/",
+        "tank/in/..",
+        "tank/in/../out",
+        "tank/in//a",
+        "tank/in@x",
+        "tank/in#x",
+        "-rf",
+        "tank/in/%recv",
+        "tank/in/$x",
+        "tank/in/a\\u0000",
+        "tank/in/a\\n",
+        "tank/in/a;b",
+        "/tank/in",
+    ];
+    for (id, name) in (1..).zip(names) {
+        let answer = raw.ask(id, &format!(r#"{{"inventory":{{"root":"{name}","all":true}}}}"#));
+        assert!(not_understood(&answer), "{name}: {answer:?}");
+    }
+    let long = format!(r#"{{"inventory":{{"root":"tank/in/{}","all":true}}}}"#, "x".repeat(1000));
+    assert!(not_understood(&raw.ask(100, &long)));
+    let (_, log) = raw.close();
+    assert!(log.is_empty(), "{log:?}");
+}
+
+#[test]
+fn what_is_not_known_is_an_error_and_the_next_request_is_answered() {
+    let mut raw = Raw::inside();
+    for (id, request) in (1..).zip([
+        "{}",
+        "[]",
+        "null",
+        "{\"",
+        "\u{fffd}x",
+        r#"{"destroy":{"dataset":"tank/in/a"}}"#,
+        r#"{"inventory":{"root":"tank/in","all":true,"force":true}}"#,
+        r#"{"inventory":{"root":"tank/in"}}"#,
+        r#"{"inventory":{"root":"tank/in","root":"tank/out","all":true}}"#,
+        r#"{"apply":{"destroy":{"dataset":"tank/in/a"}}}"#,
+        r#"{"about":{"pool":"tank"},"inventory":{"root":"tank/in","all":true}}"#,
+        r#"{"send":{"to":"tank/in@s1","guid":-1,"createtxg":1,"ivset":null,"from":null,"raw":false,"resume":null,"compress":false}}"#,
+        r#"{"send":{"to":"tank/in@s1","guid":18446744073709551616,"createtxg":1,"ivset":null,"from":null,"raw":false,"resume":null,"compress":false}}"#,
+    ]) {
+        let answer = raw.ask(id, request);
+        assert!(not_understood(&answer), "{request}: {answer:?}");
+    }
+    let deep = "[".repeat(100_000);
+    assert!(not_understood(&raw.ask(100, &deep)));
+    let many = vec![r#""tank/in@s1""#; REQUEST_ENTRIES + 1].join(",");
+    assert!(not_understood(&raw.ask(101, &format!(r#"{{"snapshot-guids":{{"snapshots":[{many}]}}}}"#))));
+    assert_eq!(raw.ask(102, r#"{"about":{"pool":"tank"}}"#), Answer::Done);
+    let (ended, log) = raw.close();
+    assert!(ended.is_ok() && log.is_empty(), "{ended:?} {log:?}");
+}
+
+#[test]
+fn tokens_that_are_forged_or_too_large_do_not_reach_the_host() {
+    let mut raw = Raw::inside();
+    let tokens =
+        ["", "1-x", "1-0-0-0", "zzz", &"1-".repeat(100_000), &format!("1-f-{}-00", "ff".repeat(100_000))];
+    for (id, token) in (1..).zip(tokens) {
+        let request = format!(
+            r#"{{"send":{{"to":"tank/in@s1","guid":1,"createtxg":1,"ivset":null,"from":null,"raw":false,"resume":"{token}","compress":false}}}}"#
+        );
+        let answer = raw.ask(id, &request);
+        assert!(not_understood(&answer), "{answer:?}");
+    }
+    let (_, log) = raw.close();
+    assert!(log.is_empty(), "{log:?}");
+}
+
+#[test]
+fn without_the_right_nothing_is_done() {
+    let mut raw = Raw::new(host(), Limits::within(vec![dataset("tank/in")]));
+    for (id, request) in (1..).zip([
+        r#"{"send":{"to":"tank/in@s1","guid":1,"createtxg":1,"ivset":null,"from":null,"raw":false,"resume":null,"compress":false}}"#,
+        r#"{"apply":{"rename":{"from":"tank/in/a","guid":1,"to":"tank/in/b"}}}"#,
+        r#"{"apply":{"promote":{"dataset":"tank/in/a"}}}"#,
+        r#"{"apply":{"destroy-bookmarks":{"bookmarks":[["tank/in#b",1]]}}}"#,
+        r#"{"apply":{"set-properties":{"dataset":"tank/in","set":[["readonly","on"]]}}}"#,
+        r#"{"receive":{"to":"tank/in@s1","set":[["mountpoint","/etc"]],"origin":null,"compressed":false,"guid":null}}"#,
+        r#"{"apply":{"create-filesystem":{"dataset":"tank/in/x","set":[["sharenfs","on"]]}}}"#,
+    ]) {
+        let answer = raw.ask(id, request);
+        assert!(refused(&answer), "{request}: {answer:?}");
+    }
+    let (_, log) = raw.close();
+    assert!(log.is_empty(), "{log:?}");
+}
+
+#[test]
+fn what_lies_above_a_root_is_told_without_its_secrets() {
+    let limits = Limits::within(vec![dataset("tank/new")]);
+    let mut raw = Raw::new(host(), limits);
+    raw.put(Kind::Request, 1, br#"{"inventory":{"root":"tank/new/x","all":true}}"#);
+    let text = String::from_utf8(raw.take().expect("a part").payload.to_vec()).expect("JSON");
+    assert!(text.contains(r#""name":"tank""#) && text.contains(r#""token":null"#), "{text}");
+    assert!(!text.contains("nonsense"), "{text}");
+    // No list of children: none of them lies within the root.
+    assert_eq!(raw.answer(1), Answer::Done);
+
+    let mut raw = Raw::inside();
+    raw.put(Kind::Request, 1, br#"{"inventory":{"root":"tank/in/clone","all":false}}"#);
+    let text = String::from_utf8(raw.take().expect("a part").payload.to_vec()).expect("JSON");
+    assert!(text.contains(r#""origin":null"#), "{text}");
+}
+
+const RECEIVE: &str =
+    r#"{"receive":{"to":"tank/in/new@s","set":[],"origin":null,"compressed":false,"guid":5}}"#;
+
+/// Sends a stream in pieces, and gives what the host got of it, the answer, and the record.
+fn receive(data: &[u8], piece: usize) -> (Vec<u8>, Answer, Vec<String>) {
+    let host = host();
+    let received = host.received.clone();
+    let mut raw = Raw::new(host, inside());
+    raw.put(Kind::Request, 1, RECEIVE.as_bytes());
+    assert_eq!(raw.take().expect("ready").kind, Kind::Part);
+    for piece in data.chunks(piece) {
+        raw.put(Kind::Data, 1, piece);
+    }
+    raw.put(Kind::End, 1, &[]);
+    let answer = raw.answer(1);
+    let (_, log) = raw.close();
+    let received = received.lock().expect("no panic").clone();
+    (received, answer, log)
+}
+
+#[test]
+fn a_stream_arrives_unchanged_however_it_is_cut() {
+    let data = stream(&begin(5), 10);
+    for piece in [1000, 311, 312, 313, data.len()] {
+        let (received, answer, log) = receive(&data, piece);
+        assert_eq!(answer, Answer::Done);
+        assert!(received == data, "{piece}");
+        assert_eq!(done(&log), ["receive tank/in/new@s", "received"]);
+    }
+}
+
+#[test]
+fn streams_that_are_not_allowed_do_not_reach_the_host() {
+    let with = |change: &dyn Fn(&mut Begin)| {
+        let mut begin = begin(5);
+        change(&mut begin);
+        stream(&begin, 3)
+    };
+    let package = StreamBuilder::new(ByteOrder::Little)
+        .begin(&Begin { compound: true, ..begin(5) })
+        .end()
+        .begin(&begin(5))
+        .end()
+        .package_end()
+        .build();
+    for (what, data) in [
+        ("another snapshot", with(&|begin| begin.to_guid = 6)),
+        ("a package", package),
+        ("deduplication", with(&|begin| begin.features = Features::DEDUP)),
+        ("redaction", with(&|begin| begin.features = Features::REDACTED)),
+        ("an unknown feature", with(&|begin| begin.features = Features(1 << 60))),
+        ("noise", vec![0xaa; 10_000]),
+        ("nothing like a stream", b"#!/bin/sh\n".repeat(1000)),
+    ] {
+        for piece in [100, 5000] {
+            let (received, answer, log) = receive(&data, piece);
+            assert!(matches!(answer, Answer::Last(Fault::Zfs { .. })), "{what}: {answer:?}");
+            assert!(received.is_empty(), "{what}: {} bytes got through", received.len());
+            assert_eq!(done(&log), ["receive tank/in/new@s", "left partial"], "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_is_cut_or_changed_is_never_ended_as_if_it_were_whole() {
+    let data = stream(&begin(5), 3);
+    for cut in [1, 100, 311, 312, 313, 5000, data.len() - 1] {
+        let (_, answer, log) = receive(&data[..cut], 4096);
+        assert!(matches!(answer, Answer::Failed(Fault::Zfs { .. })), "{cut}: {answer:?}");
+        assert!(!log.contains(&"received".to_string()), "{cut}");
+    }
+    for at in [8, 400, 5000, data.len() - 1] {
+        let mut data = data.clone();
+        data[at] ^= 1;
+        let (_, answer, log) = receive(&data, 4096);
+        assert!(matches!(answer, Answer::Last(Fault::Zfs { .. })), "{at}: {answer:?}");
+        assert!(!log.contains(&"received".to_string()), "{at}");
+    }
+    let (_, answer, log) = receive(&[data.clone(), data].concat(), 4096);
+    assert!(matches!(answer, Answer::Last(Fault::Zfs { .. })), "{answer:?}");
+    assert!(!log.contains(&"received".to_string()));
+}
+
+#[test]
+fn a_connection_that_ends_in_a_stream_leaves_it_partial() {
+    let data = stream(&begin(5), 3);
+    let mut raw = Raw::inside();
+    raw.put(Kind::Request, 1, RECEIVE.as_bytes());
+    raw.put(Kind::Data, 1, &data);
+    let (ended, log) = raw.close();
+    assert!(matches!(ended, Err(ServeError::Connection(_))), "{ended:?}");
+    assert_eq!(done(&log), ["receive tank/in/new@s", "left partial"], "all came but the word that it is all");
+}
+
+#[test]
+fn frames_out_of_turn_end_the_connection_with_a_reason() {
+    type Act = fn(&mut Raw);
+    let cases: [(&str, Act); 9] = [
+        ("an id that was used", |raw| {
+            raw.ask(5, r#"{"about":{"pool":"tank"}}"#);
+            raw.put(Kind::Request, 5, br#"{"about":{"pool":"tank"}}"#);
+        }),
+        ("id 0", |raw| raw.put(Kind::Request, 0, br#"{"about":{"pool":"tank"}}"#)),
+        ("data", |raw| raw.put(Kind::Data, 1, b"x")),
+        ("an end", |raw| raw.put(Kind::End, 1, b"")),
+        ("a second hello", |raw| raw.put(Kind::Hello, 0, b"{}")),
+        ("an answer", |raw| raw.put(Kind::Answer, 1, b"{}")),
+        ("a request in a stream", |raw| {
+            raw.put(Kind::Request, 1, RECEIVE.as_bytes());
+            raw.take();
+            raw.put(Kind::Request, 2, RECEIVE.as_bytes());
+        }),
+        ("data of another stream", |raw| {
+            raw.put(Kind::Request, 1, RECEIVE.as_bytes());
+            raw.take();
+            raw.put(Kind::Data, 2, b"x");
+        }),
+        ("a huge frame", |raw| raw.bytes(&u32::MAX.to_be_bytes())),
+    ];
+    for (what, act) in cases {
+        let mut raw = Raw::inside();
+        act(&mut raw);
+        let frame = raw.take().expect("a reason");
+        assert_eq!((frame.kind, frame.id), (Kind::Answer, 0), "{what}");
+        let answer: Answer = serde_json::from_slice(&frame.payload).expect("an answer");
+        assert!(matches!(answer, Answer::Last(Fault::Protocol { .. })), "{what}: {answer:?}");
+        assert!(raw.take().is_none(), "{what}");
+        let (ended, log) = raw.close();
+        assert!(matches!(ended, Err(ServeError::Protocol(_))), "{what}: {ended:?}");
+        assert!(!log.contains(&"received".to_string()));
+    }
+}
+
+#[test]
+fn another_version_is_refused_by_name() {
+    for (oldest, newest) in [(NEWEST + 1, NEWEST + 5), (0, 0)] {
+        let mut raw = Raw::silent(host(), inside());
+        let hello = format!(
+            r#"{{"magic":"{MAGIC}","oldest":{oldest},"newest":{newest},"program":"9.9","more":[1]}}"#
+        );
+        raw.put(Kind::Hello, 0, hello.as_bytes());
+        let (ended, _) = raw.close();
+        let text = ended.expect_err("another version").to_string();
+        assert!(text.contains("9.9") && text.contains(env!("CARGO_PKG_VERSION")), "{text}");
+    }
+    // A newer one that still speaks ours.
+    let mut raw = Raw::silent(host(), inside());
+    let hello = format!(r#"{{"magic":"{MAGIC}","oldest":0,"newest":99,"program":"9.9","more":[1]}}"#);
+    raw.put(Kind::Hello, 0, hello.as_bytes());
+    raw.take().expect("a hello");
+    assert_eq!(raw.ask(1, r#"{"about":{"pool":"tank"}}"#), Answer::Done);
+}
+
+#[test]
+fn a_flood_of_requests_is_answered_one_by_one() {
+    let mut raw = Raw::inside();
+    let mut flood = Vec::new();
+    for id in 1..=3000 {
+        let request = br#"{"inventory":{"root":"tank/in/a","all":false}}"#;
+        flood.extend_from_slice(&header(Kind::Request, id, request.len()));
+        flood.extend_from_slice(request);
+    }
+    let mut writer = raw.stream.try_clone().expect("a clone");
+    // The answers are not read until the server waits for that: it takes no more requests meanwhile.
+    let writing = std::thread::spawn(move || writer.write_all(&flood));
+    for id in 1..=3000 {
+        assert_eq!(raw.answer(id), Answer::Done);
+    }
+    writing.join().expect("no panic").expect("all was taken");
+    assert_eq!(raw.close().1.len(), 3000);
+}
+
+#[test]
+fn a_send_ends_when_it_is_given_up_and_when_nobody_listens() {
+    let send = r#"{"send":{"to":"tank/in@s1","guid":1,"createtxg":1,"ivset":null,"from":null,"raw":false,"resume":null,"compress":false}}"#;
+    let mut raw = Raw::new(Fake { endless: true, ..host() }, inside());
+    raw.put(Kind::Request, 1, send.as_bytes());
+    assert_eq!(raw.take().expect("a block").kind, Kind::Data);
+    raw.put(Kind::Cancel, 1, b"");
+    assert_eq!(raw.answer(1), Answer::Failed(Fault::Cancelled));
+    // The same again, which may cross with the answer.
+    raw.put(Kind::Cancel, 1, b"");
+    assert_eq!(raw.ask(2, r#"{"about":{"pool":"tank"}}"#), Answer::Done);
+    raw.put(Kind::Request, 3, send.as_bytes());
+    assert_eq!(raw.take().expect("a block").kind, Kind::Data);
+    let (ended, log) = raw.close();
+    assert!(matches!(ended, Err(ServeError::Connection(_))), "{ended:?}");
+    assert_eq!(done(&log), ["send tank/in@s1", "send tank/in@s1"], "neither was finished");
+}
+
+/// A conversation that is right.
+fn conversation() -> Vec<u8> {
+    let hello = serde_json::to_vec(&Hello::ours()).expect("JSON");
+    let mut bytes = whole(Kind::Hello, 0, &hello).expect("a frame").to_vec();
+    let inventory = br#"{"inventory":{"root":"tank/in","all":true}}"#;
+    bytes.extend_from_slice(&whole(Kind::Request, 1, inventory).expect("a frame"));
+    bytes.extend_from_slice(&whole(Kind::Request, 2, RECEIVE.as_bytes()).expect("a frame"));
+    bytes.extend_from_slice(&whole(Kind::Data, 2, &stream(&begin(5), 1)).expect("a frame"));
+    bytes.extend_from_slice(&whole(Kind::End, 2, &[]).expect("a frame"));
+    bytes
+}
+
+/// Lets the server read all of it, and gives how it ended.
+fn converse(bytes: &[u8]) -> (Result<(), ServeError>, Vec<String>) {
+    let mut raw = Raw::silent(host(), inside());
+    raw.bytes(bytes);
+    raw.stream.shutdown(std::net::Shutdown::Write).expect("shut down");
+    let mut said = Vec::new();
+    let _ = raw.stream.read_to_end(&mut said);
+    raw.close()
+}
+
+#[test]
+fn a_conversation_that_is_cut_ends_in_order_wherever_it_is_cut() {
+    let bytes = conversation();
+    let (ended, log) = converse(&bytes);
+    assert!(ended.is_ok() && log.last().is_some_and(|last| last == "received"), "{ended:?} {log:?}");
+    for cut in (0..bytes.len()).step_by(97).chain([bytes.len() - 1, bytes.len() - 9]) {
+        let (_, log) = converse(&bytes[..cut]);
+        assert!(!log.contains(&"received".to_string()), "cut at {cut}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn random_bytes_change_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let (_, log) = converse(&bytes);
+        prop_assert!(log.is_empty(), "{:?}", log);
+    }
+
+    #[test]
+    fn random_frames_change_nothing(
+        frames in prop::collection::vec((1u8..9, 0u32..4, prop::collection::vec(any::<u8>(), 0..60)), 0..8),
+    ) {
+        let hello = serde_json::to_vec(&Hello::ours()).expect("JSON");
+        let mut bytes = whole(Kind::Hello, 0, &hello).expect("a frame").to_vec();
+        for (kind, id, payload) in frames {
+            let mut head = header(Kind::Request, id, payload.len());
+            head[4] = kind;
+            bytes.extend_from_slice(&head);
+            bytes.extend_from_slice(&payload);
+        }
+        let (_, log) = converse(&bytes);
+        prop_assert!(log.is_empty(), "{:?}", log);
+    }
+
+    #[test]
+    fn a_changed_byte_is_survived(at in 0usize..9000, bit in 0u8..8) {
+        let mut bytes = conversation();
+        let at = at % bytes.len();
+        bytes[at] ^= 1 << bit;
+        // Whatever it became, it stays within the roots.
+        let (_, log) = converse(&bytes);
+        for what in &log {
+            prop_assert!(
+                what == "received" || what == "left partial" || what.contains(" tank/in"),
+                "{}", what
+            );
+        }
+    }
+}
