@@ -16,6 +16,8 @@ mod tree;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tree_tests;
 
 pub use conflict::Conflict;
 pub use conflict::PartialProblem;

@@ -20,7 +20,7 @@ use crate::host::Tree;
 
 /// A dataset in a small notation: `"@a:1 @b:2 #a:1"` has the snapshots a and b with GUIDs 1 and 2 and a bookmark of
 /// the first. The transaction group is the place in the list, or what stands behind a second colon.
-fn dataset(name: &str, content: &str) -> DatasetState {
+pub(super) fn dataset(name: &str, content: &str) -> DatasetState {
     let name = DatasetName::try_from(name).expect("a name");
     let mut state = DatasetState {
         name: name.clone(),

@@ -334,7 +334,10 @@ impl<'a> TreePlanner<'a> {
         let place = *self.places.get(name.dataset())?;
         let origin = self.selected[place].snapshots.iter().find(|one| one.name == name)?;
         self.chain(place, progress);
-        // Still busy: it waits for this one itself, so that this one cannot wait for it, and goes in full.
+        // It waits for this one itself, so that this one cannot wait for it, and goes in full.
+        if waits(progress, place) {
+            return None;
+        }
         let Progress::Done(planned, _) = &progress[place] else { return None };
         let there = self.mapped[place].state.as_ref();
         let has = there.and_then(|there| there.snapshots.iter().find(|one| one.guid == origin.guid));
@@ -402,6 +405,14 @@ impl<'a> TreePlanner<'a> {
             kept.push(Kept { dataset: name.clone(), reason });
         }
         kept
+    }
+}
+
+/// Whether a dataset waits for one that is being planned right now, directly or through others.
+fn waits(progress: &[Progress], place: usize) -> bool {
+    match &progress[place] {
+        Progress::Open | Progress::Busy => true,
+        Progress::Done(_, after) => after.iter().any(|next| waits(progress, *next)),
     }
 }
 
