@@ -80,17 +80,23 @@ pub enum ServeError {
 /// What ends a request early.
 enum Trouble {
     /// The request failed, the connection is fine.
-    Fault(Fault),
+    Fault(Box<Fault>),
     /// The request failed while its stream is still coming in: it is told, and the connection ends with it. That is
     /// what wakes up an asking end that is busy sending.
-    Last(Fault),
+    Last(Box<Fault>),
     /// Nobody can be told.
     End(ServeError),
 }
 
+impl Trouble {
+    fn last(fault: Fault) -> Self {
+        Self::Last(Box::new(fault))
+    }
+}
+
 impl<E: Into<Fault>> From<E> for Trouble {
     fn from(fault: E) -> Self {
-        Self::Fault(fault.into())
+        Self::Fault(Box::new(fault.into()))
     }
 }
 
@@ -154,12 +160,12 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
             let id = frame.id;
             let result = match serde_json::from_slice(&frame.payload) {
                 Ok(request) => self.request(id, request),
-                Err(error) => Err(Trouble::Fault(Fault::protocol(error))),
+                Err(error) => Err(Fault::protocol(error).into()),
             };
             match result {
                 Ok(()) => self.output.answer(id, &Answer::Done)?,
-                Err(Trouble::Fault(fault)) => self.output.answer(id, &Answer::Failed(fault))?,
-                Err(Trouble::Last(fault)) => return self.output.answer(id, &Answer::Last(fault)),
+                Err(Trouble::Fault(fault)) => self.output.answer(id, &Answer::Failed(*fault))?,
+                Err(Trouble::Last(fault)) => return self.output.answer(id, &Answer::Last(*fault)),
                 Err(Trouble::End(error)) => return Err(error),
             }
         }
@@ -291,7 +297,8 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
     }
 
     fn send(&mut self, id: u32, spec: SendSpec) -> Result<(), Trouble> {
-        let mut compress = if spec.compress { Some(Compress::new().map_err(zstd)?) } else { None };
+        let mut compress =
+            if spec.compress { Some(Compress::new().map_err(|error| zstd(&error))?) } else { None };
         // It is done here, whatever the host can.
         let spec = SendSpec { compress: false, ..spec };
         let Self { input, output, host, .. } = self;
@@ -323,7 +330,8 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         let guid = request.guid.map(zfs_core::Guid);
         let spec = request.spec();
         self.limits.receive(&spec)?;
-        let mut decompress = if spec.compressed { Some(Decompress::new().map_err(zstd)?) } else { None };
+        let mut decompress =
+            if spec.compressed { Some(Decompress::new().map_err(|error| zstd(&error))?) } else { None };
         let subject = spec.to.to_string();
         let mut pass = Pass::new(subject.clone(), guid);
         let spec = ReceiveSpec { compressed: false, ..spec };
@@ -333,7 +341,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         loop {
             let Some(frame) = input.within(LOOK)? else {
                 if incoming.idle()? {
-                    return Err(Trouble::Last(reason(incoming.finish(), None)));
+                    return Err(Trouble::last(reason(incoming.finish(), None)));
                 }
                 continue;
             };
@@ -341,7 +349,9 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 Kind::Data if frame.id == id => {
                     // What is refused never reaches the kernel, and the receive is not ended as if it were whole.
                     let mut take = |block: Bytes| match pass.block(block)? {
-                        Some(block) => incoming.write(&block).map_err(NotTaken::Host),
+                        Some(block) => {
+                            incoming.write(&block).map_err(|error| NotTaken::Host(Box::new(error)))
+                        }
                         None => Ok(()),
                     };
                     let taken = match &mut decompress {
@@ -353,14 +363,14 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                         Err(NotTaken::Stream(fault)) => return Err(Trouble::Last(fault)),
                         Err(NotTaken::Zstd(error)) => {
                             let why = format!("zstd: {error}");
-                            return Err(Trouble::Last(Fault::stream(
+                            return Err(Trouble::last(Fault::stream(
                                 &subject,
                                 ErrorKind::StreamCorrupt,
                                 why,
                             )));
                         }
                         Err(NotTaken::Host(error)) => {
-                            return Err(Trouble::Last(reason(incoming.finish(), Some(error))));
+                            return Err(Trouble::last(reason(incoming.finish(), Some(*error))));
                         }
                     }
                 }
@@ -386,14 +396,14 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
 
 /// Why a block of a stream was not taken.
 enum NotTaken {
-    Stream(Fault),
+    Stream(Box<Fault>),
     Zstd(std::io::Error),
-    Host(HostError),
+    Host(Box<HostError>),
 }
 
 impl From<Fault> for NotTaken {
     fn from(fault: Fault) -> Self {
-        Self::Stream(fault)
+        Self::Stream(Box::new(fault))
     }
 }
 
@@ -403,7 +413,7 @@ impl From<std::io::Error> for NotTaken {
     }
 }
 
-fn zstd(error: std::io::Error) -> Fault {
+fn zstd(error: &std::io::Error) -> Fault {
     Fault::Other { message: format!("cannot start zstd: {error}"), hint: None }
 }
 

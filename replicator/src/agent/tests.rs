@@ -423,6 +423,8 @@ fn another_version_is_refused_by_name() {
             r#"{{"magic":"{MAGIC}","oldest":{oldest},"newest":{newest},"program":"9.9","more":[1]}}"#
         );
         raw.put(Kind::Hello, 0, hello.as_bytes());
+        // It says its own in any case, so that the other end can say the same.
+        assert_eq!(raw.take().expect("a hello").kind, Kind::Hello);
         let (ended, _) = raw.close();
         let text = ended.expect_err("another version").to_string();
         assert!(text.contains("9.9") && text.contains(env!("CARGO_PKG_VERSION")), "{text}");

@@ -344,7 +344,7 @@ impl Link {
                 Came::Nothing => {}
                 Came::Frame(frame) if frame.id == owed && frame.kind == Kind::Answer => return Ok(()),
                 Came::Frame(frame) if frame.id == owed && rest < REST_LIMIT => {
-                    rest += frame.payload.len() + 9
+                    rest += frame.payload.len() + 9;
                 }
                 Came::Frame(_) | Came::End => {
                     self.close();
