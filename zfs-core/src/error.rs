@@ -210,8 +210,15 @@ impl Error {
 
     /// An error as an operation would give it, for tests of what is built on top. Needs the feature `test-support`.
     #[cfg(feature = "test-support")]
-    pub fn made_up(operation: Operation, subject: impl fmt::Display, kind: ErrorKind) -> Self {
-        Self::found(operation, subject, kind, "made up for a test")
+    pub fn made_up(
+        operation: Operation,
+        subject: impl fmt::Display,
+        kind: ErrorKind,
+        errno: i32,
+    ) -> Self {
+        let mut error = Self::new(operation, subject, errno);
+        error.kind = kind;
+        error
     }
 
     /// The same error with a sentence on what exactly was wrong.

@@ -76,6 +76,7 @@ impl Machine {
         let dataset = self.datasets.get_mut(name).expect("a dataset to write to");
         Arc::make_mut(&mut dataset.content).insert(block, value);
         dataset.modified = txg;
+        dataset.log = true;
     }
 
     /// Frees a block. A dataset that does not exist is a mistake of the test.
@@ -97,15 +98,17 @@ impl Machine {
         set: &Set,
     ) -> Result<(), Refused> {
         let refused = |kind| Refused::new(Operation::Clone, name, kind);
-        if origin.pool() != name.pool() {
-            return Err(refused(ErrorKind::CrossesPools));
-        }
         let found = self.find(origin).cloned();
         match self.room_for(name, Operation::Clone) {
+            // The kernel does not look at what the parent of a clone is.
+            Err(error) if error.kind == ErrorKind::WrongType => {}
             Err(error) if error.kind == ErrorKind::ParentNotFound && found.is_none() => {
                 return Err(refused(ErrorKind::NotFound));
             }
             other => other?,
+        }
+        if origin.pool() != name.pool() {
+            return Err(refused(ErrorKind::CrossesPools));
         }
         let snap = found.ok_or_else(|| refused(ErrorKind::NotFound))?;
         let from = self.datasets.get(origin.dataset()).ok_or_else(|| refused(ErrorKind::NotFound))?;
@@ -114,6 +117,7 @@ impl Machine {
         dataset.origin = Some(snap.id);
         dataset.content = snap.content;
         dataset.modified = snap.modified;
+        dataset.reset = snap.log;
         // A clone uses the key of its origin; the model keeps it as one of its own.
         dataset.crypt = encrypted.then_some(Crypt { own: true, loaded: self.key_loaded(origin.dataset()) });
         put(&mut dataset, set);
@@ -160,11 +164,11 @@ impl Machine {
     /// As the kernel.
     pub fn rename(&mut self, from: &DatasetName, to: &DatasetName) -> Result<(), Refused> {
         let refused = |kind| Err(Refused::new(Operation::Rename, from, kind));
-        if from.pool() != to.pool() {
-            return refused(ErrorKind::CrossesPools);
-        }
         if !self.datasets.contains_key(from) {
             return refused(ErrorKind::NotFound);
+        }
+        if from.pool() != to.pool() {
+            return refused(ErrorKind::CrossesPools);
         }
         match self.room_for(to, Operation::Rename) {
             Ok(()) => {}
@@ -228,6 +232,12 @@ impl Machine {
     /// The properties of a dataset, those of its ancestors among them.
     pub(super) fn properties(&self, names: impl Iterator<Item = DatasetName>) -> Properties {
         names.map(|name| (name.clone(), self.properties_of(&name))).collect()
+    }
+
+    /// One property of a dataset, as it is in force; `None` for one that nobody set and that has no default.
+    #[must_use]
+    pub fn property(&self, name: &DatasetName, property: &str) -> Option<Property> {
+        self.properties_of(name).remove(property)
     }
 
     fn properties_of(&self, name: &DatasetName) -> BTreeMap<String, Property> {

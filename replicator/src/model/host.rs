@@ -175,6 +175,10 @@ impl Host for ModelHost {
         &self.machine
     }
 
+    fn is_far(&self) -> bool {
+        self.plain
+    }
+
     fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {
         self.list(root, |machine| {
             if machine.dataset(root).is_some() {
@@ -195,7 +199,9 @@ impl Host for ModelHost {
             let mut ancestor = root.parent();
             while let Some(name) = ancestor {
                 if let Some(state) = machine.state(&name, false) {
-                    return Ok(Inventory::Absent { ancestor: Box::new(state) });
+                    let below = |other: &&DatasetName| other.parent().as_ref() == Some(&name);
+                    let children = machine.datasets().map(|(name, _)| name).filter(below).cloned().collect();
+                    return Ok(Inventory::Absent { ancestor: Box::new(state), children });
                 }
                 ancestor = name.parent();
             }
@@ -326,7 +332,7 @@ impl Machine {
             guid: dataset.guid,
             encryption: root.map(|(root, key_loaded)| Encryption { root, key_loaded }),
             origin: self.origin(name),
-            written: if self.is_modified(name) { bytes + 1 } else { 0 },
+            written: if self.has_written(name) { bytes + 1 } else { 0 },
             referenced: bytes + 1,
             available: self.pools.get(name.pool()).map_or(0, |pool| pool.available),
             partial: self.token(name).and_then(|token| listing::partial(&token)),

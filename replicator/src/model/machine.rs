@@ -40,7 +40,12 @@ impl Refused {
 
 impl From<Refused> for zfs_core::Error {
     fn from(refused: Refused) -> Self {
-        Self::made_up(refused.operation, refused.subject, refused.kind)
+        // The one number that is looked at beside the kind: whether a receive is in the way or the rest of one.
+        let errno = match refused.kind {
+            ErrorKind::PartialReceiveExists => rustix::io::Errno::BUSY.raw_os_error(),
+            _ => 0,
+        };
+        Self::made_up(refused.operation, refused.subject, refused.kind, errno)
     }
 }
 
@@ -60,6 +65,8 @@ pub struct Snap {
     pub content: Content,
     /// The tags of its holds.
     pub holds: BTreeSet<String>,
+    /// As of its dataset.
+    pub(super) log: bool,
     /// When the data in it was last written.
     pub(super) modified: Txg,
 }
@@ -124,6 +131,11 @@ pub struct Dataset {
     pub set: BTreeMap<String, (String, PropertySource)>,
     pub(super) origin: Option<Id>,
     pub(super) modified: Txg,
+    /// It was mounted, so that it has the head of an intent log.
+    pub(super) log: bool,
+    /// The head of that log was cleared by a clone or rollback: the kernel counts this as written, and takes receives
+    /// all the same.
+    pub(super) reset: bool,
     pub(super) crypt: Option<Crypt>,
     pub(super) partial: Option<Partial>,
 }
@@ -292,6 +304,12 @@ impl Machine {
         self.newest(dataset).is_none_or(|snap| dataset.modified > snap.createtxg)
     }
 
+    /// Whether the property `written` is above zero, which does not always mean that a receive would refuse.
+    #[must_use]
+    pub fn has_written(&self, name: &DatasetName) -> bool {
+        self.is_modified(name) || self.datasets.get(name).is_some_and(|dataset| dataset.reset)
+    }
+
     /// The nearest dataset from here upwards that has a key of its own.
     pub(super) fn encryption_root(&self, name: &DatasetName) -> Option<(DatasetName, bool)> {
         let mut at = Some(name.clone());
@@ -338,6 +356,8 @@ impl Machine {
             set: BTreeMap::new(),
             origin: None,
             modified: self.txg(pool),
+            log: false,
+            reset: false,
             crypt: None,
             partial: None,
         }

@@ -2,6 +2,8 @@
 //! that answer by the kernel's rules, and faults that strike before or after any single change. The rules are compared
 //! with a real kernel by `tests/scenarios`. Nothing here is part of a release: it needs the feature `test-support`.
 
+#[cfg(test)]
+mod campaign;
 mod datasets;
 mod faults;
 mod host;

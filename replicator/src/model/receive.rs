@@ -176,6 +176,10 @@ impl Receiver {
                     machine.receive_block(id, number(16), None)?;
                     machine.receive_took(id, size as u64);
                 }
+                (OBJECT, Some(id)) => {
+                    machine.receive_object(id, number(8));
+                    machine.receive_took(id, size as u64);
+                }
                 (_, Some(id)) => machine.receive_took(id, size as u64),
                 (_, None) => return Err(ErrorKind::StreamCorrupt),
             }
@@ -270,6 +274,13 @@ impl Machine {
         if let Some(dataset) = self.datasets.get(name) {
             if list.flag(CLONE) || origin.is_some() {
                 return Err(ErrorKind::StreamMismatch);
+            }
+            if dataset.partial.is_none()
+                && dataset.snapshot(into.short()).is_none()
+                && list.flag(VOLUME)
+                && self.has_children(name)
+            {
+                return Err(ErrorKind::WrongType);
             }
             let newest = self.check_existing(name, dataset, into, &partial, ivset(FROM_IVSET))?;
             partial.prev = Some(newest.id);
@@ -381,6 +392,12 @@ impl Machine {
         Ok(())
     }
 
+    fn receive_object(&mut self, id: u64, object: u64) {
+        if let Some(partial) = self.receiving(id).and_then(|(_, dataset)| dataset.partial.as_mut()) {
+            partial.object = partial.object.max(object);
+        }
+    }
+
     fn receive_took(&mut self, id: u64, bytes: u64) {
         if let Some(partial) = self.receiving(id).and_then(|(_, dataset)| dataset.partial.as_mut()) {
             partial.bytes += bytes;
@@ -408,6 +425,8 @@ impl Machine {
         let Some(dataset) = self.datasets.get_mut(&name) else { return Err(ErrorKind::Interrupted) };
         dataset.partial = None;
         dataset.inconsistent = false;
+        dataset.reset = false;
+        dataset.log = false;
         dataset.content = partial.content.clone();
         dataset.modified = txg;
         dataset.snapshots.push(Snap {
@@ -418,6 +437,7 @@ impl Machine {
             ivset: dataset.is_encrypted().then_some(partial.to_ivset.unwrap_or(ivset)),
             content: partial.content,
             holds: BTreeSet::new(),
+            log: false,
             modified: txg,
         });
         Ok(())

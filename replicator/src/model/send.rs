@@ -60,6 +60,9 @@ impl Machine {
         let mut list = NvList::new();
         let mut base = None;
         if let Some(source) = &stream.from {
+            if !source.as_str().starts_with(&format!("{}/", stream.to.pool())) {
+                return Err(refused(ErrorKind::NotAnAncestor));
+            }
             let (from, txg, guid, ivset, content) = match source {
                 IncrementalSource::Snapshot(from) => {
                     let snap = self.find(from).ok_or_else(missing)?;

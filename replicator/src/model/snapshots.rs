@@ -27,6 +27,8 @@ impl Machine {
             if name.pool() != names[0].pool() || !datasets.insert(name.dataset()) {
                 return refused(name, ErrorKind::CrossesPools);
             }
+        }
+        for name in names {
             match self.datasets.get(name.dataset()) {
                 None => return refused(name, ErrorKind::NotFound),
                 Some(dataset) if dataset.snapshot(name.short()).is_some() => {
@@ -41,6 +43,7 @@ impl Machine {
         for name in names {
             let (id, guid, ivset) = (self.id(), self.guid(), self.guid());
             let Some(dataset) = self.datasets.get_mut(name.dataset()) else { continue };
+            dataset.reset = false;
             dataset.snapshots.push(Snap {
                 id,
                 short: name.short().to_string(),
@@ -49,6 +52,7 @@ impl Machine {
                 ivset: dataset.is_encrypted().then_some(ivset),
                 content: dataset.content.clone(),
                 holds: BTreeSet::new(),
+                log: dataset.log,
                 modified: dataset.modified,
             });
         }
@@ -110,6 +114,13 @@ impl Machine {
             let dataset = self.datasets.get(name.dataset()).ok_or_else(|| refused(ErrorKind::NotFound))?;
             if dataset.bookmarks.contains_key(name.short()) {
                 return Err(refused(ErrorKind::Exists));
+            }
+            let source_pool = match source {
+                BookmarkSource::Snapshot(from) => from.pool(),
+                BookmarkSource::Bookmark(from) => from.pool(),
+            };
+            if source_pool != name.pool() {
+                return Err(refused(ErrorKind::NotAnAncestor));
             }
             let (from, mark) = match source {
                 BookmarkSource::Snapshot(from) => {
@@ -186,6 +197,8 @@ impl Machine {
         if let Some(dataset) = self.datasets.get_mut(to.dataset()) {
             dataset.content = snap.content;
             dataset.modified = snap.modified;
+            dataset.reset = snap.log;
+            dataset.log = false;
         }
         Ok(())
     }

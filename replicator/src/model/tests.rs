@@ -128,7 +128,7 @@ fn a_stream_can_be_cut_anywhere_and_goes_on() {
             assert_eq!(kept, None);
         }
         let rest = step(&world, None, "3", "backup/a").expect("the rest");
-        assert!(kept.is_none() || rest < whole, "{rest} of {whole}");
+        assert!(kept.is_none_or(|kept| kept < 1000 || rest < whole), "{rest} of {whole}");
         assert!(equal(&world, "tank/a@3", "backup/a@3"), "cut after {bytes}");
     }
 }

@@ -12,6 +12,7 @@ mod expect;
 mod holds;
 mod listing;
 mod many_snapshots;
+mod model;
 mod nvlist;
 mod permissions;
 mod pool;
