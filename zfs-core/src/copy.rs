@@ -2,10 +2,12 @@
 
 use std::io::{self, Read, Write};
 
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 
 use crate::ffi::BEGIN_BYTES;
+use crate::pipe;
 use crate::receive::Receiver;
 use crate::send::SendStream;
 
@@ -45,6 +47,11 @@ pub fn stream_to_receiver(
                 receiver.moved(count);
             }
             Err(Errno::INTR) => {}
+            // The receiving end never waits by itself, and then splice does not for either.
+            Err(Errno::AGAIN) => {
+                pipe::wait(from, PollFlags::IN, None)?;
+                pipe::wait(to, PollFlags::OUT, None)?;
+            }
             // The receiving kernel closes its end when it has read the last record, which may be before this side sees
             // the end of the stream; splice looks at the reader first.
             Err(Errno::PIPE) if stream.at_end()? => return Ok(stream.bytes_read()),

@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
 
 use crate::error::{Error, ErrorKind, Failure, Operation, Result, failure};
 use crate::ffi::{Answer, BEGIN_BYTES, ReceiveCall};
@@ -151,6 +154,43 @@ impl Receiver {
         self.bytes
     }
 
+    /// Writes what there is room for within `time`; 0 when there was none. As [`Write::write`] otherwise, which waits as
+    /// long as it takes: for ever, where a pool does not answer.
+    pub fn write_within(&mut self, buffer: &[u8], time: Duration) -> io::Result<usize> {
+        if let Some(pipe) = self.pipe()
+            && !pipe::wait(pipe, PollFlags::OUT, Some(time))?
+        {
+            return Ok(0);
+        }
+        match self.write_now(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            written => written,
+        }
+    }
+
+    fn write_now(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = match &mut self.state {
+            State::Failed(error) => return Err(io::Error::other(error.clone())),
+            State::Begin(begin) => {
+                let count = buffer.len().min(BEGIN_BYTES - begin.len());
+                begin.extend_from_slice(&buffer[..count]);
+                if let Ok(begin) = <[u8; BEGIN_BYTES]>::try_from(begin.as_slice())
+                    && let Err(error) = self.start(&begin)
+                {
+                    self.state = State::Failed(error.clone());
+                    return Err(io::Error::other(error));
+                }
+                count
+            }
+            State::Running { writer, .. } => match writer.write(buffer) {
+                Ok(count) => count,
+                Err(error) => return Err(self.reason(error)),
+            },
+        };
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
     /// Ends the stream and waits for the kernel, which commits the snapshot or says why not.
     pub fn finish(mut self) -> Result<Received> {
         let nothing = Error::found(
@@ -210,6 +250,7 @@ impl Receiver {
         crate::property::check(&self.request.received, Operation::Receive, snapshot)?;
         let failed = |errno| Error::new(Operation::Receive, snapshot, errno);
         let (reader, writer) = pipe::new().map_err(failed)?;
+        pipe::never_wait(&writer).map_err(failed)?;
         let (ffi, request, begin) = (self.zfs.ffi.clone(), self.request.clone(), *begin);
         let raw = record.is_raw();
         let thread = pipe::spawn("zfs-receive", move || {
@@ -272,26 +313,16 @@ impl Receiver {
 
 impl Write for Receiver {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let count = match &mut self.state {
-            State::Failed(error) => return Err(io::Error::other(error.clone())),
-            State::Begin(begin) => {
-                let count = buffer.len().min(BEGIN_BYTES - begin.len());
-                begin.extend_from_slice(&buffer[..count]);
-                if let Ok(begin) = <[u8; BEGIN_BYTES]>::try_from(begin.as_slice())
-                    && let Err(error) = self.start(&begin)
-                {
-                    self.state = State::Failed(error.clone());
-                    return Err(io::Error::other(error));
+        loop {
+            match self.write_now(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Some(pipe) = self.pipe() {
+                        pipe::wait(pipe, PollFlags::OUT, None)?;
+                    }
                 }
-                count
+                written => return written,
             }
-            State::Running { writer, .. } => match writer.write(buffer) {
-                Ok(count) => count,
-                Err(error) => return Err(self.reason(error)),
-            },
-        };
-        self.bytes += count as u64;
-        Ok(count)
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::ffi::SendCall;
@@ -205,6 +208,15 @@ impl SendStream {
     /// How many bytes were read so far.
     pub fn bytes_read(&self) -> u64 {
         self.bytes
+    }
+
+    /// Waits until there is something to read, or the stream is over: a read then returns at once. `false` when the
+    /// time passed before. The kernel may take long before its first byte, and while a pool does not answer.
+    pub fn wait(&self, time: Duration) -> io::Result<bool> {
+        match &self.reader {
+            Some(reader) => pipe::wait(reader.as_fd(), PollFlags::IN, Some(time)),
+            None => Ok(true),
+        }
     }
 
     /// The number of bytes of a stream that was read to its end. Before its end, this cancels the send and is an

@@ -139,8 +139,8 @@ impl SshArguments {
             (Some(machine), _) => {
                 Ok(Box::new(ZfsCli::new(self.transport(machine, cancel)?).elevated(elevate)))
             }
-            (None, Some(zfs)) => Ok(Box::new(Local::new(zfs.clone()))),
-            (None, None) => Ok(Box::new(Local::new(Zfs::open()?))),
+            (None, Some(zfs)) => Ok(Box::new(Local::new(zfs.clone()).cancelled_by(cancel.clone()))),
+            (None, None) => Ok(Box::new(Local::new(Zfs::open()?).cancelled_by(cancel.clone()))),
         }
     }
 

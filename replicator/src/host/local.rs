@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::io::Read;
-use std::io::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytes::BytesMut;
@@ -45,18 +45,27 @@ use super::Snapshot;
 use super::Tree;
 use super::Version;
 use super::listing;
+use crate::cancel::Cancel;
+use crate::cancel::TICK;
 use crate::marks;
 
 /// The datasets of this machine.
 pub struct Local {
     zfs: Zfs,
+    cancel: Cancel,
 }
 
 impl Local {
     /// With an open handle.
     #[must_use]
     pub fn new(zfs: Zfs) -> Self {
-        Self { zfs }
+        Self { zfs, cancel: Cancel::new() }
+    }
+
+    /// With a flag that ends the wait for a kernel that does not take or give anything.
+    #[must_use]
+    pub fn cancelled_by(self, cancel: Cancel) -> Self {
+        Self { cancel, ..self }
     }
 
     /// The nearest ancestor that exists. The kernel said "no such dataset" for `dataset` itself.
@@ -273,7 +282,7 @@ impl Host for Local {
         if let Some(origin) = &spec.origin {
             request = request.origin(origin.clone());
         }
-        Ok(Box::new(LocalIncoming { receiver: self.zfs.receive(request) }))
+        Ok(Box::new(LocalIncoming { receiver: self.zfs.receive(request), cancel: self.cancel.clone() }))
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
@@ -306,7 +315,7 @@ impl Host for Local {
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {
-        Ok(Box::new(Self::new(self.zfs.clone())))
+        Ok(Box::new(Self::new(self.zfs.clone()).cancelled_by(self.cancel.clone())))
     }
 }
 
@@ -355,21 +364,28 @@ fn unwrap(error: std::io::Error, doing: &'static str) -> HostError {
     }
 }
 
+/// How long a block that has begun waits for more: the kernel fills the pipe again as soon as there is room.
+const GATHER: Duration = Duration::from_millis(20);
+
 struct LocalOutgoing {
     stream: SendStream,
 }
 
 impl Outgoing for LocalOutgoing {
     fn next(&mut self, limit: usize) -> Result<Next, HostError> {
+        let failed = |error| unwrap(error, "read the stream");
+        if !self.stream.wait(TICK).map_err(failed)? {
+            return Ok(Next::Nothing);
+        }
         // A read gives at most what is in the pipe; a block is what a few of them bring.
         let mut block = BytesMut::zeroed(limit);
         let mut filled = 0;
-        while filled < limit {
+        while filled < limit && (filled == 0 || self.stream.wait(GATHER).map_err(failed)?) {
             match self.stream.read(&mut block[filled..]) {
                 Ok(0) => break,
                 Ok(n) => filled += n,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unwrap(error, "read the stream")),
+                Err(error) => return Err(failed(error)),
             }
         }
         block.truncate(filled);
@@ -388,11 +404,23 @@ impl Outgoing for LocalOutgoing {
 
 struct LocalIncoming {
     receiver: Receiver,
+    cancel: Cancel,
 }
 
 impl Incoming for LocalIncoming {
     fn write(&mut self, block: &Bytes) -> Result<(), HostError> {
-        self.receiver.write_all(block).map_err(|error| unwrap(error, "write the stream"))
+        let mut rest = block.as_ref();
+        while !rest.is_empty() {
+            if self.cancel.is_cancelled() {
+                return Err(HostError::Cancelled);
+            }
+            match self.receiver.write_within(rest, TICK) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(unwrap(error, "write the stream")),
+            }
+        }
+        Ok(())
     }
 
     fn idle(&mut self) -> Result<bool, HostError> {

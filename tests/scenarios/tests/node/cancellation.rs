@@ -84,3 +84,30 @@ fn reader_that_goes_away_does_not_kill_the_process() {
         }
     });
 }
+
+#[test]
+fn waiting_for_either_end_can_be_given_up() {
+    let pool = Pool::new();
+    let (_, _, one) = pool.filled("a", 4 << 20);
+    let soon = std::time::Duration::from_millis(10);
+    let mut stream = pool.zfs.send(&SendRequest::full(one)).expect("send");
+    let mut head = vec![0; 1 << 20];
+    stream.read_exact(&mut head).expect("read");
+    assert!(stream.wait(std::time::Duration::from_secs(60)).expect("poll"), "there is more to read");
+
+    // In turns that never wait long, as a caller does who looks at other things between them.
+    let mut receiver = pool.zfs.receive(ReceiveRequest::new(pool.snap("b@one")));
+    let mut written = 0;
+    while written < head.len() {
+        written += receiver.write_within(&head[written..], soon).expect("write");
+    }
+    assert_eq!(receiver.bytes_written(), head.len() as u64);
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).expect("read");
+    assert!(stream.wait(soon).expect("poll"), "the end is something to read");
+    let mut written = 0;
+    while written < rest.len() {
+        written += receiver.write_within(&rest[written..], soon).expect("write");
+    }
+    receiver.finish().expect("receive");
+}
