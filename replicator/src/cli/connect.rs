@@ -8,9 +8,13 @@ use zfs_core::Zfs;
 use super::Failure;
 use super::Outcome;
 use crate::cancel::Cancel;
+use crate::compare::read::Reader;
 use crate::endpoint::Endpoint;
 use crate::endpoint::Machine;
 use crate::host::Host;
+use crate::host::HostError;
+use crate::host::agent::AgentCommand;
+use crate::host::agent::AgentHost;
 use crate::host::local::Local;
 use crate::host::zfs_cli::ZfsCli;
 use crate::transport::Timeouts;
@@ -45,6 +49,11 @@ pub(super) struct SshArguments {
     #[arg(long, value_name = "FILE")]
     known_hosts: Vec<PathBuf>,
 
+    /// Who answers on the other machine. An agent is one process for everything, checks each stream before the kernel
+    /// sees it, and can be limited to a part of the pools (see `replicator agent --help`).
+    #[arg(long, value_enum, default_value_t)]
+    far_end: FarEnd,
+
     /// How the user there comes to the rights that zfs needs.
     #[arg(long, value_enum, default_value_t)]
     elevate: Elevation,
@@ -56,6 +65,18 @@ pub(super) struct SshArguments {
     /// How many seconds the other machine may be silent, also to keepalives, before it is given up.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=86400))]
     idle_timeout: u64,
+}
+
+/// Who answers on the other machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum FarEnd {
+    /// The zfs command: nothing else is needed there.
+    #[default]
+    Zfs,
+    /// `replicator agent`, installed there.
+    Agent,
+    /// The agent where there is one, else the zfs command.
+    Auto,
 }
 
 /// Ways to other rights.
@@ -124,23 +145,53 @@ impl SshArguments {
     }
 
     /// The host of an endpoint.
-    fn host(
+    pub(super) fn host(
         &self,
         endpoint: &Endpoint,
         local: Option<&Zfs>,
         cancel: &Cancel,
     ) -> Result<Box<dyn Host>, Failure> {
-        let elevate = match self.elevate {
+        let elevate = self.elevate();
+        match (&endpoint.machine, local) {
+            (Some(machine), _) => self.far_host(machine, elevate, cancel),
+            (None, Some(zfs)) => Ok(Box::new(Local::new(zfs.clone()).cancelled_by(cancel.clone()))),
+            (None, None) => Ok(Box::new(Local::new(Zfs::open()?).cancelled_by(cancel.clone()))),
+        }
+    }
+
+    fn elevate(&self) -> Elevate {
+        match self.elevate {
             Elevation::No => Elevate::No,
             Elevation::Sudo => Elevate::Sudo,
             Elevation::Doas => Elevate::Doas,
-        };
-        match (&endpoint.machine, local) {
-            (Some(machine), _) => {
+        }
+    }
+
+    /// What reads the contents of snapshots of an endpoint.
+    pub(super) fn reader(&self, endpoint: &Endpoint, cancel: &Cancel) -> Result<Reader, Failure> {
+        match &endpoint.machine {
+            Some(machine) => Ok(Reader::There(self.transport(machine, cancel)?, self.elevate())),
+            None => Ok(Reader::Here(Zfs::open()?)),
+        }
+    }
+
+    fn far_host(
+        &self,
+        machine: &Machine,
+        elevate: Elevate,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Host>, Failure> {
+        let transport = self.transport(machine, cancel)?;
+        if self.far_end == FarEnd::Zfs {
+            return Ok(Box::new(ZfsCli::new(transport).elevated(elevate)));
+        }
+        let mut agent = AgentHost::new(transport, AgentCommand { elevate, ..AgentCommand::default() })?;
+        match agent.start() {
+            Ok(()) => Ok(Box::new(agent)),
+            Err(HostError::NoAgent { .. }) if self.far_end == FarEnd::Auto => {
                 Ok(Box::new(ZfsCli::new(self.transport(machine, cancel)?).elevated(elevate)))
             }
-            (None, Some(zfs)) => Ok(Box::new(Local::new(zfs.clone()).cancelled_by(cancel.clone()))),
-            (None, None) => Ok(Box::new(Local::new(Zfs::open()?).cancelled_by(cancel.clone()))),
+            Err(error) => Err(error.into()),
         }
     }
 
