@@ -9,9 +9,12 @@
 pub mod agent;
 pub mod cancel;
 pub mod cli;
+pub mod compare;
 pub mod endpoint;
 pub mod engine;
 pub mod host;
+pub mod inspect;
+pub mod lock;
 pub mod marks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod model;

@@ -106,6 +106,16 @@ pub fn is_our_hold(tag: &HoldTag) -> bool {
     tag.to_str().is_some_and(|tag| tag.starts_with(HOLD))
 }
 
+/// The process that placed a hold of ours. `None` for those of others, and for those of another version.
+#[must_use]
+pub fn hold_process(tag: &HoldTag) -> Option<u32> {
+    let rest = tag.to_str()?.strip_prefix(HOLD)?;
+    let (version, rest) = rest.split_once(':')?;
+    let (process, count) = rest.split_once(':')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if version == VERSION && digits(process) && digits(count) { process.parse().ok() } else { None }
+}
+
 /// The name under which a dataset that diverged is set aside: `pool/data_diverged_20261122T181500Z`. `time` is in
 /// seconds since 1970.
 ///
@@ -183,6 +193,19 @@ mod tests {
             ("syncoid_x".to_string(), 255),
         ] {
             assert_eq!(Mark::of(&bookmark(&short, guid)), None, "{short}");
+        }
+    }
+
+    #[test]
+    fn a_hold_of_ours_names_its_process() {
+        let tag = hold_tag(4711);
+        assert!(is_our_hold(&tag));
+        assert_eq!(hold_process(&tag), Some(4711));
+        for other in
+            ["replicator:2:1:0", "replicator:1:1", "replicator:1::0", "replicator:1:+1:0", "x:1:1:0", "1:1:0"]
+        {
+            let tag = HoldTag::try_from(other.as_bytes()).expect("a tag");
+            assert_eq!(hold_process(&tag), None, "{other}");
         }
     }
 

@@ -1,5 +1,17 @@
 //! Sizes and times as people read them.
 
+/// A table for people: no lines, columns of one width.
+pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(header.iter().copied());
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
 /// Bytes in binary units: `1.5 KiB`.
 pub(super) fn bytes(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).to_string()

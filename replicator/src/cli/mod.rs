@@ -12,16 +12,21 @@ use clap::Subcommand;
 use crate::cancel::Cancel;
 
 mod agent;
+mod bookmarks;
+mod compare;
 mod completion;
 mod connect;
 mod format;
+mod holds;
 mod list;
 mod man;
 pub mod outcome;
+mod places;
 mod plan_text;
 mod progress;
 mod replicate;
 mod signals;
+mod tokens;
 
 use outcome::Failure;
 use outcome::Outcome;
@@ -43,6 +48,10 @@ enum Command {
     List(list::Arguments),
     Plan(replicate::PlanArguments),
     Replicate(replicate::Arguments),
+    Compare(compare::Arguments),
+    Tokens(tokens::Arguments),
+    Bookmarks(bookmarks::Arguments),
+    Holds(holds::Arguments),
     Agent(agent::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
@@ -68,6 +77,19 @@ pub fn main() -> ExitCode {
         // Its reader goes away when it is not wanted any more, and that ends it.
         Command::Agent(arguments) => agent::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Holds(arguments) => holds::run(&arguments),
+        Command::Compare(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || compare::run(&arguments, &inner))
+        }
+        Command::Tokens(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || tokens::run(&arguments, &inner))
+        }
+        Command::Bookmarks(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || bookmarks::run(&arguments, &inner))
+        }
         Command::Plan(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || replicate::plan(&arguments, &inner))

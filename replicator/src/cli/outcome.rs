@@ -3,9 +3,12 @@
 
 use std::process::ExitCode;
 
+use crate::compare::read::ReadError;
+use crate::compare::walk::WalkError;
 use crate::endpoint::EndpointError;
 use crate::engine::RunError;
 use crate::host::HostError;
+use crate::lock::LockError;
 use crate::transfer::TransferError;
 use crate::transport::TransportError;
 
@@ -27,6 +30,8 @@ pub enum Outcome {
     NoZfs = 5,
     /// Interrupted. What arrived is kept, and the same command goes on from there.
     Interrupted = 6,
+    /// Another run from the same source to the same target is going on.
+    Busy = 7,
 }
 
 /// The statuses, for `--help`.
@@ -38,7 +43,8 @@ Exit status:
   3  stopped for safety: source and target conflict; nothing was changed
   4  the other machine cannot be reached, is not the one we know, or does not let us in
   5  ZFS is missing on a machine
-  6  interrupted; the same command goes on from where it was";
+  6  interrupted; the same command goes on from where it was
+  7  another run from this source to this target is going on";
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
@@ -132,6 +138,28 @@ impl From<TransportError> for Failure {
     }
 }
 
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        let outcome = match &error {
+            ReadError::Transport(error) => transport(error),
+            ReadError::Cancelled | ReadError::Walk(WalkError::Cancelled) => Outcome::Interrupted,
+            _ => Outcome::Failed,
+        };
+        let hint = error.hint();
+        Self::new(outcome, error.to_string()).hinted(hint)
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        let outcome = match error {
+            LockError::Busy { .. } => Outcome::Busy,
+            LockError::File { .. } => Outcome::Failed,
+        };
+        Self::new(outcome, error.to_string()).hinted(error.hint())
+    }
+}
+
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
         let hint = error.hint();
@@ -194,6 +222,7 @@ mod tests {
             Outcome::Connection,
             Outcome::NoZfs,
             Outcome::Interrupted,
+            Outcome::Busy,
         ] {
             assert!(HELP.contains(&format!("\n  {}  ", outcome as u8)), "{outcome:?}");
         }

@@ -23,6 +23,7 @@ use crate::engine::Run;
 use crate::engine::RunError;
 use crate::host::Host;
 use crate::host::HostError;
+use crate::lock::RunLock;
 use crate::plan::Divergence;
 use crate::plan::Initial;
 use crate::plan::Options;
@@ -33,6 +34,7 @@ use crate::transfer::Compression;
 use crate::transfer::Limiter;
 use crate::transfer::Patience;
 use crate::transfer::Settings;
+use crate::transfer::retry::Backoff;
 
 /// Bring the snapshots of a dataset to another pool or another machine.
 ///
@@ -186,6 +188,10 @@ struct How {
     /// Give a transfer up and try again when no byte moved for so many seconds; 0 waits for ever.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     stall_timeout: u64,
+
+    /// How often to try again, without progress in between, after a failure that may pass by itself.
+    #[arg(long, value_name = "COUNT", default_value_t = Backoff::default().attempts - 1)]
+    retries: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -267,7 +273,8 @@ impl How {
             },
             ..Settings::default()
         };
-        Run { transfer, jobs: usize::try_from(self.jobs).unwrap_or(1), ..Run::default() }
+        let backoff = Backoff { attempts: self.retries.saturating_add(1), ..Backoff::default() };
+        Run { transfer, jobs: usize::try_from(self.jobs).unwrap_or(1), backoff }
     }
 }
 
@@ -297,6 +304,7 @@ fn print_plan(
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
     let (source, target) = arguments.what.endpoints()?;
+    let _lock = if arguments.dry_run { None } else { Some(RunLock::take(&source, &target)?) };
     let mut request = arguments.what.request(&source, &target)?;
     let (mut from, mut to) = arguments.ssh.hosts(&source, &target, cancel)?;
     let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;

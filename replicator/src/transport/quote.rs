@@ -118,6 +118,35 @@ pub fn program(
     Ok(format!("exec sh -c {}", any_shell(&script)))
 }
 
+/// The command line that mounts a snapshot read-only in a private folder, prints what find(1) knows of each file and
+/// then the sum of each regular one, all fields ended by a NUL, and unmounts it again however it ends.
+///
+/// # Errors
+/// When the name holds a NUL.
+pub fn file_list(elevate: Elevate, snapshot: &str) -> Result<String, NulArgument> {
+    if snapshot.contains('\0') {
+        return Err(NulArgument);
+    }
+    let snapshot = sh(snapshot);
+    // The shell must not stand in the folder when it is unmounted. A signal ends it by `exit`, which runs the trap.
+    let reading = format!(
+        "at=$(mktemp -d) || exit 1; \
+         trap 'cd /; umount \"$at\" 2>/dev/null; rmdir \"$at\" 2>/dev/null' EXIT; trap 'exit 1' HUP INT TERM PIPE; \
+         mount -t zfs -o ro,nosuid,nodev,noexec {snapshot} \"$at\" || exit 1; cd \"$at\" || exit 1; \
+         find . -printf '%y\\0%s\\0%m\\0%U\\0%G\\0%T@\\0%p\\0%l\\0' || exit 1; printf 'replicator: sums\\0'; \
+         find . -type f -exec sha256sum -z -- '{{}}' + || exit 1; printf 'replicator: end\\0'"
+    );
+    let mut script = SETUP.to_string();
+    if reading.contains("$nl") {
+        script.push_str(NEWLINE);
+    }
+    script.push_str("exec ");
+    script.push_str(elevate.prefix());
+    script.push_str("sh -c ");
+    script.push_str(&sh(&reading));
+    Ok(format!("exec sh -c {}", any_shell(&script)))
+}
+
 /// Defines the variable that [`sh`] writes newlines with. A command substitution drops newlines at the end: the x
 /// protects it, and goes again.
 const NEWLINE: &str = r#"nl=$(printf "\012x"); nl=${nl%x}; "#;

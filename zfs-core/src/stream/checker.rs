@@ -150,6 +150,14 @@ impl StreamChecker {
         self.offset
     }
 
+    /// Bytes of the payload of the record at hand that are still to come; 0 where a header is next.
+    pub fn payload_left(&self) -> u64 {
+        match self.state {
+            State::Payload { left, .. } => left,
+            State::Begin | State::Record | State::Done => 0,
+        }
+    }
+
     /// Where the next record begins; while a header is incomplete, where that header ends.
     pub fn next_boundary(&self) -> u64 {
         match self.state {

@@ -1,0 +1,70 @@
+//! The datasets that a command is to look at: those that are named, here or on another machine, or all pools of this
+//! machine when none is.
+
+use zfs_core::Zfs;
+
+use super::Failure;
+use super::Outcome;
+use super::connect::SshArguments;
+use crate::cancel::Cancel;
+use crate::endpoint::Endpoint;
+use crate::host::Depth;
+use crate::host::Host;
+use crate::host::Inventory;
+use crate::host::Tree;
+
+/// One of them.
+pub(super) struct Place {
+    pub(super) endpoint: Endpoint,
+    pub(super) host: Box<dyn Host>,
+    depth: Depth,
+}
+
+impl Place {
+    /// One dataset, alone or with everything below it.
+    pub(super) fn new(
+        endpoint: Endpoint,
+        recursive: bool,
+        ssh: &SshArguments,
+        cancel: &Cancel,
+    ) -> Result<Self, Failure> {
+        let host = ssh.host(&endpoint, None, cancel)?;
+        Ok(Self { endpoint, host, depth: if recursive { Depth::All } else { Depth::One } })
+    }
+
+    /// What is there. That there is nothing is a failure: a name with a typing error must not read as "all is well".
+    pub(super) fn tree(&mut self) -> Result<Tree, Failure> {
+        match self.inventory()? {
+            Inventory::Present(tree) => Ok(tree),
+            Inventory::Absent { .. } => {
+                let message = format!("{}: there is no dataset {}", self.host.label(), self.endpoint.dataset);
+                Err(Failure::new(Outcome::Failed, message).hinted("check the name".to_string()))
+            }
+        }
+    }
+
+    /// What is there, or that there is nothing.
+    pub(super) fn inventory(&mut self) -> Result<Inventory, Failure> {
+        Ok(self.host.inventory(&self.endpoint.dataset, self.depth)?)
+    }
+
+    /// How a dataset of this place is named on the command line.
+    pub(super) fn name(&self, dataset: &zfs_core::name::DatasetName) -> String {
+        Endpoint { machine: self.endpoint.machine.clone(), dataset: dataset.clone() }.to_string()
+    }
+}
+
+/// All that are named.
+pub(super) fn places(
+    names: &[String],
+    recursive: bool,
+    ssh: &SshArguments,
+    cancel: &Cancel,
+) -> Result<Vec<Place>, Failure> {
+    if names.is_empty() {
+        let pools = Zfs::open()?.pools()?;
+        let endpoints = pools.into_iter().map(|dataset| Endpoint { machine: None, dataset });
+        return endpoints.map(|endpoint| Place::new(endpoint, true, ssh, cancel)).collect();
+    }
+    names.iter().map(|name| Place::new(name.parse()?, recursive, ssh, cancel)).collect()
+}
