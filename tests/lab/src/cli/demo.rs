@@ -95,7 +95,7 @@ impl Demo {
 /// Starts the transfer and cuts the power of node2 when half of it has passed.
 fn cut_half_way(cluster: &Cluster) -> Result<()> {
     let (one, two, link) = (cluster.node(1), cluster.node(2), cluster.link(1, 2));
-    let script = "replicator replicate tank/data root@node2:store/data --idle-timeout 5";
+    let script = "replicator replicate tank/data root@node2:store/data --idle-timeout 5 --retries 0";
     prompt(one, script);
     link.bandwidth(Some(SLOW));
     let before = link.counters().payload;

@@ -49,7 +49,7 @@ fn a_receive_cut_at_random_moments_resumes_and_ends_equal() {
         let before = link.counters().payload;
         let transfer = one
             .script(
-                "replicator replicate tank/data root@node2:store/data --idle-timeout 3 --connect-timeout 3",
+                "replicator replicate tank/data root@node2:store/data --idle-timeout 3 --connect-timeout 3 --retries 0",
             )
             .limit(Duration::from_secs(120))
             .spawn()

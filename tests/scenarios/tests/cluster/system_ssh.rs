@@ -122,7 +122,7 @@ fn a_cut_network_is_noticed_and_the_transfer_goes_on_both_ways() {
         (b, "node1:tank/data back/pulled", "back/pulled", "node1"),
     ] {
         link.drop_after(12_000_000);
-        refused(node, &format!("{route} --idle-timeout 4 {SSH}"), 4, &[peer, "again"]);
+        refused(node, &format!("{route} --idle-timeout 4 --retries 0 {SSH}"), 4, &[peer, "again"]);
         assert!(link.wait_silent(Duration::from_secs(1)), "the cut did not happen");
         link.heal();
         sh(b, "pkill -x sshd-session || true; sleep 1");
