@@ -121,7 +121,8 @@ fn refuse_what_does_not_fit(plan: &mut TreePlan, target: &Inventory) {
         Inventory::Present(tree) => tree.root().available,
     };
     let mut before = 0u64;
-    for dataset in &mut plan.datasets {
+    for at in 0..plan.datasets.len() {
+        let dataset = &plan.datasets[at];
         let Ok(steps) = &dataset.steps else { continue };
         let needed = steps.iter().filter_map(|step| step.estimated_bytes).fold(0, u64::saturating_add);
         if needed == 0 {
@@ -130,7 +131,7 @@ fn refuse_what_does_not_fit(plan: &mut TreePlan, target: &Inventory) {
         let available = known.get(&dataset.target).copied().unwrap_or(above).saturating_sub(before);
         if needed > available {
             let to = dataset.target.clone();
-            dataset.steps = Err(Conflict::NoSpace { to, needed, available });
+            plan.refuse(at, Conflict::NoSpace { to, needed, available });
         } else {
             before = before.saturating_add(needed);
         }

@@ -375,7 +375,7 @@ impl<'a> TreePlanner<'a> {
         let kept = self.kept();
         let (marks, after) = marking.steps();
         self.before.extend(marks);
-        TreePlan {
+        let mut plan = TreePlan {
             source: self.sides.source.root().name.clone(),
             target: self.sides.target_root.clone(),
             before: self.before,
@@ -383,7 +383,9 @@ impl<'a> TreePlanner<'a> {
             after,
             kept,
             notes: self.notes,
-        }
+        };
+        plan.drop_what_is_in_vain();
+        plan
     }
 
     /// What the target has and the source has not. Only the topmost of each: what is below goes with it.
