@@ -23,6 +23,7 @@ use crate::engine::Run;
 use crate::engine::RunError;
 use crate::host::Host;
 use crate::host::HostError;
+use crate::lock::RunLock;
 use crate::plan::Divergence;
 use crate::plan::Initial;
 use crate::plan::Options;
@@ -303,6 +304,7 @@ fn print_plan(
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
     let (source, target) = arguments.what.endpoints()?;
+    let _lock = if arguments.dry_run { None } else { Some(RunLock::take(&source, &target)?) };
     let mut request = arguments.what.request(&source, &target)?;
     let (mut from, mut to) = arguments.ssh.hosts(&source, &target, cancel)?;
     let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
