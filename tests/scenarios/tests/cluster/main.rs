@@ -1,6 +1,9 @@
 //! Scenarios of several machines, or of the whole program: run on this machine, against nodes that the lab boots.
 
 mod bad_input;
+mod bookmarks;
+mod divergence;
+mod encryption;
 mod examples;
 mod interrupted;
 mod power_cut;
@@ -10,3 +13,5 @@ mod ssh_auth;
 mod ssh_hostkeys;
 mod support;
 mod system_ssh;
+mod trees;
+mod wire;

@@ -117,6 +117,72 @@ pub(crate) fn assert_same(source: (&Node, &str), target: (&Node, &str)) {
     }
 }
 
+/// The plan in what `--json` prints, one line, sorted, for comparing. The time in names of what is set aside goes.
+pub(crate) const PLAN: &str = "python3 -c 'import json,re,sys
+j = json.load(sys.stdin)
+plan = json.dumps(j.get(\"plan\", j), sort_keys=True, ensure_ascii=False)
+print(re.sub(\"_diverged_[0-9T]+Z\", \"_diverged_TIME\", plan))'";
+
+/// Plans, checks that planning changed nothing, runs, and checks that this was the plan; gives the plan. `what` are
+/// the arguments for both, `how` those for the run alone.
+pub(crate) fn as_planned(node: &Node, all: &[&Node], what: &str, how: &str) -> String {
+    let before: Vec<String> = all.iter().map(|node| state(node)).collect();
+    let planned =
+        sh(node, &format!("replicator plan {what} --json > /tmp/plan.json; {PLAN} < /tmp/plan.json"));
+    let after: Vec<String> = all.iter().map(|node| state(node)).collect();
+    assert_eq!(before, after, "planning {what} changed something");
+    let run = replicator(node, &format!("replicate {what} {how} --json > /tmp/run.json"));
+    assert_eq!(run.code(), 0, "replicate {what} {how}\n{}", run.err());
+    let executed = sh(node, &format!("{PLAN} < /tmp/run.json"));
+    assert_eq!(planned, executed, "replicate {what} {how}");
+    executed
+}
+
+/// The same, and then there is nothing left to do.
+pub(crate) fn completely(node: &Node, all: &[&Node], what: &str) -> String {
+    let plan = as_planned(node, all, what, "");
+    let rest = as_planned(node, all, what, "");
+    assert_eq!(actions(&rest), Vec::<String>::new(), "{what}: something is left: {rest}");
+    plan
+}
+
+/// The sum of the content of a volume as it is now.
+pub(crate) fn volume(node: &Node, dataset: &str) -> String {
+    // Nodes have no udev: the device is found by its size, which each volume of a test has alone.
+    sh(
+        node,
+        &format!(
+            "size=$(zfs get -Hp -o value volsize '{dataset}'); found=
+             for i in $(seq 50); do
+               for d in /dev/zd*; do
+                 [ -b $d ] && [ \"$(blockdev --getsize64 $d)\" = $size ] && found=$d
+               done
+               [ -z \"$found\" ] || break; sleep 0.1
+             done
+             [ -n \"$found\" ]; sha256sum < $found"
+        ),
+    )
+}
+
+/// The actions in the plan that `--json` prints, in the order in which they are carried out.
+pub(crate) fn actions(json: &str) -> Vec<String> {
+    let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    let plan = json.get("plan").unwrap_or(&json);
+    let steps = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let datasets = steps(&plan["datasets"]);
+    let all = steps(&plan["before"])
+        .into_iter()
+        .chain(datasets.iter().flat_map(|dataset| steps(&dataset["steps"])))
+        .chain(steps(&plan["after"]));
+    all.map(|step| step["action"].as_str().expect("an action").to_string()).collect()
+}
+
+/// The bookmarks of a dataset that are ours, oldest first, by the GUID in their names.
+pub(crate) fn our_bookmarks(node: &Node, dataset: &str) -> Vec<String> {
+    let list = sh(node, &format!("zfs list -H -t bookmark -d 1 -s createtxg -o name '{dataset}'"));
+    list.lines().filter(|line| line.contains("#replicator_1_")).map(str::to_string).collect()
+}
+
 /// Everything that a refused run must leave as it was.
 pub(crate) fn state(node: &Node) -> String {
     sh(

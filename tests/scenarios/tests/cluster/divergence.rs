@@ -1,0 +1,246 @@
+//! A target that has gone its own way: `stop` changes nothing and shows both sides; `preserve` keeps every snapshot and
+//! every file of it under another name and goes on. Each crash on the way is finished by the next run.
+
+use std::collections::BTreeSet;
+
+use lab::Node;
+
+use crate::replicas::*;
+
+/// The dataset that was set aside for this one; there is exactly one.
+fn aside(node: &Node, target: &str) -> String {
+    let list = sh(node, "zfs list -H -o name -r back");
+    let found: Vec<_> =
+        list.lines().filter(|name| name.starts_with(&format!("{target}_diverged_"))).collect();
+    let tops: Vec<_> =
+        found.iter().filter(|name| name.matches('/').count() == target.matches('/').count()).collect();
+    assert_eq!(tops.len(), 1, "{list}");
+    tops[0].to_string()
+}
+
+/// GUIDs of all snapshots at or below these datasets, each with its short name.
+fn all_guids(node: &Node, datasets: &[&str]) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for dataset in datasets {
+        let list = sh(node, &format!("zfs list -Hp -r -t snapshot -o name,guid '{dataset}'"));
+        all.extend(list.lines().map(|line| line.split_once('@').expect("a snapshot").1.to_string()));
+    }
+    all
+}
+
+/// What the target itself holds, written since the newest snapshot or not.
+fn head(node: &Node, dataset: &str) -> String {
+    sh(
+        node,
+        &format!(
+            "at=$(mktemp -d); mount -t zfs -o zfsutil,ro '{dataset}' $at; cd $at
+             find . -type f -print0 | sort -z | xargs -0 sha256sum; cd /; umount $at"
+        ),
+    )
+}
+
+/// Writes to a replica, as a person would who made it writable.
+fn write_to(node: &Node, dataset: &str, file: &str) {
+    sh(
+        node,
+        &format!(
+            "zfs set readonly=off '{dataset}'; at=$(mktemp -d); mount -t zfs -o zfsutil '{dataset}' $at
+             seq 1000 > $at/{file}; umount $at; zpool sync"
+        ),
+    );
+}
+
+#[test]
+fn a_diverged_child_stops_alone_and_its_siblings_go_on() {
+    let cluster = pair();
+    let (a, b) = (cluster.node(1), cluster.node(2));
+    for dataset in ["tank/t", "tank/t/a", "tank/t/b"] {
+        fill(a, dataset, 1);
+    }
+    completely(a, &[a, b], "-r tank/t node2:back/t");
+    write_to(b, "back/t/a", "x");
+    sh(b, "zfs snapshot back/t/a@theirs");
+    for dataset in ["tank/t", "tank/t/a", "tank/t/b"] {
+        change(a, dataset, 2);
+    }
+    let before = (head(b, "back/t/a"), guids(b, "back/t/a"));
+    refused(
+        a,
+        "-r tank/t node2:back/t",
+        3,
+        &["back/t/a has changed since", "back/t/a@theirs", "tank/t/a@s2", "1 of 3 datasets"],
+    );
+    assert_eq!(before, (head(b, "back/t/a"), guids(b, "back/t/a")));
+    for dataset in ["tank/t", "tank/t/b"] {
+        assert_same((a, dataset), (b, &dataset.replace("tank", "back")));
+    }
+}
+
+#[test]
+fn preserve_keeps_what_was_written_and_what_was_snapshotted_and_goes_on() {
+    let cluster = pair();
+    let (a, b) = (cluster.node(1), cluster.node(2));
+    for (node, route, target) in [
+        (a, "tank/push node2:back/push --divergence preserve", "back/push"),
+        (b, "node1:tank/pull back/pull --divergence preserve", "back/pull"),
+    ] {
+        let source = target.replace("back", "tank");
+        fill(a, &source, 2);
+        completely(node, &[a, b], route);
+        write_to(b, target, "one");
+        sh(
+            b,
+            &format!(
+                "zfs snapshot {target}@theirs; zfs hold keep {target}@s1; zfs hold keep {target}@theirs
+                 zfs bookmark {target}@s1 {target}#own; zfs set org.example:note=mine {target}
+                 zfs set compression=gzip-3 {target}"
+            ),
+        );
+        write_to(b, target, "two");
+        change(a, &source, 3);
+        let before = (all_guids(b, &[target]), head(b, target), files(b, target, "theirs"));
+        assert!(before.1.contains("./two") && before.2.contains("./one"));
+        completely(node, &[a, b], route);
+        let aside = aside(b, target);
+        // Under the new name: all snapshots that are not with the replica again, and the files as they were.
+        assert_eq!(before.1, head(b, &aside));
+        assert_eq!(before.2, files(b, &aside, "theirs"));
+        assert!(all_guids(b, &[target, &aside]).is_superset(&before.0));
+        assert_eq!(sh(b, &format!("zfs get -H -o value origin {aside}")), format!("{target}@s2"));
+        assert_same((a, &source), (b, target));
+        assert_eq!(
+            sh(b, &format!("zfs get -H -o value readonly,compression,org.example:note,mounted {target}")),
+            "on\ngzip-3\nmine\nno"
+        );
+        let holds = sh(b, &format!("zfs holds -H {target}@s1 {aside}@theirs | awk '{{print $1, $2}}'"));
+        assert_eq!(holds, format!("{target}@s1 keep\n{aside}@theirs keep"));
+        assert_eq!(sh(b, &format!("zfs list -H -o name -t bookmark {target}")), format!("{target}#own"));
+        // And on it goes.
+        change(a, &source, 4);
+        completely(node, &[a, b], route);
+        assert_same((a, &source), (b, target));
+        assert_eq!(before.1, head(b, &aside));
+    }
+}
+
+#[test]
+fn preserve_leaves_children_in_their_place_and_works_for_volumes() {
+    let cluster = pair();
+    let (a, b) = (cluster.node(1), cluster.node(2));
+    for dataset in ["tank/t", "tank/t/child", "tank/t/child/deep"] {
+        fill(a, dataset, 2);
+    }
+    sh(
+        a,
+        "zfs create -s -V 12M tank/t/vol; for i in $(seq 50); do [ -b /dev/zd0 ] && break; sleep 0.1; done
+         dd if=/dev/urandom of=/dev/zd0 bs=1M count=3 conv=fsync 2>/dev/null; zfs snapshot tank/t/vol@s1",
+    );
+    let route = "-r tank/t node2:back/t --divergence preserve";
+    completely(a, &[a, b], route);
+    // One the source does not know, and two levels that diverged; the child between them did not.
+    sh(b, "zfs create -o canmount=noauto back/t/theirs; zfs snapshot back/t/theirs@x");
+    write_to(b, "back/t", "top");
+    write_to(b, "back/t/child/deep", "deep");
+    sh(
+        b,
+        "zfs set readonly=off back/t/vol; for i in $(seq 50); do [ -b /dev/zd0 ] && break; sleep 0.1; done
+         dd if=/dev/urandom of=/dev/zd0 bs=1M count=1 seek=7 conv=fsync 2>/dev/null; zfs snapshot back/t/vol@theirs; zpool sync",
+    );
+    for dataset in ["tank/t", "tank/t/child", "tank/t/child/deep"] {
+        change(a, dataset, 3);
+    }
+    sh(
+        a,
+        "dd if=/dev/urandom of=/dev/zd0 bs=1M count=1 seek=5 conv=fsync 2>/dev/null; zfs snapshot tank/t/vol@s2",
+    );
+    let before = (head(b, "back/t"), head(b, "back/t/child/deep"), all_guids(b, &["back/t"]));
+    let plan = completely(a, &[a, b], route);
+    assert!(!plan.contains("\"full\""), "{plan}");
+    let (top, deep, vol) = (aside(b, "back/t"), aside(b, "back/t/child/deep"), aside(b, "back/t/vol"));
+    assert_eq!(before.0, head(b, &top));
+    assert_eq!(before.1, head(b, &deep));
+    assert!(all_guids(b, &["back/t", &top]).is_superset(&before.2));
+    assert_eq!(sh(b, &format!("zfs list -H -o name -r {top}")), top, "children went along");
+    assert_eq!(guids(b, "back/t/theirs").len(), 1);
+    assert_eq!(guids(b, &vol).iter().filter(|line| line.starts_with("theirs\t")).count(), 1);
+    for below in ["", "/child", "/child/deep"] {
+        assert_same((a, &format!("tank/t{below}")), (b, &format!("back/t{below}")));
+    }
+    assert_eq!(guids(a, "tank/t/vol"), guids(b, "back/t/vol"));
+    sh(b, &format!("zfs set volsize=13M {vol}"));
+    assert_eq!(volume(a, "tank/t/vol"), volume(b, "back/t/vol"));
+}
+
+/// The step as a command, from what the plan prints.
+fn by_hand(node: &Node, what: &str) {
+    let script = match what.split(' ').collect::<Vec<_>>().as_slice() {
+        ["rename", from, "to", to] => format!("zfs rename -u {from} {to}"),
+        ["clone", from, "to", to] => format!("zfs clone -o readonly=on -o canmount=noauto {from} {to}"),
+        ["promote", dataset] => format!("zfs promote {dataset}"),
+        other => panic!("a step that this test does not know: {other:?}"),
+    };
+    sh(node, &script);
+}
+
+#[test]
+fn a_crash_between_any_two_steps_of_preserve_is_finished_by_the_next_run() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    let mut broken_off = 0;
+    for done in 0.. {
+        let (source, target) = (format!("tank/d{done}"), format!("back/d{done}"));
+        let route = format!("-r {source} {target}");
+        for below in ["", "/child", "/child/deep"] {
+            fill(node, &format!("{source}{below}"), 2);
+        }
+        completely(node, &[node], &route);
+        for below in ["", "/child"] {
+            write_to(node, &format!("{target}{below}"), "theirs");
+            sh(node, &format!("zfs snapshot {target}{below}@theirs"));
+            write_to(node, &format!("{target}{below}"), "more");
+        }
+        for below in ["", "/child", "/child/deep"] {
+            change(node, &format!("{source}{below}"), 3);
+        }
+        let before = (
+            head(node, &target),
+            head(node, &format!("{target}/child")),
+            files(node, &target, "theirs"),
+            all_guids(node, &[&target]),
+        );
+        let planned = sh(node, &format!("replicator plan {route} --divergence preserve --json"));
+        let planned: serde_json::Value = serde_json::from_str(&planned).expect("JSON");
+        let steps: Vec<String> = planned["before"]
+            .as_array()
+            .expect("steps")
+            .iter()
+            .filter(|step| step["side"] == "target")
+            .map(|step| step["what"].as_str().expect("text").to_string())
+            .collect();
+        if done > steps.len() {
+            break;
+        }
+        for step in &steps[..done] {
+            by_hand(node, step);
+        }
+        // A second later, under another name than the plan above would choose.
+        sh(node, "sleep 1.1");
+        // Half done under `stop`, where nothing more diverges, or under the policy that began it.
+        completely(node, &[node], &format!("{route} --divergence preserve"));
+        let list = sh(node, &format!("zfs list -H -o name -r back | grep '^{target}'"));
+        let (top, child) = (aside(node, &target), aside(node, &format!("{target}/child")));
+        assert_eq!(before.0, head(node, &top), "after {done} of {steps:?}\n{list}");
+        assert_eq!(before.1, head(node, &child), "after {done} of {steps:?}\n{list}");
+        assert_eq!(before.2, files(node, &top, "theirs"), "after {done} of {steps:?}\n{list}");
+        assert!(
+            all_guids(node, &[&target, &top]).is_superset(&before.3),
+            "after {done} of {steps:?}\n{list}"
+        );
+        for below in ["", "/child", "/child/deep"] {
+            assert_same((node, &format!("{source}{below}")), (node, &format!("{target}{below}")));
+        }
+        assert_eq!(list.lines().count(), 5, "after {done} of {steps:?}\n{list}");
+        broken_off += 1;
+    }
+    assert!(broken_off >= 7, "only {broken_off} places were tried");
+}
