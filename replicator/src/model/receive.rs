@@ -448,8 +448,12 @@ impl Machine {
         let Some((name, dataset)) = self.receiving(id) else { return };
         let Some(partial) = dataset.partial.as_mut() else { return };
         partial.running = None;
-        if dataset.inconsistent && partial.object == 0 && dataset.origin.is_none() {
-            self.datasets.remove(&name);
+        // Before its first record there is nothing to keep.
+        if partial.object == 0 {
+            dataset.partial = None;
+            if dataset.inconsistent {
+                self.datasets.remove(&name);
+            }
         }
     }
 }

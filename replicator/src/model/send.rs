@@ -111,9 +111,15 @@ impl Machine {
             payload: list.encode_native().unwrap_or_default(),
             ..Begin::default()
         };
-        let mut builder = StreamBuilder::new(ByteOrder::Little).begin(&begin).object(OBJECT, &[0; 8]);
+        let mut builder = StreamBuilder::new(ByteOrder::Little).begin(&begin);
+        let incremental = base.is_some();
         let before = base.map(|(_, content)| content).unwrap_or_default();
-        for (offset, value) in difference(&before, &to.content) {
+        let changed = difference(&before, &to.content);
+        // An increment without changes has nothing between its first and its last record.
+        if !incremental || !changed.is_empty() {
+            builder = builder.object(OBJECT, &[0; 8]);
+        }
+        for (offset, value) in changed {
             if offset < from_offset {
                 continue;
             }
