@@ -210,12 +210,7 @@ impl Error {
 
     /// An error as an operation would give it, for tests of what is built on top. Needs the feature `test-support`.
     #[cfg(feature = "test-support")]
-    pub fn made_up(
-        operation: Operation,
-        subject: impl fmt::Display,
-        kind: ErrorKind,
-        errno: i32,
-    ) -> Self {
+    pub fn made_up(operation: Operation, subject: impl fmt::Display, kind: ErrorKind, errno: i32) -> Self {
         let mut error = Self::new(operation, subject, errno);
         error.kind = kind;
         error
