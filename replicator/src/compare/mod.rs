@@ -28,7 +28,7 @@ pub mod read;
 pub mod walk;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Two trees beside each other.
 #[derive(Clone, Debug, PartialEq, Eq)]

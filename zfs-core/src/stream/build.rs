@@ -15,6 +15,7 @@ pub struct StreamBuilder {
     out: Vec<u8>,
     sum: RunningSum,
     to_guid: u64,
+    objset_type: u32,
 }
 
 /// What to put into BEGIN.
@@ -49,7 +50,13 @@ impl Default for Begin {
 impl StreamBuilder {
     /// An empty stream.
     pub fn new(order: ByteOrder) -> Self {
-        Self { out: Vec::new(), sum: RunningSum::new(order), to_guid: 0 }
+        Self { out: Vec::new(), sum: RunningSum::new(order), to_guid: 0, objset_type: 2 }
+    }
+
+    /// Makes the streams that begin after this those of a volume.
+    #[must_use]
+    pub fn of_volume(self) -> Self {
+        Self { objset_type: 3, ..self }
     }
 
     /// Adds a BEGIN record; the checksum starts anew.
@@ -62,7 +69,7 @@ impl StreamBuilder {
         self.u64(&mut header, 8, MAGIC);
         self.u64(&mut header, 16, begin.features.0 << 2 | if begin.compound { 2 } else { 1 });
         self.u64(&mut header, 24, begin.creation_time);
-        self.u32(&mut header, 32, 2);
+        self.u32(&mut header, 32, self.objset_type);
         self.u64(&mut header, 40, begin.to_guid);
         self.u64(&mut header, 48, begin.from_guid);
         let name = &begin.to_name.as_bytes()[..begin.to_name.len().min(255)];
