@@ -73,11 +73,10 @@ impl RunLock {
     /// # Errors
     /// [`LockError::Busy`] at once when another process has it.
     pub fn take(from: &Endpoint, to: &Endpoint) -> Result<Self, LockError> {
-        Self::take_in(&folder(), from, to)
+        Self::take_in(&folder()?, from, to)
     }
 
     fn take_in(folder: &Path, from: &Endpoint, to: &Endpoint) -> Result<Self, LockError> {
-        own_folder(folder)?;
         let path = folder.join(file_name(from, to));
         let failed = |error: std::io::Error| LockError::File { path: path.clone(), cause: error.to_string() };
         // NOFOLLOW: where others may write to the folder, a link must not lead us to another file.
@@ -105,20 +104,22 @@ fn holder(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-/// `/run/lock/replicator` for root, else a folder of the user's own.
-fn folder() -> PathBuf {
+/// The first of these that can be had. The same for each run of a user, in a login session or not, wherever there is a
+/// `/run/lock` that all may use.
+fn folder() -> Result<PathBuf, LockError> {
     let user = rustix::process::geteuid();
-    if user.is_root() && Path::new("/run/lock").is_dir() {
-        return PathBuf::from("/run/lock/replicator");
+    let name =
+        if user.is_root() { "replicator".to_string() } else { format!("replicator-{}", user.as_raw()) };
+    let session = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let mut tried = own_folder(&Path::new("/run/lock").join(&name));
+    for parent in session.into_iter().chain([std::env::temp_dir()]) {
+        tried = tried.or_else(|_| own_folder(&parent.join(&name)));
     }
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-        Some(folder) if folder.is_absolute() && folder.is_dir() => folder.join("replicator"),
-        _ => std::env::temp_dir().join(format!("replicator-{}", user.as_raw())),
-    }
+    tried
 }
 
 /// Makes the folder, or checks that the one that is there is really a folder and ours.
-fn own_folder(folder: &Path) -> Result<(), LockError> {
+fn own_folder(folder: &Path) -> Result<PathBuf, LockError> {
     let failed = |cause: String| LockError::File { path: folder.to_path_buf(), cause };
     match rustix::fs::mkdir(folder, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
@@ -131,7 +132,7 @@ fn own_folder(folder: &Path) -> Result<(), LockError> {
     if found.uid() != rustix::process::geteuid().as_raw() {
         return Err(failed("it belongs to somebody else".to_string()));
     }
-    Ok(())
+    Ok(folder.to_path_buf())
 }
 
 /// `replicate-<hash of both ends>.lock`.
@@ -160,7 +161,8 @@ mod tests {
     #[test]
     fn the_same_pair_is_locked_once_and_other_pairs_are_free() {
         let folder = tempfile::tempdir().expect("a folder");
-        let folder = folder.path().join("locks");
+        let folder = own_folder(&folder.path().join("locks")).expect("made");
+        assert_eq!(own_folder(&folder).expect("there already"), folder);
         let first = RunLock::take_in(&folder, &end("tank/a"), &end("nas:back/a")).expect("free");
         match RunLock::take_in(&folder, &end("tank/a"), &end("nas:back/a")) {
             Err(error @ LockError::Busy { process, .. }) => {
@@ -196,7 +198,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path(), &link).expect("linked");
-        assert!(matches!(RunLock::take_in(&link, &end("a/b"), &end("a/c")), Err(LockError::File { .. })));
+        assert!(matches!(own_folder(&link), Err(LockError::File { .. })));
+        assert!(matches!(own_folder(&folder.path().join("no/parent")), Err(LockError::File { .. })));
     }
 
     /// Programs of two versions must meet at the same file.

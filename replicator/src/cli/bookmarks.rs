@@ -162,7 +162,7 @@ fn print(shown: &[(Endpoint, Ages, Vec<OfDataset>)], as_json: bool, removed: usi
 
 fn common(base: Option<Guid>) -> String {
     base.map_or_else(
-        || "with no base in common".to_string(),
+        || "with no base in common that a run would start from".to_string(),
         |guid| format!("the newest base in common has GUID {guid}"),
     )
 }

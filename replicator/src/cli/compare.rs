@@ -200,7 +200,8 @@ fn pair_text(pair: &Pair) -> String {
             format!("  A REPLICATION WOULD STOP: {conflict}\n  hint: {}\n", conflict.hint())
         }
     };
-    text.push_str(&format!("  {} snapshots in common", pair.common.len()));
+    let s = if pair.common.len() == 1 { "" } else { "s" };
+    text.push_str(&format!("  {} snapshot{s} in common", pair.common.len()));
     text.push_str(&some(", only on the source", &pair.source_only));
     text.push_str(&some(", only on the target", &pair.target_only));
     text.push('\n');
