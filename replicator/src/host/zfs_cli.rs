@@ -14,6 +14,7 @@ use zfs_core::name::SnapshotName;
 use super::About;
 use super::Base;
 use super::Change;
+use super::DatasetKind;
 use super::Depth;
 use super::Host;
 use super::HostError;
@@ -208,6 +209,34 @@ impl ZfsCli {
             self.run("remove the bookmark", batch[0].0.as_str(), script)?;
         }
         Ok(())
+    }
+
+    /// What a dataset is, after a look at its GUID.
+    fn kind_of(&mut self, dataset: &DatasetName, guid: Guid) -> Result<DatasetKind, HostError> {
+        let name = dataset.as_str();
+        let mut found = None;
+        let script = self.script(["list", "-Hp", "-t", "filesystem,volume", "-o", "name,guid,type", name])?;
+        let listed = self.list("list", name, script, &mut |line| {
+            let mut fields = line.split('\t');
+            let listed = fields.next();
+            let number = fields.next().filter(|_| listed == Some(name));
+            let kind = match fields.next() {
+                Some("filesystem") => DatasetKind::Filesystem,
+                Some("volume") => DatasetKind::Volume,
+                _ => return Err("a line that was not asked for".to_string()),
+            };
+            let number = number.ok_or("a line that was not asked for")?;
+            let number = number.parse().map_err(|_| "the guid is not a number".to_string())?;
+            found = Some((Guid(number), kind));
+            Ok(())
+        });
+        match listed {
+            Err(error) if !says_absent(&error) => return Err(error),
+            _ => {}
+        }
+        self.need_guid(name, guid, found.map(|(guid, _)| guid))?;
+        // Without an answer there was no GUID to agree with, and the line above returned.
+        Ok(found.map_or(DatasetKind::Filesystem, |(_, kind)| kind))
     }
 
     /// The GUID of one dataset or snapshot, read anew.
@@ -458,10 +487,11 @@ impl Host for ZfsCli {
             Change::Bookmark { bookmarks } => self.bookmark(bookmarks),
             Change::DestroyBookmarks { bookmarks } => self.destroy_bookmarks(bookmarks),
             Change::Rename { from, guid, to } => {
-                let found = self.guid_of("filesystem,volume", from.as_str())?;
-                self.need_guid(from.as_str(), *guid, found)?;
-                // `-u` leaves mounted what is mounted, and mounts nothing.
-                let script = self.script(["rename", "-u", from.as_str(), to.as_str()])?;
+                let kind = self.kind_of(from, *guid)?;
+                // `-u` leaves mounted what is mounted, and mounts nothing; zfs refuses it for volumes.
+                let unmounted = (kind == DatasetKind::Filesystem).then_some("-u");
+                let arguments = ["rename"].into_iter().chain(unmounted).chain([from.as_str(), to.as_str()]);
+                let script = self.script(arguments)?;
                 self.run("rename", from.as_str(), script)
             }
             Change::Clone { snapshot, guid, to, set } => {

@@ -58,6 +58,7 @@ impl Marking {
         let mut newest: Option<(Guid, Txg)> =
             chain.common.as_ref().map(|found| (found.guid(), found.createtxg));
         let mut too_long = false;
+        let first = self.made.len();
         for (name, guid, txg) in common.into_iter().chain(sent) {
             newest = Some((guid, txg));
             if ours.contains_key(&(id, guid)) {
@@ -83,14 +84,8 @@ impl Marking {
             }
         }
         // Those that this very plan makes for what is not the newest are gone at its end as well.
-        for step in &chain.steps {
-            let Some(spec) = step.stream().filter(|spec| spec.to.guid != newest) else { continue };
-            if let Ok(bookmark) = (Mark { target: id, guid: spec.to.guid }).name(spec.to.name.dataset())
-                && !source.bookmarks.iter().any(|one| one.name == bookmark)
-            {
-                self.removed.push((bookmark, spec.to.guid));
-            }
-        }
+        let made = self.made[first..].iter().filter(|(_, _, guid)| *guid != newest);
+        self.removed.extend(made.map(|(bookmark, _, guid)| (bookmark.clone(), *guid)));
     }
 
     /// The steps before the streams, and those after them.

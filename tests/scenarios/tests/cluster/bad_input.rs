@@ -76,7 +76,7 @@ fn a_source_or_a_pool_that_does_not_exist_is_named() {
     refused(a, "tank/data nopool/x", 1, &["nopool", "this machine"]);
     refused(a, "tank/empty node2:back/x", 3, &["tank/empty", "zfs snapshot"]);
     refused(a, "tank/data tank/data", 2, &["are the same"]);
-    refused(a, "node2:back/a node1:tank/b", 2, &["only one side"]);
+    refused(a, "node2:back/a node1:tank/b", 1, &["root@node2", "no dataset back/a"]);
     assert_eq!(before, (state(a), state(b)));
 }
 

@@ -128,7 +128,7 @@ fn without_the_right_to_bookmark_a_pull_goes_on_with_snapshots_and_says_so() {
     fill(a, "tank/data", 2);
     sh(
         a,
-        "useradd -m reader; mkdir -p /home/reader/.ssh; cp /root/.ssh/authorized_keys /home/reader/.ssh/
+        "useradd -m -s /bin/bash -p '*' reader; mkdir -p /home/reader/.ssh; cp /root/.ssh/authorized_keys /home/reader/.ssh/
          chown -R reader /home/reader/.ssh; chmod 700 /home/reader/.ssh; zfs allow -u reader send tank/data",
     );
     let said = replicate(b, "reader@node1:tank/data back/data");

@@ -210,7 +210,7 @@ fn a_crash_between_any_two_steps_of_preserve_is_finished_by_the_next_run() {
         );
         let planned = sh(node, &format!("replicator plan {route} --divergence preserve --json"));
         let planned: serde_json::Value = serde_json::from_str(&planned).expect("JSON");
-        let steps: Vec<String> = planned["before"]
+        let steps: Vec<String> = planned["plan"]["before"]
             .as_array()
             .expect("steps")
             .iter()
