@@ -277,7 +277,7 @@ fn holds_finds_those_of_a_process_that_is_gone_and_releases_no_others() {
     // Placed by hand: our own end with their process.
     sh(
         node,
-        "sleep 300 & echo $! > /tmp/pid
+        "setsid sleep 300 < /dev/null > /dev/null 2>&1 & echo $! > /tmp/pid
          zfs hold replicator:1:4194300:0 tank/data@s1; zfs hold replicator:1:$(cat /tmp/pid):0 tank/data@s1
          zfs hold replicator:9:x tank/data@s1; zfs hold keep tank/data@s1",
     );
