@@ -17,6 +17,8 @@ use crate::plan::Divergence;
 use crate::plan::Options;
 use crate::plan::Sides;
 use crate::plan::TreePlan;
+use crate::transfer::retry::Class;
+use crate::transfer::retry::Operator;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -52,11 +54,16 @@ pub fn prepare(
             return Err(RunError::NoSource { host, dataset });
         }
     };
-    let there = target.inventory(&request.target, depth)?;
-    let asides = set_aside(target, &request.target, &there)?;
+    // Children take part when their parent is set aside, whether they are sent or not.
+    let target_depth = if request.options.divergence == Divergence::Preserve { Depth::All } else { depth };
+    let there = target.inventory(&request.target, target_depth)?;
+    let mut asides = set_aside(target, &request.target, &there)?;
+    if asides.is_empty() && lacks_children(&here, &there, request) {
+        asides = left_beside(target, &request.target)?;
+    }
     let properties = match request.options.divergence {
         Divergence::Preserve => match (&there, asides.first()) {
-            (Inventory::Present(_), _) => Some(target.properties(&request.target, depth)?),
+            (Inventory::Present(_), _) => Some(target.properties(&request.target, target_depth)?),
             (Inventory::Absent { .. }, Some(aside)) => Some(target.properties(&aside.root().name, depth)?),
             (Inventory::Absent { .. }, None) => None,
         },
@@ -101,6 +108,40 @@ fn set_aside(host: &mut dyn Host, root: &DatasetName, found: &Inventory) -> Resu
             origin.into_iter().filter(is_aside).cloned().collect()
         }
     };
+    trees(host, names)
+}
+
+/// Whether the target exists and the source has something below it that the target does not have.
+fn lacks_children(source: &Tree, target: &Inventory, request: &Request) -> bool {
+    let Inventory::Present(target) = target else { return false };
+    let below = |name: &DatasetName| request.target.child(name.strip_prefix(&request.source)?).ok();
+    request.options.recursive
+        && source
+            .datasets()
+            .iter()
+            .skip(1)
+            .any(|one| below(&one.name).is_some_and(|name| target.get(&name).is_none()))
+}
+
+/// Datasets that were set aside for a target that exists. After a crash between promoting its clone and moving the
+/// children back, nothing on the target itself says so, and the children would be sent anew.
+fn left_beside(host: &mut dyn Host, root: &DatasetName) -> Result<Vec<Tree>, RunError> {
+    // No run makes this name: looking for it lists what lies beside the target.
+    let (Some(_), Ok(free)) = (root.parent(), marks::set_aside(root, 0)) else { return Ok(Vec::new()) };
+    let children = match host.inventory(&free, Depth::One) {
+        Ok(Inventory::Absent { children, .. }) => children,
+        Ok(Inventory::Present(_)) => Vec::new(),
+        // Who may not look there has set nothing aside there.
+        Err(error) if Class::of_host(&error, None) == Class::Operator(Operator::Permission) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    trees(
+        host,
+        children.into_iter().filter(|name| marks::was_set_aside(name).as_ref() == Some(root)).collect(),
+    )
+}
+
+fn trees(host: &mut dyn Host, names: Vec<DatasetName>) -> Result<Vec<Tree>, RunError> {
     let mut trees = Vec::new();
     for name in names {
         if let Inventory::Present(tree) = host.inventory(&name, Depth::All)? {
