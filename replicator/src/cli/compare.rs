@@ -14,6 +14,7 @@ use crate::compare::Pair;
 use crate::compare::Verdict;
 use crate::compare::content;
 use crate::compare::content::Difference;
+use crate::host::Base;
 use crate::host::Inventory;
 use crate::host::Snapshot;
 use crate::host::Tree;
@@ -192,7 +193,7 @@ fn pair_text(pair: &Pair) -> String {
     let mut text = match &pair.verdict {
         Verdict::Equal => format!("  equal: both have {newest} as their newest snapshot\n"),
         Verdict::Behind => {
-            let base = pair.base.as_ref().map_or(newest, |base| base.short());
+            let base = pair.base.as_ref().map_or(newest, Base::short);
             format!("  behind, and consistent: a replication would go on from {base}\n")
         }
         Verdict::Missing => "  the target does not exist; a replication would make it\n".to_string(),
