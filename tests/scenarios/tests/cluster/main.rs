@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bookmarks;
+mod commands;
 mod divergence;
 mod encryption;
 mod examples;
