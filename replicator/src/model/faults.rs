@@ -56,7 +56,7 @@ pub enum Fault {
         /// On which machine it is done.
         machine: String,
         /// What is done.
-        what: Box<dyn FnOnce(&mut Machine) + Send>,
+        what: Meddling,
     },
 }
 
@@ -73,6 +73,9 @@ impl std::fmt::Debug for Fault {
         }
     }
 }
+
+/// What somebody else does.
+pub type Meddling = Box<dyn FnOnce(&mut Machine) + Send>;
 
 /// A fault and whether it struck.
 #[derive(Debug)]
@@ -165,7 +168,7 @@ impl Faults {
     }
 
     /// What somebody else does before this call.
-    pub(super) fn meddle(&mut self, now: u64) -> Option<(String, Box<dyn FnOnce(&mut Machine) + Send>)> {
+    pub(super) fn meddle(&mut self, now: u64) -> Option<(String, Meddling)> {
         let due =
             |armed: &Armed| !armed.struck && matches!(armed.fault, Fault::Meddle { call, .. } if call == now);
         let at = self.armed.iter().position(due)?;

@@ -33,7 +33,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub(super) fn new(operation: Operation, subject: impl ToString, kind: ErrorKind) -> Self {
+    pub(super) fn new(operation: Operation, subject: impl std::fmt::Display, kind: ErrorKind) -> Self {
         Self { operation, subject: subject.to_string(), kind }
     }
 }

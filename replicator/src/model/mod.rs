@@ -16,6 +16,7 @@ mod tests;
 mod world;
 
 pub use faults::Fault;
+pub use faults::Meddling;
 pub use faults::Moment;
 pub use host::ModelHost;
 pub use machine::Content;

@@ -1,5 +1,6 @@
 //! The rules for snapshots, bookmarks, holds and going back.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use zfs_core::ErrorKind;
@@ -28,15 +29,22 @@ impl Machine {
                 return refused(name, ErrorKind::CrossesPools);
             }
         }
+        if let Some(name) = names.iter().find(|name| !self.datasets.contains_key(name.dataset())) {
+            return refused(name, ErrorKind::NotFound);
+        }
+        let mut kinds = BTreeMap::new();
         for name in names {
             match self.datasets.get(name.dataset()) {
-                None => return refused(name, ErrorKind::NotFound),
                 Some(dataset) if dataset.snapshot(name.short()).is_some() => {
-                    return refused(name, ErrorKind::Exists);
+                    kinds.insert(name, ErrorKind::Exists);
                 }
-                Some(dataset) if dataset.inconsistent => return refused(name, ErrorKind::Busy),
-                Some(_) => {}
+                Some(dataset) if dataset.inconsistent => drop(kinds.insert(name, ErrorKind::Busy)),
+                _ => {}
             }
+        }
+        if let Some((name, kind)) = kinds.first_key_value() {
+            let alike = kinds.values().all(|other| other == kind);
+            return refused(name, if alike { *kind } else { ErrorKind::Several });
         }
         let Some(first) = names.first() else { return Ok(()) };
         let txg = self.txg(first.pool());
@@ -123,9 +131,7 @@ impl Machine {
                 return Err(refused(ErrorKind::NotAnAncestor));
             }
             let (from, mark) = match source {
-                BookmarkSource::Snapshot(from) => {
-                    (from.dataset(), self.find(from).map(|snap| Mark::of(snap)))
-                }
+                BookmarkSource::Snapshot(from) => (from.dataset(), self.find(from).map(Mark::of)),
                 BookmarkSource::Bookmark(from) => (from.dataset(), self.mark(from).cloned()),
             };
             let mark = mark.ok_or_else(|| refused(ErrorKind::NotFound))?;
