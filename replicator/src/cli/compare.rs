@@ -161,7 +161,7 @@ fn to_json(compared: &Comparison, contents: Option<&[Option<Read>]>) -> serde_js
             value
         })
         .collect();
-    let only_target: Vec<_> = compared.only_target.iter().map(|name| name.as_str()).collect();
+    let only_target: Vec<_> = compared.only_target.iter().map(zfs_core::name::DatasetName::as_str).collect();
     json!({ "datasets": pairs, "only_target": only_target })
 }
 

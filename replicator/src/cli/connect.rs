@@ -101,6 +101,9 @@ enum Carrier {
     Ssh,
 }
 
+/// The hosts of a source and a target.
+pub(super) type Ends = (Box<dyn Host>, Box<dyn Host>);
+
 impl SshArguments {
     /// A connection that stands.
     fn transport(&self, machine: &Machine, cancel: &Cancel) -> Result<Box<dyn Transport>, Failure> {
@@ -201,7 +204,7 @@ impl SshArguments {
         source: &Endpoint,
         target: &Endpoint,
         cancel: &Cancel,
-    ) -> Result<(Box<dyn Host>, Box<dyn Host>), Failure> {
+    ) -> Result<Ends, Failure> {
         // The local side first: without ZFS here there is no reason to connect anywhere.
         let local = match (&source.machine, &target.machine) {
             (Some(_), Some(_)) => None,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
 
 use super::RunError;
 use crate::host::Depth;
@@ -104,7 +105,7 @@ fn set_aside(host: &mut dyn Host, root: &DatasetName, found: &Inventory) -> Resu
     let names: Vec<DatasetName> = match found {
         Inventory::Absent { children, .. } => children.iter().filter(is_aside).cloned().collect(),
         Inventory::Present(tree) => {
-            let origin = tree.root().origin.as_ref().map(|origin| origin.dataset());
+            let origin = tree.root().origin.as_ref().map(SnapshotName::dataset);
             origin.into_iter().filter(is_aside).cloned().collect()
         }
     };

@@ -384,7 +384,7 @@ impl Host for ZfsCli {
         for batch in snapshots.chunks(NAMES_AT_ONCE) {
             let mut found = HashMap::new();
             let arguments = ["list", "-Hp", "-t", "snapshot", "-o", "name,guid"].into_iter();
-            let script = self.script(arguments.chain(batch.iter().map(|name| name.as_str())))?;
+            let script = self.script(arguments.chain(batch.iter().map(SnapshotName::as_str)))?;
             let listed = self.list("list", batch[0].as_str(), script, &mut |line| {
                 let (name, guid) = line.split_once('\t').ok_or("a field is missing")?;
                 let guid = guid.parse().map_err(|_| "the guid is not a number".to_string())?;

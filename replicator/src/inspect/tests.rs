@@ -52,7 +52,7 @@ fn what_nobody_can_go_on_with_is_stuck() {
     for (partial, stuck) in [(partial(1, None), false), (unreadable, true)] {
         let target = tree(vec![DatasetState { partial, ..dataset("back/a", "") }]);
         let found = tokens::waiting(&target);
-        assert_eq!(found.iter().map(|one| one.is_stuck()).collect::<Vec<_>>(), [stuck]);
+        assert_eq!(found.iter().map(tokens::Waiting::is_stuck).collect::<Vec<_>>(), [stuck]);
     }
     assert_eq!(tokens::waiting(&tree(vec![dataset("back/a", "")])), []);
     let source = tree(vec![dataset("tank/a", "s:1")]);

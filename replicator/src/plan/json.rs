@@ -80,7 +80,7 @@ impl Step {
                 "into": into.as_str(),
                 "creates_target": creates.is_some(),
                 "sets": creates.iter().flatten().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
-                "origin": origin.as_ref().map(|origin| origin.as_str()),
+                "origin": origin.as_ref().map(zfs_core::name::SnapshotName::as_str),
                 "raw": spec.raw,
                 "estimated_bytes": self.estimated_bytes,
                 "reason": self.reason,

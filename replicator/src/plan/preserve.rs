@@ -10,6 +10,7 @@ use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 
 use super::base::Bases;
+use super::base::Found;
 use super::conflict::Conflict;
 use super::steps::Side;
 use super::steps::Step;
@@ -100,7 +101,7 @@ pub(super) fn go_on(
     let Some(state) = current.get(aside) else { return };
     let bases = Bases::of(source);
     let raw = bases.was_raw(state).unwrap_or(source.encrypted() && state.encrypted());
-    let Some(base) = bases.newest_common(state, raw).map(|found| found.guid()) else { return };
+    let Some(base) = bases.newest_common(state, raw).map(Found::guid) else { return };
     let Some(snapshot) = state.snapshots.iter().find(|one| one.guid == base) else { return };
     let mut set = vec![("readonly".to_string(), "on".to_string())];
     if state.kind == DatasetKind::Filesystem {

@@ -414,11 +414,11 @@ proptest! {
                     at = Some(spec.to.guid);
                 }
                 let last = from.snapshots.last().map(|s| s.createtxg);
-                let reached = made.steps.iter().filter_map(Step::stream).last().map(|s| s.to.createtxg);
+                let reached = made.steps.iter().filter_map(Step::stream).next_back().map(|s| s.to.createtxg);
                 prop_assert!(reached.is_none() || reached == last);
                 if reached.is_none() {
                     // Nothing to do: the source has nothing newer than what the target ends with.
-                    let base = made.common.as_ref().map(|found| found.guid());
+                    let base = made.common.as_ref().map(base::Found::guid);
                     prop_assert_eq!(base, newest_of_target);
                     prop_assert!(from.snapshots.iter().all(|s| s.guid.0 <= newest_of_target.map_or(0, |g| g.0)));
                 }

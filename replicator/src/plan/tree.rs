@@ -183,10 +183,10 @@ impl<'a> TreePlanner<'a> {
             preserve::go_on(source, &aside, &mapped.target, properties, &mut self.current, &mut self.before);
         } else if let Some(old) = self.renamed(source, &mapped.target) {
             self.follow(old, &mut mapped);
-        } else if self.needs_placeholder(source) {
-            if let Some(parent) = mapped.target.parent() {
-                self.placeholders(parent);
-            }
+        } else if self.needs_placeholder(source)
+            && let Some(parent) = mapped.target.parent()
+        {
+            self.placeholders(parent);
         }
         if self.options.divergence == Divergence::Preserve {
             self.preserve(source, &mut mapped);
