@@ -7,6 +7,7 @@ mod divergence;
 mod encryption;
 mod examples;
 mod interrupted;
+mod no_op;
 mod power_cut;
 mod replicas;
 mod replicate;
