@@ -85,7 +85,10 @@ fn a_dataset_that_one_side_lacks_is_named() {
         found.pairs.iter().map(|pair| &pair.verdict).collect::<Vec<_>>(),
         [&Verdict::Equal, &Verdict::Missing]
     );
-    assert_eq!(found.only_target.iter().map(zfs_core::name::DatasetName::as_str).collect::<Vec<_>>(), ["back/a/old"]);
+    assert_eq!(
+        found.only_target.iter().map(zfs_core::name::DatasetName::as_str).collect::<Vec<_>>(),
+        ["back/a/old"]
+    );
 }
 
 fn entry(sum: u8) -> Entry {

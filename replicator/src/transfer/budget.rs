@@ -1,5 +1,5 @@
-//! The memory that the blocks of all transfers of a run may take together. Every block in flight holds a [`Permit`].
-//! No transfer can keep another from going on: each [`Lane`] may always have one block, whatever the others hold,
+//! The memory that the blocks of all transfers of a run may take together. Every block in flight holds a permit.
+//! No transfer can keep another from going on: each lane may always have one block, whatever the others hold,
 //! and what is left of the total is for all transfers in equal parts.
 
 use std::sync::Arc;
