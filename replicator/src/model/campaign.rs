@@ -497,5 +497,5 @@ fn every_crash_is_mended_by_the_next_run() {
         seed += 1;
     }
     assert!(incremental > 0, "there was never more than a first replication");
-    println!("{runs} runs, {seed} histories");
+    println!("{runs} runs, histories up to {seed}");
 }
