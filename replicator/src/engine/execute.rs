@@ -12,6 +12,7 @@ use std::time::Instant;
 use zfs_core::Guid;
 use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
 
 use super::DatasetReport;
 use super::Observer;
@@ -28,6 +29,7 @@ use crate::cancel::TICK;
 use crate::host::Change;
 use crate::host::Depth;
 use crate::host::Host;
+use crate::host::HostError;
 use crate::host::Inventory;
 use crate::plan;
 use crate::plan::Action;
@@ -114,7 +116,15 @@ impl Work<'_> {
                 Side::Source => &mut *source,
                 Side::Target => &mut *target,
             };
-            match host.apply(change) {
+            let made = match (host.apply(change), change) {
+                (Err(error), Change::Bookmark { bookmarks })
+                    if matches!(Class::of_host(&error, None), Class::Replan(_)) =>
+                {
+                    one_by_one(host, bookmarks)
+                }
+                (made, _) => made,
+            };
+            match made {
                 Ok(()) => self.observer.step_finished(place, step, Moved::default()),
                 Err(error)
                     if matches!(change, Change::Bookmark { .. })
@@ -312,6 +322,21 @@ impl Work<'_> {
             None => Ok(Vec::new()),
         }
     }
+}
+
+/// Some of the snapshots were destroyed since the plan was made: the others still get their bookmarks, and the streams
+/// of those that are gone are planned again.
+fn one_by_one(
+    host: &mut dyn Host,
+    bookmarks: &[(BookmarkName, SnapshotName, Guid)],
+) -> Result<(), HostError> {
+    for one in bookmarks {
+        match host.apply(&Change::Bookmark { bookmarks: vec![one.clone()] }) {
+            Err(error) if matches!(Class::of_host(&error, None), Class::Replan(_)) => {}
+            made => made?,
+        }
+    }
+    Ok(())
 }
 
 fn makes_clone(step: &Step) -> bool {

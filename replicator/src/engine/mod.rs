@@ -20,6 +20,8 @@ mod execute;
 mod look;
 mod schedule;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use execute::execute;
 pub use look::Request;

@@ -1,0 +1,189 @@
+//! What the engine does when something goes wrong in the middle, on the ZFS in memory: what may pass is tried again from
+//! where it stopped, what does not is told, and nothing else suffers. Crashes are the business of the model's campaign.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use zfs_core::DatasetKind;
+use zfs_core::Guid;
+use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
+
+use super::*;
+use crate::cancel::Cancel;
+use crate::host::Host;
+use crate::model::Fault;
+use crate::model::World;
+use crate::plan::Options;
+use crate::plan::TreePlan;
+
+fn name(text: &str) -> DatasetName {
+    text.parse().expect("a name")
+}
+
+fn snap(text: &str) -> SnapshotName {
+    text.parse().expect("a name")
+}
+
+/// `tank/a` with a child, each with snapshots `@1` to `@3`, on `here`; an empty pool `backup` on `there`.
+fn world() -> World {
+    let world = World::new(11, &["here", "there"]);
+    world.on("here", |here| {
+        here.create_pool("tank");
+        for dataset in ["tank/a", "tank/a/x"] {
+            here.create(&name(dataset), DatasetKind::Filesystem, &[]).expect("create");
+        }
+        for step in 1..=3 {
+            for dataset in ["tank/a", "tank/a/x"] {
+                for block in 0..20 {
+                    here.write(&name(dataset), step + block, step * 100 + block);
+                }
+                here.snapshot(&[snap(&format!("{dataset}@{step}"))]).expect("snapshot");
+            }
+        }
+    });
+    world.on("there", |there| there.create_pool("backup"));
+    world
+}
+
+/// What a run tells.
+#[derive(Default)]
+struct Told {
+    retries: Mutex<Vec<String>>,
+    notes: Mutex<Vec<String>>,
+}
+
+impl Observer for Told {
+    fn step_started(&self, _: Place, _: &Step) {}
+    fn progress(&self, _: Place, _: Moved) {}
+    fn step_finished(&self, _: Place, _: &Step, _: Moved) {}
+    fn retry(&self, dataset: &DatasetName, error: &RunError, _: Duration) {
+        self.retries.lock().expect("no panic").push(format!("{dataset}: {error}"));
+    }
+    fn note(&self, text: &str) {
+        self.notes.lock().expect("no panic").push(text.to_string());
+    }
+}
+
+impl Told {
+    fn retries(&self) -> usize {
+        self.retries.lock().expect("no panic").len()
+    }
+}
+
+fn request() -> Request {
+    Request {
+        source: name("tank/a"),
+        target: name("backup/a"),
+        options: Options { recursive: true, ..Options::default() },
+        estimate: false,
+        ignore_space: true,
+        now: 0,
+    }
+}
+
+fn planned(source: &mut dyn Host, target: &mut dyn Host) -> TreePlan {
+    prepare(source, target, &request()).expect("a plan")
+}
+
+fn quick() -> Run {
+    let soon = Duration::from_millis(1);
+    let backoff = Backoff { first: soon, longest: soon, ..Backoff::default() };
+    Run { backoff, ..Run::default() }
+}
+
+/// Plans, lets something go wrong, and carries the plan out.
+fn run(world: &World, fault: Option<Fault>, told: &Told) -> Report {
+    let (mut source, mut target) = (world.host("here"), world.host("there"));
+    let plan = planned(&mut source, &mut target);
+    if let Some(fault) = fault {
+        world.inject(fault);
+    }
+    let options = request().options;
+    execute(&plan, &options, &mut source, &mut target, &quick(), told, &Cancel::new()).expect("a report")
+}
+
+/// The GUIDs of the snapshots of a dataset.
+fn guids(world: &World, machine: &str, dataset: &str) -> Vec<Guid> {
+    world.on(machine, |machine| {
+        let found = machine.dataset(&name(dataset)).expect("it exists");
+        found.snapshots.iter().map(|one| one.guid).collect()
+    })
+}
+
+fn assert_same(world: &World) {
+    for below in ["", "/x"] {
+        let (here, there) = (format!("tank/a{below}"), format!("backup/a{below}"));
+        assert_eq!(guids(world, "here", &here), guids(world, "there", &there), "{here}");
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_is_tried_again_from_where_it_stopped() {
+    for bytes in [0, 100, 1000, 5000] {
+        let (world, told) = (world(), Told::default());
+        let report = run(&world, Some(Fault::Cut { bytes }), &told);
+        world.all_struck();
+        assert_eq!(report.failures().count(), 0, "{bytes}: {:?}", told.retries);
+        assert_eq!(told.retries(), 1, "{bytes}");
+        assert_same(&world);
+    }
+}
+
+#[test]
+fn an_earlier_receive_that_still_runs_is_waited_for() {
+    let (world, told) = (world(), Told::default());
+    world.inject(Fault::Linger { calls: 6 });
+    let report = run(&world, Some(Fault::Cut { bytes: 2000 }), &told);
+    world.all_struck();
+    assert_eq!(report.failures().count(), 0, "{:?}", told.retries);
+    assert_same(&world);
+}
+
+#[test]
+fn a_full_target_is_told_at_once_and_keeps_what_came() {
+    let (world, told) = (world(), Told::default());
+    let report = run(&world, Some(Fault::Full { bytes: 3000 }), &told);
+    world.all_struck();
+    assert_eq!(told.retries(), 0, "{:?}", told.retries);
+    let failed: Vec<_> =
+        report.failures().map(|(dataset, error)| (dataset.source.to_string(), error)).collect();
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    assert_eq!(failed[0].0, "tank/a");
+    // The child was not tried: there was nothing to receive it into.
+    assert!(matches!(failed[1].1, RunError::Dependency { .. }), "{failed:?}");
+    // With room again, the same command goes on.
+    let report = run(&world, None, &told);
+    assert_eq!(report.failures().count(), 0);
+    assert_same(&world);
+}
+
+#[test]
+fn without_the_right_to_bookmark_it_goes_on_and_says_so() {
+    let (world, told) = (world(), Told::default());
+    let report = run(&world, Some(Fault::NoBookmarks { machine: "here".into() }), &told);
+    world.all_struck();
+    assert_eq!(report.failures().count(), 0);
+    assert!(told.notes.lock().expect("no panic").iter().any(|note| note.contains("bookmarks")));
+    assert_same(&world);
+}
+
+#[test]
+fn a_snapshot_that_somebody_destroys_after_planning_costs_only_itself() {
+    let (world, told) = (world(), Told::default());
+    let (mut source, mut target) = (world.host("here"), world.host("there"));
+    let plan = planned(&mut source, &mut target);
+    world.on("here", |here| here.destroy_snapshot(&snap("tank/a@2")).expect("destroy"));
+    let options = request().options;
+    let report = execute(&plan, &options, &mut source, &mut target, &quick(), &told, &Cancel::new());
+    let report = report.expect("a report");
+    assert_eq!(report.failures().count(), 0, "{:?}", told.retries);
+    assert_same(&world);
+    // The newest of each has its bookmark, whatever became of the batch.
+    let newest = *guids(&world, "here", "tank/a").last().expect("a snapshot");
+    let marked = world.on("here", |here| {
+        let found = here.dataset(&name("tank/a")).expect("it exists");
+        found.bookmarks.keys().any(|short| short.ends_with(&format!("_{:016x}", newest.0)))
+    });
+    assert!(marked);
+}
