@@ -70,7 +70,7 @@ pub(crate) fn send_spec(name: &str, guid: u64) -> SendSpec {
 }
 
 pub(crate) fn receive_spec(name: &str) -> ReceiveSpec {
-    ReceiveSpec { to: snapshot(name), set: Vec::new(), origin: None, compressed: false }
+    ReceiveSpec { to: snapshot(name), guid: Guid(5), set: Vec::new(), origin: None, compressed: false }
 }
 
 pub(crate) fn state(name: &str, snapshots: u64) -> DatasetState {

@@ -285,7 +285,13 @@ mod tests {
             for change in changes {
                 assert_eq!(limits.change(&change).is_ok(), good, "{change}");
             }
-            let spec = ReceiveSpec { to: snap(a), set: Vec::new(), origin: Some(snap(b)), compressed: false };
+            let spec = ReceiveSpec {
+                to: snap(a),
+                guid: Guid(1),
+                set: Vec::new(),
+                origin: Some(snap(b)),
+                compressed: false,
+            };
             assert_eq!(limits.receive(&spec).is_ok(), good);
         }
         for change in [

@@ -201,7 +201,7 @@ pub(crate) struct ReceiveRequest {
     origin: Option<Text<SnapshotName>>,
     compressed: bool,
     /// A stream with another one is refused.
-    pub(crate) guid: Option<u64>,
+    pub(crate) guid: u64,
 }
 
 impl From<&ReceiveSpec> for ReceiveRequest {
@@ -211,7 +211,7 @@ impl From<&ReceiveSpec> for ReceiveRequest {
             set: spec.set.clone(),
             origin: spec.origin.clone().map(Text),
             compressed: spec.compressed,
-            guid: None,
+            guid: spec.guid.0,
         }
     }
 }
@@ -220,6 +220,7 @@ impl ReceiveRequest {
     pub(super) fn spec(self) -> ReceiveSpec {
         ReceiveSpec {
             to: self.to.0,
+            guid: Guid(self.guid),
             set: self.set,
             origin: self.origin.map(|name| name.0),
             compressed: self.compressed,

@@ -25,13 +25,13 @@ fn policy() -> Policy {
 pub(super) struct Pass {
     checker: StreamChecker,
     subject: String,
-    guid: Option<Guid>,
+    guid: Guid,
     /// What came before the first record was whole; none after that.
     head: Option<BytesMut>,
 }
 
 impl Pass {
-    pub(super) fn new(subject: String, guid: Option<Guid>) -> Self {
+    pub(super) fn new(subject: String, guid: Guid) -> Self {
         Self { checker: StreamChecker::new(policy()), subject, guid, head: Some(BytesMut::new()) }
     }
 
@@ -42,11 +42,9 @@ impl Pass {
         head.extend_from_slice(&block);
         // At most a record and a block are kept.
         let Some(begin) = self.checker.begin() else { return Ok(None) };
-        if let Some(expected) = self.guid
-            && begin.to_guid != expected
-        {
-            let why =
-                format!("it is of the snapshot with GUID {}, and {expected} was announced", begin.to_guid);
+        if begin.to_guid != self.guid {
+            let (found, expected) = (begin.to_guid, self.guid);
+            let why = format!("it is of the snapshot with GUID {found}, and {expected} was announced");
             return Err(Fault::stream(&self.subject, ErrorKind::StreamMismatch, why));
         }
         Ok(self.head.take().map(BytesMut::freeze))

@@ -327,7 +327,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
     }
 
     fn receive(&mut self, id: u32, request: ReceiveRequest) -> Result<(), Trouble> {
-        let guid = request.guid.map(zfs_core::Guid);
+        let guid = zfs_core::Guid(request.guid);
         let spec = request.spec();
         self.limits.receive(&spec)?;
         let mut decompress =

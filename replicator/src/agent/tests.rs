@@ -144,8 +144,8 @@ fn names_outside_the_roots_are_refused_wherever_they_stand() {
             r#"{"send":{"to":"NAME@s1","guid":1,"createtxg":1,"ivset":null,"from":null,"raw":false,"resume":null,"compress":false}}"#,
             r#"{"send":{"to":"tank/in@s1","guid":1,"createtxg":1,"ivset":null,"from":{"snapshot":["NAME@s0",1]},"raw":false,"resume":null,"compress":false}}"#,
             r#"{"estimate":{"streams":[{"to":"tank/in@s1","guid":1,"createtxg":1,"ivset":null,"from":{"bookmark":["NAME#s0",1]},"raw":false,"resume":null,"compress":false}]}}"#,
-            r#"{"receive":{"to":"NAME@s1","set":[],"origin":null,"compressed":false,"guid":null}}"#,
-            r#"{"receive":{"to":"tank/in@s1","set":[],"origin":"NAME@s1","compressed":false,"guid":null}}"#,
+            r#"{"receive":{"to":"NAME@s1","set":[],"origin":null,"compressed":false,"guid":5}}"#,
+            r#"{"receive":{"to":"tank/in@s1","set":[],"origin":"NAME@s1","compressed":false,"guid":5}}"#,
             r#"{"apply":{"create-filesystem":{"dataset":"NAME","set":[]}}}"#,
             r#"{"apply":{"bookmark":{"bookmarks":[["tank/in#b","NAME@s",1]]}}}"#,
             r#"{"apply":{"bookmark":{"bookmarks":[["NAME#b","tank/in@s",1]]}}}"#,
@@ -255,7 +255,7 @@ fn without_the_right_nothing_is_done() {
         r#"{"apply":{"promote":{"dataset":"tank/in/a"}}}"#,
         r#"{"apply":{"destroy-bookmarks":{"bookmarks":[["tank/in#b",1]]}}}"#,
         r#"{"apply":{"set-properties":{"dataset":"tank/in","set":[["readonly","on"]]}}}"#,
-        r#"{"receive":{"to":"tank/in@s1","set":[["mountpoint","/etc"]],"origin":null,"compressed":false,"guid":null}}"#,
+        r#"{"receive":{"to":"tank/in@s1","set":[["mountpoint","/etc"]],"origin":null,"compressed":false,"guid":5}}"#,
         r#"{"apply":{"create-filesystem":{"dataset":"tank/in/x","set":[["sharenfs","on"]]}}}"#,
     ]) {
         let answer = raw.ask(id, request);

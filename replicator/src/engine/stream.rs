@@ -84,6 +84,7 @@ impl Stream<'_> {
             if far_target && head.decision() == Decision::Compress { Coding::Zstd } else { Coding::Plain };
         let incoming = hosts.target.receive(&ReceiveSpec {
             to: self.into.clone(),
+            guid: self.spec.to.guid,
             set: self.creates.unwrap_or_default().to_vec(),
             origin: self.origin.cloned(),
             compressed: leaves == Coding::Zstd,

@@ -54,6 +54,8 @@ pub struct SendSpec {
 pub struct ReceiveSpec {
     /// The snapshot that shall exist afterwards.
     pub to: SnapshotName,
+    /// Its GUID, as the stream must say. The far end checks it where it is able to.
+    pub guid: Guid,
     /// Properties to set in the same step.
     pub set: Vec<(String, String)>,
     /// For the full copy of a clone: the snapshot on this side that it becomes a clone of.

@@ -77,7 +77,8 @@ fn step(world: &World, from: Option<&str>, to: &str, target: &str) -> Result<u64
     let expected = Expected { to: to.guid, from: from.as_ref().map(Base::guid), raw: false };
     let into = name(target).snapshot(to.name.short()).expect("short");
     let spec = SendSpec { to, from, raw: false, resume: partial, compress: false };
-    let receive = ReceiveSpec { to: into, set: Vec::new(), origin: None, compressed: false };
+    let receive =
+        ReceiveSpec { to: into, guid: spec.to.guid, set: Vec::new(), origin: None, compressed: false };
     let outgoing = here.send(&spec).map_err(TransferError::Sender)?;
     let incoming = there.receive(&receive).map_err(TransferError::Receiver)?;
     let settings = Settings::default();
