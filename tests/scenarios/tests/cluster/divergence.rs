@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use lab::Node;
 
 use crate::replicas::*;
+use crate::support::long;
 
 /// The dataset that was set aside for this one; there is exactly one.
 fn aside(node: &Node, target: &str) -> String {
@@ -187,7 +188,9 @@ fn a_crash_between_any_two_steps_of_preserve_is_finished_by_the_next_run() {
     let cluster = alone();
     let node = cluster.node(1);
     let mut broken_off = 0;
-    for done in 0.. {
+    // Each place takes a while in a node; all of them are tried on inventories in the planner's own tests.
+    let every = if long() { 1 } else { 3 };
+    for done in (0..).step_by(every) {
         let (source, target) = (format!("tank/d{done}"), format!("back/d{done}"));
         let route = format!("-r {source} {target}");
         for below in ["", "/child", "/child/deep"] {
@@ -242,5 +245,5 @@ fn a_crash_between_any_two_steps_of_preserve_is_finished_by_the_next_run() {
         assert_eq!(list.lines().count(), 5, "after {done} of {steps:?}\n{list}");
         broken_off += 1;
     }
-    assert!(broken_off >= 7, "only {broken_off} places were tried");
+    assert!(broken_off >= 7 / every, "only {broken_off} places were tried");
 }
