@@ -91,7 +91,7 @@ fn rights_that_were_delegated_are_enough_and_missing_ones_are_named() {
         &["keeper@node2", "back/keeper/data", "zfs allow"],
     );
     assert_eq!(before, state(b));
-    sh(b, "zfs allow keeper create,mount,receive,readonly back/keeper");
+    sh(b, "zfs allow keeper create,mount,receive,readonly,canmount back/keeper");
     replicate(a, "tank/data keeper@node2:back/keeper/data");
     assert_same((a, "tank/data"), (b, "back/keeper/data"));
 }

@@ -208,7 +208,7 @@ fn a_command_that_ends_with_255_or_by_a_signal_is_no_broken_connection_and_the_o
     sh(b, "z=$(cat /tmp/where); mv $z.real $z");
     cluster.link(1, 2).bandwidth(Some(3_000_000));
     let process = a
-        .script(&format!("replicator replicate tank/data node2:back/data {SSH}"))
+        .script(&format!("replicator replicate tank/data node2:back/data --retries 0 {SSH}"))
         .limit(Duration::from_secs(100))
         .spawn()
         .expect("started");
