@@ -56,6 +56,18 @@ pub(crate) fn threads_and_files() -> (usize, usize) {
     (count("/proc/self/task"), count("/proc/self/fd"))
 }
 
+/// As [`threads_and_files`], once they are as `expected`, or after ten seconds. A thread that was joined stays in /proc
+/// for a moment: the kernel wakes who waits for it before it takes the entry away.
+pub(crate) fn threads_and_files_settled(expected: (usize, usize)) -> (usize, usize) {
+    for _ in 0..1000 {
+        if threads_and_files() == expected {
+            break;
+        }
+        thread::sleep(std::time::Duration::from_millis(10));
+    }
+    threads_and_files()
+}
+
 /// Whether this process has a thread of that name.
 pub(crate) fn has_thread(name: &str) -> bool {
     let tasks = std::fs::read_dir("/proc/self/task").expect("/proc");
