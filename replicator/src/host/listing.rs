@@ -22,6 +22,7 @@ use super::PartialContent;
 use super::Properties;
 use super::Property;
 use super::PropertySource;
+use super::RemovalCost;
 use super::Snapshot;
 use super::Tree;
 use super::Version;
@@ -299,6 +300,67 @@ pub fn property(line: &str, root: &DatasetName, all: &mut Properties) -> Result<
     Ok(())
 }
 
+/// Reads what stands against the removal of a dataset: a line of it with `name,usedbydataset,usedbysnapshots,mounted`,
+/// and one of each of its snapshots with `name,userrefs,clones`.
+#[derive(Debug)]
+pub struct CostListing {
+    dataset: DatasetName,
+    own: Option<(u64, bool)>,
+    held: Option<SnapshotName>,
+    cloned: Option<SnapshotName>,
+}
+
+impl CostListing {
+    /// For the dataset that was asked for.
+    #[must_use]
+    pub fn new(dataset: DatasetName) -> Self {
+        Self { dataset, own: None, held: None, cloned: None }
+    }
+
+    /// Takes a line.
+    ///
+    /// # Errors
+    /// When it is of another dataset, or not what was asked for.
+    pub fn take(&mut self, line: &str) -> Result<(), Misunderstood> {
+        let fields: Vec<&str> = line.split('\t').collect();
+        match fields.as_slice() {
+            [name, data, snapshots, mounted] if *name == self.dataset.as_str() && self.own.is_none() => {
+                let bytes = number(data)?.saturating_add(number(snapshots)?);
+                let mounted = match *mounted {
+                    "yes" => true,
+                    "no" | "-" => false,
+                    _ => return Err("neither mounted nor not".to_string()),
+                };
+                self.own = Some((bytes, mounted));
+                Ok(())
+            }
+            [name, holds, clones] => {
+                let name = SnapshotName::try_from(*name).map_err(text)?;
+                if *name.dataset() != self.dataset {
+                    return Err("a snapshot that was not asked for".to_string());
+                }
+                if number(holds)? > 0 {
+                    self.held.get_or_insert(name.clone());
+                }
+                if !matches!(*clones, "" | "-") {
+                    self.cloned.get_or_insert(name);
+                }
+                Ok(())
+            }
+            _ => Err("another line than what was asked for".to_string()),
+        }
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// When the dataset itself was not among it.
+    pub fn finish(self) -> Result<RemovalCost, Misunderstood> {
+        let (bytes, mounted) = self.own.ok_or("the dataset itself is missing")?;
+        Ok(RemovalCost { bytes, mounted, held: self.held, cloned: self.cloned })
+    }
+}
+
 /// A number, or `-`.
 fn optional(field: &str) -> Result<Option<u64>, Misunderstood> {
     if field == "-" { Ok(None) } else { number(field).map(Some) }
@@ -412,6 +474,37 @@ mod tests {
             ["", "tank/a", "tank/a\tx", "tank/a\tx\ty", "tank/a\tx\ty\tnowhere", "tank/b\tx\ty\tlocal"]
         {
             assert!(property(line, &root, &mut all).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_stands_against_a_removal_is_read_strictly() {
+        let name = || DatasetName::try_from("tank/a b").expect("a name");
+        let read = |lines: &[&str]| {
+            let mut listing = CostListing::new(name());
+            lines.iter().try_for_each(|line| listing.take(line))?;
+            listing.finish()
+        };
+        let own = "tank/a b\t100\t20\tno";
+        let cost =
+            read(&[own, "tank/a b@1\t0\t", "tank/a b@2\t1\t-", "tank/a b@3\t0\ttank/c"]).expect("good");
+        assert_eq!((cost.bytes, cost.mounted), (120, false));
+        assert_eq!(cost.held, name().snapshot("2").ok());
+        assert_eq!(cost.cloned, name().snapshot("3").ok());
+        assert!(read(&["tank/a b\t1\t2\tyes"]).expect("good").mounted);
+        assert_eq!(read(&["tank/a b\t1\t2\t-"]).expect("good").held, None);
+        for lines in [
+            &[][..],
+            &["tank/a b@1\t0\t-"],
+            &[own, own],
+            &["tank/a\t1\t2\tno"],
+            &["tank/a b\t-\t2\tno"],
+            &["tank/a b\t1\t2\tmaybe"],
+            &[own, "tank/a@1\t0\t-"],
+            &[own, "tank/a b@1\t-\t-"],
+            &[own, "tank/a b@1\t0"],
+        ] {
+            assert!(read(lines).is_err(), "{lines:?}");
         }
     }
 

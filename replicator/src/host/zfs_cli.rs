@@ -23,7 +23,9 @@ use super::Inventory;
 use super::Next;
 use super::Outgoing;
 use super::Properties;
+use super::PropertySource;
 use super::ReceiveSpec;
+use super::RemovalCost;
 use super::SendSpec;
 use super::Version;
 use super::listing;
@@ -32,6 +34,7 @@ use super::listing::Lines;
 use super::listing::Misunderstood;
 use super::listing::PoolListing;
 use super::listing::TreeListing;
+use crate::marks;
 use crate::transport::Exit;
 use crate::transport::Process;
 use crate::transport::Transport;
@@ -211,6 +214,57 @@ impl ZfsCli {
         Ok(())
     }
 
+    fn destroy_snapshots(
+        &mut self,
+        dataset: &DatasetName,
+        newest: Guid,
+        snapshots: &[(SnapshotName, Guid)],
+    ) -> Result<(), HostError> {
+        if self.guid_of("filesystem,volume", dataset.as_str())?.is_none() {
+            return Ok(());
+        }
+        self.need_mark(dataset)?;
+        let mut there = HashMap::new();
+        let mut last: Option<(String, Guid)> = None;
+        let list = ["list", "-Hp", "-d", "1", "-t", "snapshot", "-s", "createtxg", "-o", "name,guid"];
+        let script = self.script(list.into_iter().chain([dataset.as_str()]))?;
+        self.list("list the snapshots of", dataset.as_str(), script, &mut |line| {
+            let (name, guid) = line.split_once('\t').ok_or("a field is missing")?;
+            let guid = Guid(guid.parse().map_err(|_| "the guid is not a number".to_string())?);
+            last = Some((name.to_string(), guid));
+            there.insert(name.to_string(), guid);
+            Ok(())
+        })?;
+        if let Some((name, guid)) = last {
+            self.need_guid(&name, newest, Some(guid))?;
+        }
+        let mut doomed = Vec::new();
+        for (name, guid) in snapshots {
+            if let Some(found) = there.get(name.as_str()) {
+                self.need_guid(name.as_str(), *guid, Some(*found))?;
+                doomed.push(name.short());
+            }
+        }
+        for batch in doomed.chunks(NAMES_AT_ONCE) {
+            // One call of the kernel, which destroys all of them or none.
+            let names = format!("{dataset}@{}", batch.join(","));
+            let script = self.script(["destroy", &names])?;
+            self.run("destroy snapshots of", dataset.as_str(), script)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is destroyed that is not marked as gone at the source.
+    fn need_mark(&mut self, dataset: &DatasetName) -> Result<(), HostError> {
+        let all = self.some_properties(dataset, Depth::One, &[marks::GONE.to_string()])?;
+        let mark = all.get(dataset).and_then(|there| there.get(marks::GONE));
+        let mark = mark.filter(|mark| mark.source == PropertySource::Local);
+        match mark.and_then(|mark| marks::Gone::read(&mark.value)) {
+            Some(_) => Ok(()),
+            None => Err(HostError::NotMarked { host: self.label.clone(), dataset: dataset.clone() }),
+        }
+    }
+
     /// What a dataset is, after a look at its GUID.
     fn kind_of(&mut self, dataset: &DatasetName, guid: Guid) -> Result<DatasetKind, HostError> {
         let name = dataset.as_str();
@@ -362,11 +416,21 @@ impl Host for ZfsCli {
     }
 
     fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError> {
+        self.some_properties(root, depth, &["all".to_string()])
+    }
+
+    fn some_properties(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<Properties, HostError> {
+        let names = names.join(",");
         let how = match depth {
             Depth::One => ["-d", "0"].as_slice(),
             Depth::All => &["-r"],
         };
-        let what = ["-t", "filesystem,volume", "-o", "name,property,value,source", "all"];
+        let what = ["-t", "filesystem,volume", "-o", "name,property,value,source", &names];
         let arguments = ["get", "-Hp"].iter().chain(how).chain(&what).copied().chain([root.as_str()]);
         let script = self.script(arguments)?;
         let mut all = Properties::new();
@@ -374,6 +438,18 @@ impl Host for ZfsCli {
             listing::property(line, root, &mut all)
         })?;
         Ok(all)
+    }
+
+    fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError> {
+        let name = dataset.as_str();
+        let own =
+            ["list", "-Hp", "-t", "filesystem,volume", "-o", "name,usedbydataset,usedbysnapshots,mounted"];
+        let script = self.script(own.into_iter().chain([name]))?;
+        let snapshots = ["list", "-Hp", "-d", "1", "-t", "snapshot", "-o", "name,userrefs,clones", name];
+        let script = script.and_zfs(snapshots).map_err(nul)?;
+        let mut listing = listing::CostListing::new(dataset.clone());
+        self.list("ask what is in", name, script, &mut |line| listing.take(line))?;
+        listing.finish().map_err(|why| self.misunderstood("the question what is in a dataset", why))
     }
 
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
@@ -512,6 +588,24 @@ impl Host for ZfsCli {
                 let arguments = ["set".to_string()].into_iter().chain(values);
                 let script = self.script(arguments.chain([dataset.to_string()]))?;
                 self.run("set properties of", dataset.as_str(), script)
+            }
+            Change::UnsetProperties { dataset, names } => {
+                let mut script = Script::elevated(self.elevate);
+                for name in names {
+                    script = script.and_zfs(["inherit", name, dataset.as_str()]).map_err(nul)?;
+                }
+                self.run("remove properties of", dataset.as_str(), script)
+            }
+            Change::DestroySnapshots { dataset, newest, snapshots } => {
+                self.destroy_snapshots(dataset, *newest, snapshots)
+            }
+            Change::Destroy { dataset, guid, .. } => {
+                let Some(found) = self.guid_of("filesystem,volume", dataset.as_str())? else { return Ok(()) };
+                self.need_guid(dataset.as_str(), *guid, Some(found))?;
+                self.need_mark(dataset)?;
+                // Without -r, zfs refuses what has children or snapshots.
+                let script = self.script(["destroy", dataset.as_str()])?;
+                self.run("destroy", dataset.as_str(), script)
             }
             Change::DiscardPartial { dataset, .. } => {
                 let script = self.script(["receive", "-A", dataset.as_str()])?;

@@ -69,6 +69,12 @@ pub enum Conflict {
         /// What happens in which versions, with the number of the report.
         why: String,
     },
+    /// Only encrypted datasets are to be sent.
+    #[error("{from} is not encrypted, and only encrypted datasets are to be sent")]
+    NotEncrypted {
+        /// The source.
+        from: DatasetName,
+    },
     /// A filesystem on one side, a volume on the other.
     #[error("{from} is a {from_kind} and {to} is a {to_kind}")]
     KindMismatch {
@@ -230,6 +236,7 @@ impl Conflict {
             Self::ParentNotReplicated { .. } => "parent-not-replicated",
             Self::NoSpace { .. } => "no-space",
             Self::Bug { .. } => "zfs-bug",
+            Self::NotEncrypted { .. } => "not-encrypted",
             Self::KindMismatch { .. } => "kind-mismatch",
             Self::TargetWithoutSnapshots { .. } => "target-without-snapshots",
             Self::NoCommonBase { .. } => "no-common-base",
@@ -257,6 +264,9 @@ impl Conflict {
                 "make room on the target, or run with --ignore-space if the estimate is wrong".to_string()
             }
             Self::Bug { .. } => "upgrade OpenZFS on the machine that is named".to_string(),
+            Self::NotEncrypted { .. } => {
+                "leave it out with --exclude, or run without --require-encrypted".to_string()
+            }
             Self::KindMismatch { .. } | Self::TargetWithoutSnapshots { .. } | Self::NoCommonBase { .. } => {
                 "choose another name for the target, or move what is there aside with `zfs rename`; nothing there is overwritten"
                     .to_string()

@@ -7,13 +7,17 @@ mod base;
 mod bugs;
 mod chain;
 mod conflict;
+mod gone;
 mod json;
 mod marking;
 mod options;
 mod preserve;
+mod properties;
 mod steps;
 mod tree;
 
+#[cfg(test)]
+mod gone_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -26,6 +30,9 @@ pub use options::Initial;
 pub use options::Options;
 pub use options::PatternError;
 pub use options::Patterns;
+pub use properties::DEFAULT as DEFAULT_PROPERTIES;
+pub use properties::PropertyList;
+pub use properties::PropertyListError;
 pub use steps::Action;
 pub use steps::DatasetPlan;
 pub use steps::Kept;

@@ -14,10 +14,12 @@ use super::chain;
 use super::chain::Chain;
 use super::chain::Origin;
 use super::conflict::Conflict;
+use super::gone;
 use super::marking;
 use super::options::Divergence;
 use super::options::Options;
 use super::preserve;
+use super::properties;
 use super::steps::DatasetPlan;
 use super::steps::Kept;
 use super::steps::Side;
@@ -28,6 +30,8 @@ use crate::host::Change;
 use crate::host::DatasetState;
 use crate::host::Inventory;
 use crate::host::Properties;
+use crate::host::Property;
+use crate::host::RemovalCost;
 use crate::host::Tree;
 use crate::marks;
 
@@ -44,8 +48,13 @@ pub struct Sides<'a> {
     pub target_root: &'a DatasetName,
     /// The pools of source and target, once they are known. Without them there are no bookmarks and no version gates.
     pub pools: Option<(&'a About, &'a About)>,
-    /// The properties of the target's datasets, for setting one aside.
+    /// The properties of the source's datasets, as far as they are replicated. Without them none is.
+    pub source_properties: Option<&'a Properties>,
+    /// The properties of the target's datasets: all of them for setting one aside, else those that are compared, and
+    /// our marks.
     pub target_properties: Option<&'a Properties>,
+    /// What it costs to remove datasets of the target that are due for it.
+    pub costs: Option<&'a BTreeMap<DatasetName, RemovalCost>>,
     /// The time in seconds since 1970, for the names of datasets that are set aside.
     pub now: i64,
 }
@@ -84,6 +93,8 @@ struct TreePlanner<'a> {
     mapped: Vec<Mapped>,
     before: Vec<Step>,
     notes: Vec<String>,
+    /// The names that the target's datasets had when their properties were read, by their GUIDs.
+    read_as: HashMap<Guid, &'a DatasetName>,
 }
 
 /// The chain of a dataset, as far as it is planned.
@@ -103,8 +114,9 @@ impl<'a> TreePlanner<'a> {
             Inventory::Absent { .. } => None,
             Inventory::Present(tree) => Some(tree),
         };
-        let trees = present.into_iter().chain(sides.asides);
-        let current = trees.flat_map(Tree::datasets).map(|one| (one.name.clone(), one.clone())).collect();
+        let trees = || present.into_iter().chain(sides.asides).flat_map(Tree::datasets);
+        let current = trees().map(|one| (one.name.clone(), one.clone())).collect();
+        let read_as = trees().map(|one| (one.guid, &one.name)).collect();
         Self {
             sides,
             options,
@@ -115,7 +127,34 @@ impl<'a> TreePlanner<'a> {
             mapped: Vec::new(),
             before: Vec::new(),
             notes: Vec::new(),
+            read_as,
         }
+    }
+
+    /// What is set on a dataset of the target, as far as that was asked for.
+    fn properties_of(&self, state: &DatasetState) -> Option<&'a BTreeMap<String, Property>> {
+        let name = self.read_as.get(&state.guid).copied().unwrap_or(&state.name);
+        self.sides.target_properties?.get(name)
+    }
+
+    /// What the target's dataset is to have: properties of the source's, and the mark of being a copy.
+    fn add_properties(
+        &self,
+        source: &DatasetState,
+        mapped: &Mapped,
+        steps: &mut Vec<Step>,
+    ) -> Option<String> {
+        let list = &self.options.properties;
+        let here = self.sides.source_properties.and_then(|all| all.get(&source.name));
+        let there = mapped.state.as_ref().and_then(|state| self.properties_of(state));
+        let mut wanted = here.map(|here| list.set_on(here)).unwrap_or_default();
+        if self.options.remove_gone_after.is_some() && source.name != self.sides.source.root().name {
+            wanted.push(gone::replica(&self.sides, source));
+        }
+        properties::add(wanted, there, &mapped.target, steps);
+        let left = properties::left_over(list, here?, there?);
+        (!left.is_empty())
+            .then(|| format!("{} keeps {}, which the source does not set", mapped.target, left.join(", ")))
     }
 
     /// The name on the target that belongs to one on the source.
@@ -357,11 +396,15 @@ impl<'a> TreePlanner<'a> {
     fn finish(mut self, chains: Vec<(Result<Chain, Conflict>, Vec<usize>)>) -> TreePlan {
         let mut datasets = Vec::with_capacity(chains.len());
         let mut marking = marking::Marking::default();
-        for ((source, mapped), (chain, after)) in self.selected.iter().zip(&self.mapped).zip(chains) {
+        let mut notes = Vec::new();
+        for ((source, mapped), (mut chain, after)) in self.selected.iter().zip(&self.mapped).zip(chains) {
             if let (Ok(chain), Some((_, pool)), true) = (&chain, self.sides.pools, self.options.bookmarks) {
                 let names: Vec<_> =
                     [Some(&mapped.target), mapped.known_as.as_ref()].into_iter().flatten().collect();
                 marking.dataset(source, &names, pool.guid, chain, &mut self.notes);
+            }
+            if let Ok(chain) = &mut chain {
+                notes.extend(self.add_properties(source, mapped, &mut chain.steps));
             }
             let common = chain.as_ref().ok().and_then(|chain| Some(chain.common.as_ref()?.base.clone()));
             datasets.push(DatasetPlan {
@@ -372,8 +415,11 @@ impl<'a> TreePlanner<'a> {
                 steps: chain.map(|chain| chain.steps),
             });
         }
-        let kept = self.kept();
-        let (marks, after) = marking.steps();
+        self.notes.append(&mut notes);
+        let gone = self.gone();
+        let kept = gone.kept;
+        let (marks, mut after) = marking.steps();
+        after.extend(gone.steps);
         self.before.extend(marks);
         let mut plan = TreePlan {
             source: self.sides.source.root().name.clone(),
@@ -388,23 +434,50 @@ impl<'a> TreePlanner<'a> {
         plan
     }
 
-    /// What the target has and the source has not. Only the topmost of each: what is below goes with it.
-    fn kept(&self) -> Vec<Kept> {
+    /// What the target has and the source has not.
+    fn gone(&self) -> gone::Decided {
         if !self.options.recursive {
-            return Vec::new();
+            return gone::Decided::default();
         }
-        let mapped: HashSet<&DatasetName> = self.mapped.iter().map(|one| &one.target).collect();
-        let holds = |name: &DatasetName| mapped.iter().any(|one| one.is_within(name));
+        let mut holds: HashSet<DatasetName> = HashSet::new();
+        for one in &self.mapped {
+            let mut name = Some(one.target.clone());
+            while let Some(above) = name.filter(|name| !holds.contains(name)) {
+                name = above.parent();
+                holds.insert(above);
+            }
+        }
+        let without = || self.current.iter().filter(|(name, _)| !holds.contains(*name));
+        let Some(grace) = self.options.remove_gone_after else {
+            return gone::Decided { steps: Vec::new(), kept: self.kept(without().map(|(name, _)| name)) };
+        };
+        let root = self.sides.target_root;
+        let (within, beside): (Vec<_>, Vec<_>) =
+            without().partition(|(name, _)| name.is_within(root) && *name != root);
+        let gone: Vec<&DatasetState> = within.into_iter().map(|(_, state)| state).collect();
+        let properties = |state: &DatasetState| self.properties_of(state);
+        let mut decided = gone::decide(&self.sides, self.options, grace, &gone, &properties);
+        decided.kept.extend(self.kept(beside.into_iter().map(|(name, _)| name)));
+        let back = self.mapped.iter().filter_map(|mapped| {
+            let there = self.properties_of(mapped.state.as_ref()?);
+            gone::back(&mapped.target, there)
+        });
+        decided.steps.splice(0..0, back);
+        decided
+    }
+
+    /// Where nothing is removed, only the topmost of each: what is below goes with it.
+    fn kept<'n>(&self, names: impl Iterator<Item = &'n DatasetName>) -> Vec<Kept> {
         let mut kept: Vec<Kept> = Vec::new();
-        for name in self.current.keys().filter(|name| !holds(name)) {
+        for name in names {
             if kept.last().is_some_and(|last| name.is_within(&last.dataset)) {
                 continue;
             }
             let reason = match marks::was_set_aside(name) {
                 Some(of) => format!("what {of} was before it diverged"),
-                None => "the source has no such dataset, or it is not selected".to_string(),
+                None => gone::NOT_THERE.to_string(),
             };
-            kept.push(Kept { dataset: name.clone(), reason });
+            kept.push(Kept { dataset: name.clone(), reason, due: false });
         }
         kept
     }
