@@ -40,6 +40,9 @@ use streams::AgentIncoming;
 use streams::AgentOutgoing;
 use worker::Worker;
 
+/// The operation of an error that says why no agent could be started.
+pub const START: &str = "start the agent";
+
 /// How many names go into one request.
 const NAMES_AT_ONCE: usize = 1000;
 

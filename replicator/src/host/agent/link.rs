@@ -3,6 +3,7 @@
 
 use super::AgentCommand;
 use super::HostError;
+use super::START;
 use super::worker::Worker;
 use crate::agent::Answer;
 use crate::agent::DATA_LIMIT;
@@ -146,7 +147,7 @@ impl Link {
         }
         HostError::Remote {
             host: self.label.clone(),
-            operation: "start the agent",
+            operation: START,
             subject: self.command.program.clone(),
             message: ended(&exit),
         }
