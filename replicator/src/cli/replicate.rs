@@ -21,7 +21,6 @@ use crate::engine::Report;
 use crate::engine::Request;
 use crate::engine::Run;
 use crate::engine::RunError;
-use crate::host::Host;
 use crate::host::HostError;
 use crate::lock::RunLock;
 use crate::plan::Divergence;
@@ -319,25 +318,14 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
             // Without the right to rename there, the old names go on.
             request.options.follow_renames = false;
             let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
-            let report = execute(&plan, &request, from.as_mut(), to.as_mut(), &run, &progress, cancel);
+            let (options, from, to) = (&request.options, from.as_mut(), to.as_mut());
+            let report = engine::execute(&plan, options, from, to, &run, &progress, cancel);
             (plan, report)
         }
         done => (plan, done),
     };
     progress.clear();
     finished(arguments, &plan, report?, &target)
-}
-
-fn execute(
-    plan: &TreePlan,
-    request: &Request,
-    from: &mut dyn Host,
-    to: &mut dyn Host,
-    run: &Run,
-    progress: &Progress,
-    cancel: &Cancel,
-) -> Result<Report, RunError> {
-    engine::execute(plan, &request.options, from, to, run, progress, cancel)
 }
 
 /// Whether a run ended because the target's user may not rename what the source has renamed.

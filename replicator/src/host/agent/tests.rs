@@ -8,14 +8,22 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use zfs_core::ErrorKind;
 
 use super::*;
 use crate::agent::Class;
+use crate::agent::DATA_LIMIT;
+use crate::agent::Frames;
+use crate::agent::Hello;
 use crate::agent::Limits;
 use crate::agent::fake::*;
+use crate::agent::header;
 use crate::agent::serve;
+use crate::agent::whole;
+use crate::host::Next;
+use crate::transport::Exit;
 use crate::transport::Process;
 
 /// What runs at the far end: it gets the connection, and gives its exit status and what it says about it.

@@ -18,4 +18,5 @@ mod ssh_hostkeys;
 mod support;
 mod system_ssh;
 mod trees;
+mod ways;
 mod wire;
