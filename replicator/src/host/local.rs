@@ -59,13 +59,13 @@ impl Local {
     /// With an open handle.
     #[must_use]
     pub fn new(zfs: Zfs) -> Self {
-        Self { zfs, cancel: Cancel::new() }
+        Self { zfs, cancel: Cancel::new().part() }
     }
 
     /// With a flag that ends the wait for a kernel that does not take or give anything.
     #[must_use]
     pub fn cancelled_by(self, cancel: Cancel) -> Self {
-        Self { cancel, ..self }
+        Self { cancel: cancel.part(), ..self }
     }
 
     /// The nearest ancestor that exists. The kernel said "no such dataset" for `dataset` itself.
@@ -195,6 +195,10 @@ impl Host for Local {
 
     fn is_far(&self) -> bool {
         false
+    }
+
+    fn stop(&self) -> Option<Cancel> {
+        Some(self.cancel.clone())
     }
 
     fn protect(&mut self, snapshots: &[SnapshotName]) -> Result<Option<Box<dyn Send>>, HostError> {

@@ -25,6 +25,7 @@ use super::listing::Lines;
 use super::listing::Misunderstood;
 use super::listing::PoolListing;
 use super::listing::TreeListing;
+use crate::cancel::Cancel;
 use crate::transport::Exit;
 use crate::transport::Transport;
 use crate::transport::TransportError;
@@ -188,6 +189,10 @@ fn check(host: &str, operation: &'static str, subject: &str, exit: &Exit) -> Res
 impl Host for ZfsCli {
     fn label(&self) -> &str {
         &self.label
+    }
+
+    fn stop(&self) -> Option<Cancel> {
+        Some(self.transport.stop())
     }
 
     fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {

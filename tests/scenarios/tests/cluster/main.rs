@@ -1,18 +1,25 @@
 //! Scenarios of several machines, or of the whole program: run on this machine, against nodes that the lab boots.
 
 mod bad_input;
+mod bent;
 mod bookmarks;
 mod commands;
+mod cuts;
 mod divergence;
 mod encryption;
 mod examples;
+mod faults;
 mod interrupted;
+mod killed;
 mod no_op;
 mod power_cut;
+mod relay;
 mod replicas;
 mod replicate;
+mod retries;
 mod ssh_auth;
 mod ssh_hostkeys;
+mod stalls;
 mod support;
 mod system_ssh;
 mod trees;
