@@ -64,7 +64,7 @@ impl Local {
 
     /// With a flag that ends the wait for a kernel that does not take or give anything.
     #[must_use]
-    pub fn cancelled_by(self, cancel: Cancel) -> Self {
+    pub fn cancelled_by(self, cancel: &Cancel) -> Self {
         Self { cancel: cancel.part(), ..self }
     }
 
@@ -319,7 +319,7 @@ impl Host for Local {
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {
-        Ok(Box::new(Self::new(self.zfs.clone()).cancelled_by(self.cancel.clone())))
+        Ok(Box::new(Self::new(self.zfs.clone()).cancelled_by(&self.cancel)))
     }
 }
 
