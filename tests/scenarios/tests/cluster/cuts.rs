@@ -68,7 +68,7 @@ fn a_stream_that_is_cut_at_random_bytes_goes_on_from_there_over_every_way() {
             kept = now;
         }
         assert!(advanced > 0, "no cut fell into a stream, so nothing was tested");
-        route.assert_goes_on(kept);
+        route.assert_goes_on();
     });
 }
 
@@ -131,30 +131,26 @@ fn power_cut(route: &Route<'_>, round: usize, receiver: bool, moment: u64) -> u6
         route.hang_up();
     }
     route.assert_quiet();
-    let kept = route.kept();
-    route.assert_goes_on(kept);
-    kept
+    route.assert_goes_on()
 }
 
-/// F03: at a random moment, the receiver and the sender of each way; in the long set three times, which is more than
-/// twenty of each.
+/// F03: at a random moment, the receiver or the sender of each way; in the long set both of them, and three times, which
+/// is more than twenty of each.
 #[test]
 fn a_power_cut_of_either_node_at_random_moments_is_lived_through_over_every_way() {
-    let rounds = if long() { 3 } else { 1 };
+    let rounds = if long() { 6 } else { 1 };
     let random = std::cell::RefCell::new(Random::seeded());
     let resumed = std::cell::Cell::new(0);
     over_every_way(|route| {
         sh(route.to, "echo 1 > /sys/module/zfs/parameters/zfs_txg_timeout");
         fill(route.from, &route.source, 1);
         route.as_planned("", "");
-        let mut round = 2;
-        for _ in 0..rounds {
-            for receiver in [true, false] {
-                let moment = random.borrow_mut().below(SIZE * 9 / 10);
-                let kept = power_cut(route, round, receiver, moment);
-                resumed.set(resumed.get() + u32::from(kept > 0));
-                round += 1;
-            }
+        for round in 0..rounds {
+            // In the first round: the far one and this one, each as receiver and as sender.
+            let receiver = (round % 2 == 0) == (route.way.transport == "libssh2");
+            let moment = random.borrow_mut().below(SIZE * 9 / 10);
+            let kept = power_cut(route, round + 2, receiver, moment);
+            resumed.set(resumed.get() + u32::from(kept > 0));
         }
     });
     assert!(resumed.get() > 0, "no cut fell into a transfer, so nothing was tested");
@@ -183,10 +179,10 @@ fn what_arrived_before_a_run_died_is_a_base_by_its_guid_over_every_way() {
             assert!(!run.finished(), "the run is done already");
             if power {
                 route.to.power_cut();
+                assert!(run.wait().map_or(true, |output| !output.success()), "its target is gone");
             } else {
-                sh(route.here, "pkill -9 -x replicator");
+                route.kill(run);
             }
-            assert!(run.wait().map_or(true, |output| !output.success()), "it was killed");
             route.link().bandwidth(None);
             if power {
                 back_on(route.to);

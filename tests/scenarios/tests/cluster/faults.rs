@@ -145,14 +145,25 @@ impl Route<'_> {
     }
 
     /// A run that was cut is finished by the next one, which sends again at most a little of what the target kept, and
-    /// both sides are equal then.
-    pub(crate) fn assert_goes_on(&self, kept: u64) {
+    /// both sides are equal then. Gives how much was kept.
+    pub(crate) fn assert_goes_on(&self) -> u64 {
+        let (begun, kept) = (self.token().is_some(), self.kept());
         let plan = self.as_planned("", "--compress off");
-        assert_eq!(actions(&plan).iter().any(|action| action == "resume"), kept > 0, "{plan}");
+        assert_eq!(actions(&plan).iter().any(|action| action == "resume"), begun, "{plan}");
         let moved = self.moved();
         // The token counts what is inside of the records; beside that are only their headers.
         assert!(moved < SIZE + SIZE / 8 - kept, "{kept} of {SIZE} had arrived, and {moved} were sent again");
         self.assert_same();
+        kept
+    }
+
+    /// Kills the run, and what its ssh leaves here for a minute.
+    pub(crate) fn kill(&self, run: Process) {
+        run.signal(9);
+        assert_ne!(run.wait().expect("it ends").code(), 0);
+        if self.way.transport == "ssh" {
+            sh(self.here, "pkill -x ssh || true; rm -rf /tmp/replicator-ssh-*");
+        }
     }
 }
 

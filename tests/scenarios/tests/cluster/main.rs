@@ -12,7 +12,6 @@ mod faults;
 mod interrupted;
 mod killed;
 mod no_op;
-mod power_cut;
 mod relay;
 mod replicas;
 mod replicate;

@@ -16,6 +16,7 @@ use crate::ways::over_every_way;
 fn a_network_that_comes_back_lets_the_same_run_reach_its_end_over_every_way() {
     over_every_way(|route| {
         route.grow(1);
+        change(route.from, &route.source, 2);
         let link = route.link();
         link.drop_after(3_000_000);
         let before = link.counters();
