@@ -157,8 +157,8 @@ impl SshArguments {
         let elevate = self.elevate();
         match (&endpoint.machine, local) {
             (Some(machine), _) => self.far_host(machine, elevate, cancel),
-            (None, Some(zfs)) => Ok(Box::new(Local::new(zfs.clone()).cancelled_by(cancel))),
-            (None, None) => Ok(Box::new(Local::new(Zfs::open()?).cancelled_by(cancel))),
+            (None, Some(zfs)) => Ok(Box::new(Local::new(zfs.clone()).cancelled_by(cancel.clone()))),
+            (None, None) => Ok(Box::new(Local::new(Zfs::open()?).cancelled_by(cancel.clone()))),
         }
     }
 

@@ -74,7 +74,6 @@ impl Stream<'_> {
         let wire = if hosts.source.is_far() { Wire::In } else { Wire::Out };
         let arrives = if compress { Coding::Zstd } else { Coding::Plain };
 
-        let ends: Vec<Cancel> = hosts.source.stop().into_iter().chain(hosts.target.stop()).collect();
         let outgoing = hosts.source.send(&SendSpec { compress, ..self.spec.clone() })?;
         let head = if far_target {
             Head::read(outgoing, arrives, self.spec.raw, settings, cancel).map_err(failed)?
@@ -90,11 +89,7 @@ impl Stream<'_> {
             origin: self.origin.cloned(),
             compressed: leaves == Coding::Zstd,
         })?;
-        let settings = Settings { ends: ends.clone(), ..settings.clone() };
-        let moved = transfer(head, incoming, leaves, wire, expected, &settings, cancel, progress);
-        // Only this transfer was given up, not the machines.
-        ends.iter().for_each(Cancel::reset);
-        moved.map_err(failed)
+        transfer(head, incoming, leaves, wire, expected, settings, cancel, progress).map_err(failed)
     }
 
     /// A success that was reported is believed when it was read back.

@@ -25,7 +25,6 @@ use crate::agent::Kind;
 use crate::agent::Part;
 use crate::agent::ReceiveRequest;
 use crate::agent::Request;
-use crate::cancel::Cancel;
 use crate::transport::Transport;
 use crate::transport::TransportError;
 use crate::transport::quote::Elevate;
@@ -81,7 +80,6 @@ pub struct AgentHost {
     /// For another connection to the same machine; never used itself.
     template: Box<dyn Transport>,
     command: AgentCommand,
-    stop: Cancel,
 }
 
 impl AgentHost {
@@ -92,10 +90,9 @@ impl AgentHost {
     pub fn new(transport: Box<dyn Transport>, command: AgentCommand) -> Result<Self, HostError> {
         let label = transport.peer().to_string();
         let template = transport.another()?;
-        let stop = transport.stop();
         let worker = Worker::new(transport)?;
         let link = Link::new(worker, label, command.clone());
-        Ok(Self { link, template, command, stop })
+        Ok(Self { link, template, command })
     }
 
     /// Starts the agent now, to fail early and to fall back to another way.
@@ -111,10 +108,6 @@ impl AgentHost {
 impl Host for AgentHost {
     fn label(&self) -> &str {
         &self.link.label
-    }
-
-    fn stop(&self) -> Option<Cancel> {
-        Some(self.stop.clone())
     }
 
     fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {

@@ -7,7 +7,6 @@ use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
-use crate::cancel::Cancel;
 use crate::transport::TransportError;
 
 pub mod agent;
@@ -111,12 +110,6 @@ pub trait Host: Send {
     /// Whether it is another machine, so that what is sent to it or from it goes over a line.
     fn is_far(&self) -> bool {
         true
-    }
-
-    /// Gets it out of a call of [`Host::send`] or [`Host::receive`] that hangs; reset afterwards, so that it can be used
-    /// again. `None` where nothing hangs.
-    fn stop(&self) -> Option<Cancel> {
-        None
     }
 
     /// Keeps snapshots from being destroyed until the returned value is dropped or this process ends, where the host

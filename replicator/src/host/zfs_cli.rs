@@ -25,7 +25,6 @@ use super::listing::Lines;
 use super::listing::Misunderstood;
 use super::listing::PoolListing;
 use super::listing::TreeListing;
-use crate::cancel::Cancel;
 use crate::transport::Exit;
 use crate::transport::Transport;
 use crate::transport::TransportError;
@@ -189,10 +188,6 @@ fn check(host: &str, operation: &'static str, subject: &str, exit: &Exit) -> Res
 impl Host for ZfsCli {
     fn label(&self) -> &str {
         &self.label
-    }
-
-    fn stop(&self) -> Option<Cancel> {
-        Some(self.transport.stop())
     }
 
     fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {

@@ -163,8 +163,8 @@ pub struct Settings {
     /// Threads of each transfer that compress, up to [`MAX_WORKERS`]. Each takes up to 10 MiB out of the budget.
     pub workers: NonZeroU32,
     /// Set when a transfer stalls, so that an end that hangs in a call gets out of it: what the connections of this
-    /// transfer look at beside `cancel`. Without them, such a call is waited for.
-    pub ends: Vec<Cancel>,
+    /// transfer look at beside `cancel`. Without it, such a call is waited for.
+    pub ends: Option<Cancel>,
 }
 
 impl Default for Settings {
@@ -177,7 +177,7 @@ impl Default for Settings {
             patience: Patience::default(),
             compression: Compression::default(),
             workers: if processors > 1 { const { NonZeroU32::new(2).unwrap() } } else { NonZeroU32::MIN },
-            ends: Vec::new(),
+            ends: None,
         }
     }
 }
@@ -210,7 +210,7 @@ pub fn transfer<'a>(
     cancel: &Cancel,
     progress: &(dyn Fn(Moved) + Sync),
 ) -> Result<Moved, TransferError> {
-    let flow = Flow::new(cancel, &settings.ends, settings.patience);
+    let flow = Flow::new(cancel, settings.ends.as_ref(), settings.patience);
     let written = std::thread::scope(|scope| {
         let moved = run(scope, source, target, leaves, wire, expected, settings, progress, &flow);
         moved.map_err(|error| flow.end_all(error))

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::cancel::Cancel;
-
 pub mod known_hosts;
 pub mod quote;
 pub mod ssh;
@@ -24,9 +22,6 @@ pub trait Transport: Send {
     /// Starts a command line, which is read by the login shell there. One command at a time: a process must be
     /// finished or dropped before the next is started.
     fn start<'a>(&'a mut self, command_line: &str) -> Result<Box<dyn Process + 'a>, TransportError>;
-
-    /// Gets this way, and no other, out of any call: set when a command hangs. Reset, it can be used again.
-    fn stop(&self) -> Cancel;
 
     /// Another way to the same machine, for commands at the same time. Connects when it is first used.
     fn another(&self) -> Result<Box<dyn Transport>, TransportError>;

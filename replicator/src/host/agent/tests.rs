@@ -22,7 +22,6 @@ use crate::agent::fake::*;
 use crate::agent::header;
 use crate::agent::serve;
 use crate::agent::whole;
-use crate::cancel::Cancel;
 use crate::host::Next;
 use crate::transport::Exit;
 use crate::transport::Process;
@@ -48,10 +47,6 @@ impl Transport for Thread {
         stream.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
         let far = self.far.clone();
         Ok(Box::new(Running { stream, far: Some(std::thread::spawn(move || far(there))) }))
-    }
-
-    fn stop(&self) -> Cancel {
-        Cancel::new()
     }
 
     fn another(&self) -> Result<Box<dyn Transport>, TransportError> {

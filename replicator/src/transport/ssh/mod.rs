@@ -86,7 +86,6 @@ impl SshTransport {
             None => auth::local_user()?,
         };
         let peer = format!("{user}@{}", options.host);
-        let options = SshOptions { cancel: options.cancel.part(), ..options };
         Ok(Self { options, user, peer, link: None })
     }
 
@@ -121,10 +120,6 @@ impl Transport for SshTransport {
     fn start<'a>(&'a mut self, command_line: &str) -> Result<Box<dyn Process + 'a>, TransportError> {
         let link = self.link()?;
         Ok(Box::new(process::SshProcess::start(link, command_line)?))
-    }
-
-    fn stop(&self) -> Cancel {
-        self.options.cancel.clone()
     }
 
     fn another(&self) -> Result<Box<dyn Transport>, TransportError> {

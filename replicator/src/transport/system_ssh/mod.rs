@@ -85,7 +85,6 @@ impl SystemSsh {
             None => options.host.clone(),
         };
         let control = Control::new(options.share)?;
-        let options = SystemSshOptions { cancel: options.cancel.part(), ..options };
         Ok(Self { options, arguments, peer, control })
     }
 
@@ -128,10 +127,6 @@ impl Transport for SystemSsh {
     fn start<'a>(&'a mut self, command_line: &str) -> Result<Box<dyn Process + 'a>, TransportError> {
         self.open_shared()?;
         Ok(Box::new(process::SystemProcess::start(self, command_line)?))
-    }
-
-    fn stop(&self) -> Cancel {
-        self.options.cancel.clone()
     }
 
     /// With a connection of its own: one ssh encrypts on one processor only.
