@@ -42,7 +42,7 @@ Exit status:
   0  done, or nothing to do
   1  something failed
   2  the command line is wrong
-  3  stopped for safety: source and target conflict; nothing was changed
+  3  stopped for safety: source and target conflict; what conflicts was left as it is
   4  the other machine or its agent cannot be reached, is not the one we know, or does not let us in
   5  ZFS is missing on a machine
   6  interrupted; the same command goes on from where it was

@@ -262,13 +262,15 @@ impl Conflict {
                     .to_string()
             }
             Self::Diverged { to, target_only, target_written, .. } => {
-                let mut hint = String::from("keep what the target has with `zfs rename`, or ");
+                let mut hint = String::from(
+                    "run again with --divergence preserve: it sets the target aside under another name, with all it has, and goes on. Or ",
+                );
                 if target_only.is_empty() && *target_written > 0 {
                     hint.push_str(&format!(
-                        "if its changes are not needed, undo them yourself with `zfs rollback` to its newest snapshot and keep it from changing with `zfs set readonly=on {to}`"
+                        "undo its changes yourself, if nobody needs them, with `zfs rollback` to its newest snapshot, and keep it from changing with `zfs set readonly=on {to}`"
                     ));
                 } else {
-                    hint.push_str("destroy its own snapshots yourself if they are not needed; nothing was changed");
+                    hint.push_str("destroy its own snapshots yourself, if nobody needs them");
                 }
                 hint
             }
