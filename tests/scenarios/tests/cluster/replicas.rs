@@ -188,6 +188,6 @@ pub(crate) fn state(node: &Node) -> String {
     sh(
         node,
         "zpool sync; zfs list -Hp -t all -o name,guid,createtxg,written,receive_resume_token,readonly
-         zfs list -H -o name -t snapshot | while read -r s; do zfs holds -H \"$s\"; done",
+         zfs list -H -o name -t snapshot | xargs -r -d '\\n' zfs holds -H",
     )
 }
