@@ -85,9 +85,9 @@ fn a_dataset_that_is_destroyed_or_renamed_before_its_turn_fails_alone() {
 fn a_base_that_is_destroyed_on_either_side_before_its_turn_is_replaced() {
     over_every_way(|route| {
         let (source, target) = (&route.source, &route.target);
-        let children = ["/a", "/changed", "/here", "/there"];
+        let children = ["/a", "/diverged", "/here", "/there"];
         tree(route, &children);
-        change(route.from, &format!("{source}/changed"), 2);
+        change(route.from, &format!("{source}/diverged"), 2);
         sh(route.from, &format!("zfs snapshot '{source}/there@s2'"));
         route.as_planned("-r", "");
         change_a_lot(route.from, &format!("{source}/a"), 3);
@@ -96,10 +96,10 @@ fn a_base_that_is_destroyed_on_either_side_before_its_turn_is_replaced() {
         }
         let run = meanwhile(route, "-r --json", || {
             sh(route.from, &format!("zfs destroy '{source}/here@s1'"));
-            sh(route.to, &format!("zfs destroy '{target}/there@s2'; zfs destroy '{target}/changed@s2'"));
+            sh(route.to, &format!("zfs destroy '{target}/there@s2'; zfs destroy '{target}/diverged@s2'"));
         });
         assert_eq!(run.code(), 3, "{}", run.err());
-        assert_eq!(failures(route, &run), [("/changed".to_string(), "diverged".to_string())]);
+        assert_eq!(failures(route, &run), [("/diverged".to_string(), "diverged".to_string())]);
         assert_same_below(route, "/a");
         for below in ["/here", "/there"] {
             let (from, to) = (format!("{source}{below}"), format!("{target}{below}"));
@@ -107,12 +107,12 @@ fn a_base_that_is_destroyed_on_either_side_before_its_turn_is_replaced() {
             assert_eq!(files(route.from, &from, "s3"), files(route.to, &to, "s3"));
         }
         // What was in the destroyed snapshot is kept, and the replica goes on from the older one.
-        let kept = files(route.to, &format!("{target}/changed"), "s1");
+        let kept = files(route.to, &format!("{target}/diverged"), "s1");
         let plan = route.completely("-r --divergence preserve");
         assert!(!plan.contains("\"full\""), "{plan}");
-        assert_same_below(route, "/changed");
-        assert_eq!(kept, files(route.to, &format!("{target}/changed"), "s1"));
-        let aside = sh(route.to, &format!("zfs list -H -o name -r '{target}' | grep changed_diverged_"));
+        assert_same_below(route, "/diverged");
+        assert_eq!(kept, files(route.to, &format!("{target}/diverged"), "s1"));
+        let aside = sh(route.to, &format!("zfs list -H -o name -r '{target}' | grep diverged_diverged_"));
         sh(route.to, &format!("zfs snapshot '{aside}@look'"));
         assert!(files(route.to, &aside, "look").contains("dir2/text"));
     });
@@ -122,7 +122,7 @@ fn a_base_that_is_destroyed_on_either_side_before_its_turn_is_replaced() {
 /// and replicated. Each run ends well, nothing is ever sent in full again, and in the end both sides have the same.
 #[test]
 fn pruning_on_both_sides_during_runs_never_costs_a_full_stream() {
-    const PRUNE: &str = "while [ ! -e /tmp/enough ]; do
+    const PRUNE: &str = "echo $$ > /tmp/pruner; while [ ! -e /tmp/enough ]; do
         zfs list -H -d 1 -t snapshot -s createtxg -o name DATASET | head -n -1 |
             while read -r s; do zfs destroy \"$s\" && echo \"$s\" >> /tmp/pruned; done
         sleep 0.05; done";
@@ -153,7 +153,7 @@ fn pruning_on_both_sides_during_runs_never_costs_a_full_stream() {
         }
         let mut pruned = 0;
         for node in [route.from, route.to] {
-            sh(node, "touch /tmp/enough; while pgrep -f /tmp/enoug[h] > /dev/null; do sleep 0.1; done");
+            sh(node, "touch /tmp/enough; while kill -0 $(cat /tmp/pruner) 2> /dev/null; do sleep 0.1; done");
             pruned += sh(node, "cat /tmp/pruned | wc -l").parse::<usize>().expect("a number");
         }
         assert!(pruned > rounds, "only {pruned} were destroyed: there was no race");

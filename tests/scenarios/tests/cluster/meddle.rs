@@ -111,3 +111,18 @@ pub(crate) fn assert_same_below(route: &Route<'_>, below: &str) {
         (route.to, &format!("{}{below}", route.target)),
     );
 }
+
+/// Makes a second key on the machine where the program runs, for which the other one starts this command and nothing
+/// else. Gives the option that uses it.
+pub(crate) fn forced(route: &Route<'_>, command: &str) -> &'static str {
+    let key = sh(
+        route.here,
+        "[ -e /root/.ssh/forced ] || ssh-keygen -q -t ed25519 -N '' -C forced -f /root/.ssh/forced; cat /root/.ssh/forced.pub",
+    );
+    let keys = "/root/.ssh/authorized_keys";
+    let others = sh(route.far, &format!("grep -v ' forced$' {keys}"));
+    let command = command.replace('"', "\\\"");
+    let all = format!("{others}\nrestrict,command=\"{command}\" {key}\n");
+    route.far.write_file(keys, all).expect("written");
+    "-i /root/.ssh/forced"
+}

@@ -131,10 +131,9 @@ fn a_dry_run_changes_nothing_and_says_what_the_run_does() {
             (b, "node1:tank/data back/pulled"),
         ] {
             let before = (state(a), state(b));
-            let plan = PLAN;
-            let dry = sh(node, &format!("replicator replicate {route} --dry-run --json | {plan}"));
+            let dry = plan_in(&sh(node, &format!("replicator replicate {route} --dry-run --json")));
             assert_eq!(before, (state(a), state(b)), "the dry run of {route} changed something");
-            let run = sh(node, &format!("replicator replicate {route} --json | {plan}"));
+            let run = plan_in(&sh(node, &format!("replicator replicate {route} --json")));
             let streams = if round == 0 { vec!["full", "incremental"] } else { vec!["incremental"] };
             let expected = [vec!["bookmark"], streams, vec!["destroy-bookmarks"]].concat();
             assert_eq!(actions(&dry), expected, "{dry}");
