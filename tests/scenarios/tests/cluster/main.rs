@@ -8,6 +8,7 @@ mod encryption;
 mod examples;
 mod interrupted;
 mod no_op;
+mod overlap;
 mod power_cut;
 mod replicas;
 mod replicate;
