@@ -18,6 +18,7 @@ mod limited;
 mod meddle;
 mod names;
 mod no_op;
+mod overlap;
 mod promote;
 mod relay;
 mod replicas;
