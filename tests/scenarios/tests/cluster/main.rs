@@ -12,7 +12,6 @@ mod examples;
 mod faults;
 mod features;
 mod hostile;
-mod interrupted;
 mod killed;
 mod limited;
 mod meddle;
