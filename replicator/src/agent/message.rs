@@ -96,6 +96,10 @@ pub(crate) enum Request {
     About {
         pool: Text<DatasetName>,
     },
+    Lock {
+        root: Text<DatasetName>,
+        all: bool,
+    },
     /// All properties, or only these.
     Properties {
         root: Text<DatasetName>,
@@ -119,6 +123,10 @@ pub(crate) enum Request {
 impl Request {
     pub(crate) fn inventory(root: &DatasetName, depth: Depth) -> Self {
         Self::Inventory { root: Text(root.clone()), all: depth == Depth::All }
+    }
+
+    pub(crate) fn lock(root: &DatasetName, depth: Depth) -> Self {
+        Self::Lock { root: Text(root.clone()), all: depth == Depth::All }
     }
 
     pub(crate) fn properties(root: &DatasetName, depth: Depth, names: Option<&[String]>) -> Self {

@@ -19,6 +19,7 @@ use crate::transfer::retry::Backoff;
 mod execute;
 #[cfg(test)]
 mod gone_tests;
+mod heads;
 mod look;
 mod removal;
 mod schedule;

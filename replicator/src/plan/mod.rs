@@ -7,15 +7,20 @@ mod base;
 mod bugs;
 mod chain;
 mod conflict;
+mod features;
 mod gone;
 mod json;
+mod mapping;
 mod marking;
 mod options;
 mod preserve;
 mod properties;
 mod steps;
 mod tree;
+mod upkeep;
 
+#[cfg(test)]
+mod diverged_tests;
 #[cfg(test)]
 mod gone_tests;
 #[cfg(test)]
@@ -25,6 +30,8 @@ mod tree_tests;
 
 pub use conflict::Conflict;
 pub use conflict::PartialProblem;
+pub use features::doubtful;
+pub use features::missing;
 pub use options::Divergence;
 pub use options::Initial;
 pub use options::Options;
@@ -39,6 +46,8 @@ pub use steps::Kept;
 pub use steps::Side;
 pub use steps::Step;
 pub use steps::TreePlan;
+pub use tree::Refused;
 pub use tree::Sides;
 pub use tree::needs_pools;
 pub use tree::plan;
+pub use tree::plan_without;
