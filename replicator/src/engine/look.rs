@@ -11,6 +11,7 @@ use zfs_core::stream::Features;
 use super::RunError;
 use super::heads;
 use crate::host::Base;
+use crate::host::Change;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::host::Inventory;
@@ -20,11 +21,13 @@ use crate::host::SendSpec;
 use crate::host::Tree;
 use crate::marks;
 use crate::plan;
+use crate::plan::Action;
 use crate::plan::Conflict;
 use crate::plan::Divergence;
 use crate::plan::Options;
 use crate::plan::Refused;
 use crate::plan::Sides;
+use crate::plan::Step;
 use crate::plan::TreePlan;
 use crate::transfer::retry::Class;
 use crate::transfer::retry::Operator;
@@ -285,6 +288,11 @@ fn trees(host: &mut dyn Host, names: Vec<DatasetName>) -> Result<Vec<Tree>, RunE
     Ok(trees)
 }
 
+/// Before the streams that is only done for more room.
+fn sets_properties(step: &Step) -> bool {
+    matches!(&step.action, Action::Change { change: Change::SetProperties { .. }, .. })
+}
+
 /// Streams are weighed in their order against what the target has left. An estimate that is missing weighs nothing.
 fn do_not_fit(plan: &TreePlan, target: &Inventory) -> Refused {
     let known: HashMap<&DatasetName, u64> = match target {
@@ -300,7 +308,9 @@ fn do_not_fit(plan: &TreePlan, target: &Inventory) -> Refused {
     for dataset in &plan.datasets {
         let Ok(steps) = &dataset.steps else { continue };
         let needed = steps.iter().filter_map(|step| step.estimated_bytes).fold(0, u64::saturating_add);
-        if needed == 0 {
+        // What is left under a limit that is raised first says nothing.
+        let raised = steps.iter().take_while(|step| step.stream().is_none()).any(sets_properties);
+        if needed == 0 || raised {
             continue;
         }
         let available = known.get(&dataset.target).copied().unwrap_or(above).saturating_sub(before);

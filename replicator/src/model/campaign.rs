@@ -24,6 +24,7 @@ use crate::engine::Request;
 use crate::engine::Run;
 use crate::engine::RunError;
 use crate::host::Change;
+use crate::host::PropertySource;
 use crate::marks::Mark;
 use crate::plan::Action;
 use crate::plan::Divergence;
@@ -231,7 +232,7 @@ impl History {
     /// Something happens on the source.
     fn at_source(&mut self) {
         let Some(dataset) = self.pick("here", ROOT) else { return };
-        match self.below(12) {
+        match self.below(13) {
             0 | 1 => {
                 let child = CHILDREN[self.below(3) as usize];
                 let made = name(ROOT).child(child).expect("short");
@@ -239,6 +240,12 @@ impl History {
                 drop(self.world.on("here", |here| here.create(&made, DatasetKind::Filesystem, &[])));
             }
             2..=6 => self.take(dataset.as_str()),
+            12 => {
+                let value = ["lz4", "zstd", "gzip"][self.below(3) as usize];
+                self.note(format!("here: compression={value} on {dataset}"));
+                let set = [("compression".to_string(), value.to_string())];
+                self.world.on("here", |here| here.set_properties(&dataset, &set)).expect("it exists");
+            }
             7 => {
                 let Some(snapshot) = self.pick_snapshot("here", ROOT) else { return };
                 self.note(format!("here: prune {snapshot}"));
@@ -335,6 +342,24 @@ fn check_reached(history: &History, world: &World, outcome: &Outcome, when: &str
     }
 }
 
+/// What is set on the source is set on a target that reached its end.
+fn check_properties(history: &History, world: &World, outcome: &Outcome, when: &str) {
+    let Some(plan) = &outcome.plan else { return };
+    let local = |machine: &str, name: &DatasetName| {
+        let found = world.on(machine, |machine| machine.property(name, "compression"));
+        found.filter(|found| found.source == PropertySource::Local).map(|found| found.value)
+    };
+    for dataset in plan.datasets.iter().filter(|one| outcome.reached.contains_key(&one.target)) {
+        let (here, there) = (local("here", &dataset.source), local("there", &dataset.target));
+        if here.is_some() && here != there {
+            history.fail(&format!(
+                "{when}: {} has compression={here:?}, and {} {there:?}",
+                dataset.source, dataset.target
+            ));
+        }
+    }
+}
+
 /// What has the same GUID has the same data, wherever it is.
 fn check_content(history: &History, world: &World, when: &str) {
     let of = |machine: &str| {
@@ -376,7 +401,10 @@ fn check_no_full_resend(history: &History, before: &World, outcome: &Outcome, wh
 fn dataset_of(action: &Action) -> Option<DatasetName> {
     match action {
         Action::Send { into, .. } => Some(into.dataset().clone()),
-        Action::Change { change: Change::DiscardPartial { dataset, .. }, .. } => Some(dataset.clone()),
+        Action::Change {
+            change: Change::DiscardPartial { dataset, .. } | Change::SetProperties { dataset, .. },
+            ..
+        } => Some(dataset.clone()),
         Action::Change { .. } => None,
     }
 }
@@ -398,6 +426,7 @@ fn crash_everywhere(history: &mut History, options: &Options, now: i64) -> u64 {
     let whole = replicate(&clean, options, now);
     check_lost(history, &clean, "undisturbed");
     check_reached(history, &clean, &whole, "undisturbed");
+    check_properties(history, &clean, &whole, "undisturbed");
     check_content(history, &clean, "undisturbed");
     check_no_full_resend(history, &start, &whole, "undisturbed");
     // I4: what was printed is what was done.
@@ -426,6 +455,7 @@ fn crash_everywhere(history: &mut History, options: &Options, now: i64) -> u64 {
             runs += 2;
             check_lost(history, &crashed, &when);
             check_reached(history, &crashed, &next, &when);
+            check_properties(history, &crashed, &next, &when);
             check_content(history, &crashed, &when);
             check_no_full_resend(history, &world, &next, &when);
             // I2: all that the undisturbed run brought is there.
