@@ -63,6 +63,9 @@ pub fn execute(
     cancel: &Cancel,
 ) -> Result<Report, RunError> {
     let work = Work { plan, options, run, observer, cancel, reports: Mutex::new(Vec::new()) };
+    for note in &plan.notes {
+        observer.note(note);
+    }
     work.before(source, target)?;
     let schedule = Schedule::new(plan.datasets.iter().map(|dataset| dataset.after.clone()).collect());
     let busy = plan.datasets.iter().filter(|dataset| dataset.streams().next().is_some()).count();
