@@ -35,7 +35,6 @@ fn a_network_that_comes_back_lets_the_same_run_reach_its_end_over_every_way() {
         assert!(passed < SIZE + SIZE / 2, "{passed} bytes passed for {SIZE}");
         route.assert_quiet();
         route.assert_same();
-        assert_eq!(actions(&route.as_planned("", "")), Vec::<String>::new());
     });
 }
 
