@@ -17,6 +17,8 @@ use crate::model::World;
 use crate::plan::Options;
 use crate::plan::TreePlan;
 
+mod stall;
+
 fn name(text: &str) -> DatasetName {
     text.parse().expect("a name")
 }

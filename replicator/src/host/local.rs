@@ -52,6 +52,8 @@ use crate::marks;
 /// The datasets of this machine.
 pub struct Local {
     zfs: Zfs,
+    run: Cancel,
+    /// This value's own, set with that of the run.
     cancel: Cancel,
 }
 
@@ -59,13 +61,13 @@ impl Local {
     /// With an open handle.
     #[must_use]
     pub fn new(zfs: Zfs) -> Self {
-        Self { zfs, cancel: Cancel::new() }
+        Self { zfs, run: Cancel::new(), cancel: Cancel::new() }
     }
 
     /// With a flag that ends the wait for a kernel that does not take or give anything.
     #[must_use]
     pub fn cancelled_by(self, cancel: Cancel) -> Self {
-        Self { cancel, ..self }
+        Self { cancel: cancel.child(), run: cancel, ..self }
     }
 
     /// The nearest ancestor that exists. The kernel said "no such dataset" for `dataset` itself.
@@ -197,6 +199,10 @@ impl Host for Local {
         false
     }
 
+    fn breaker(&self) -> Option<Cancel> {
+        Some(self.cancel.clone())
+    }
+
     fn protect(&mut self, snapshots: &[SnapshotName]) -> Result<Option<Box<dyn Send>>, HostError> {
         let tag = marks::hold_tag(std::process::id());
         let holds: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.clone(), tag.clone())).collect();
@@ -315,7 +321,7 @@ impl Host for Local {
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {
-        Ok(Box::new(Self::new(self.zfs.clone()).cancelled_by(self.cancel.clone())))
+        Ok(Box::new(Self::new(self.zfs.clone()).cancelled_by(self.run.clone())))
     }
 }
 

@@ -7,6 +7,7 @@ use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
+use crate::cancel::Cancel;
 use crate::transport::TransportError;
 
 pub mod agent;
@@ -110,6 +111,12 @@ pub trait Host: Send {
     /// Whether it is another machine, so that what is sent to it or from it goes over a line.
     fn is_far(&self) -> bool {
         true
+    }
+
+    /// A flag of this host alone: while it is set, a call that waits for the other machine or for the kernel's pipe
+    /// ends as if the run were to stop. Who sets it takes it back when the streams are dropped.
+    fn breaker(&self) -> Option<Cancel> {
+        None
     }
 
     /// Keeps snapshots from being destroyed until the returned value is dropped or this process ends, where the host

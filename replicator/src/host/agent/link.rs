@@ -21,6 +21,7 @@ use crate::transport::printable;
 use crate::transport::quote::program;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 use std::time::Instant;
 
 /// The most entries (datasets, snapshots, bookmarks, properties) of one answer, as for a list of `zfs`.
@@ -31,6 +32,9 @@ const ANSWER_LIMIT: usize = 512 << 20;
 
 /// How much of a stream that was given up is read off before the agent is given up too.
 const REST_LIMIT: usize = if cfg!(test) { 8 << 20 } else { 64 << 20 };
+
+/// What an error says was going on.
+const WAITING: &str = "waiting for the agent";
 
 /// The connection to a running agent.
 pub(super) struct Link {
@@ -87,7 +91,7 @@ impl Link {
         if self.open.is_some() {
             return Ok(());
         }
-        let AgentCommand { program: name, arguments, elevate, patience } = &self.command;
+        let AgentCommand { program: name, arguments, elevate, patience, .. } = &self.command;
         let deadline = Instant::now() + *patience;
         let limit = *patience;
         let line = program(*elevate, name, arguments).map_err(|error| TransportError::Local {
@@ -109,11 +113,7 @@ impl Link {
                     return Err(self.broken(ASKED, format!("it begins with {:?}", frame.kind)));
                 }
                 Came::Nothing if Instant::now() < deadline => {}
-                Came::Nothing => {
-                    self.close();
-                    let (peer, phase) = (self.label.clone(), "waiting for the agent");
-                    return Err(TransportError::Timeout { peer, phase, limit }.into());
-                }
+                Came::Nothing => return Err(self.silent(limit)),
                 Came::End => return Err(self.not_there()),
             }
         };
@@ -257,9 +257,11 @@ impl Link {
     fn settle(&mut self, asked: &'static str) -> Result<(), HostError> {
         let Some(owed) = self.open.as_mut().and_then(|open| open.owed.take()) else { return Ok(()) };
         let mut rest = 0usize;
+        let deadline = Instant::now() + self.command.silence;
         loop {
             match self.come(asked)? {
-                Came::Nothing => {}
+                Came::Nothing if Instant::now() < deadline => {}
+                Came::Nothing => return Err(self.silent(self.command.silence)),
                 Came::Frame(frame) if frame.id == owed && frame.kind == Kind::Answer => return Ok(()),
                 Came::Frame(frame) if frame.id == owed && rest < REST_LIMIT => {
                     rest += frame.payload.len() + 9;
@@ -292,7 +294,7 @@ impl Link {
             Came::End => {
                 let exit = self.finish()?;
                 let (peer, cause) = (self.label.clone(), ended(&exit));
-                Err(TransportError::Lost { peer, phase: "waiting for the agent", cause }.into())
+                Err(TransportError::Lost { peer, phase: WAITING, cause }.into())
             }
             Came::Frame(frame) if frame.id == id => Ok(Some(frame)),
             // It gives up the whole connection, and says why.
@@ -321,6 +323,25 @@ impl Link {
         }
     }
 
+    /// Waits for the next frame of an answer.
+    pub(super) fn await_reply(&mut self, id: u32, asked: &'static str) -> Result<Frame, HostError> {
+        let limit = self.command.silence;
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.reply(id, asked)? {
+                Some(frame) => return Ok(frame),
+                None if Instant::now() < deadline => {}
+                None => return Err(self.silent(limit)),
+            }
+        }
+    }
+
+    /// It runs, and says nothing: stopped, or waiting for a pool that does not answer.
+    fn silent(&mut self, limit: Duration) -> HostError {
+        self.close();
+        TransportError::Timeout { peer: self.label.clone(), phase: WAITING, limit }.into()
+    }
+
     /// Asks, gives each part of the answer to `take`, and says how it ended. The number of entries that `take` counts
     /// and the bytes are bounded.
     pub(super) fn exchange(
@@ -332,7 +353,7 @@ impl Link {
         let id = self.ask(request, asked)?;
         let (mut entries, mut bytes) = (0usize, 0usize);
         loop {
-            let Some(frame) = self.reply(id, asked)? else { continue };
+            let frame = self.await_reply(id, asked)?;
             match frame.kind {
                 Kind::Part => {
                     bytes += frame.payload.len();
