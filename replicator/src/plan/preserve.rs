@@ -141,6 +141,26 @@ fn asides<'c>(target: &DatasetName, current: &'c Current) -> impl Iterator<Item 
         .filter(move |state| marks::was_set_aside(&state.name).as_ref() == Some(&target))
 }
 
+/// The same for a dataset that went on under an old name of its own: what was set aside, and that name, which no name of
+/// the source leads to (`is_free`).
+pub(super) fn interrupted_elsewhere(
+    source: &DatasetState,
+    current: &Current,
+    is_free: impl Fn(&DatasetName) -> bool,
+) -> Option<(DatasetName, DatasetName)> {
+    let bases = Bases::of(source);
+    let mut found = current.values().rev().filter_map(|there| {
+        let old = marks::was_set_aside(&there.name)?;
+        // Missing, or a clone that was not promoted yet.
+        let begun = current.get(&old).is_none_or(|state| {
+            state.snapshots.is_empty() && state.origin.as_ref().is_some_and(|o| *o.dataset() == there.name)
+        });
+        (begun && is_free(&old) && bases.newest_common(there, false).is_some())
+            .then(|| (there.name.clone(), old))
+    });
+    found.next()
+}
+
 /// The steps after the rename.
 pub(super) fn go_on(
     source: &DatasetState,

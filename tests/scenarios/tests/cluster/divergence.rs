@@ -7,6 +7,7 @@ use lab::Node;
 
 use crate::replicas::*;
 use crate::support::long;
+use crate::ways::over_every_way;
 
 /// The dataset that was set aside for this one; there is exactly one.
 fn aside(node: &Node, target: &str) -> String {
@@ -77,51 +78,94 @@ fn a_diverged_child_stops_alone_and_its_siblings_go_on() {
     }
 }
 
+/// F22: the target was written to since its newest snapshot. It stops with what was written; with `preserve` that is
+/// kept under another name, and the replica goes on.
 #[test]
-fn preserve_keeps_what_was_written_and_what_was_snapshotted_and_goes_on() {
-    let cluster = pair();
-    let (a, b) = (cluster.node(1), cluster.node(2));
-    for (node, route, target) in [
-        (a, "tank/push node2:back/push --divergence preserve", "back/push"),
-        (b, "node1:tank/pull back/pull --divergence preserve", "back/pull"),
-    ] {
-        let source = target.replace("back", "tank");
-        fill(a, &source, 2);
-        completely(node, &[a, b], route);
-        write_to(b, target, "one");
+fn what_was_written_on_the_target_stops_or_is_preserved() {
+    over_every_way(|route| {
+        let (source, target) = (&route.source, &route.target);
+        fill(route.from, source, 2);
+        route.as_planned("", "");
+        write_to(route.to, target, "one");
+        change(route.from, source, 3);
+        let before = (route.state(), all_guids(route.to, &[target]), head(route.to, target));
+        assert!(before.2.contains("./one"));
+        let words = ["has changed since", "written on the target", &format!("{source}@s3")];
+        route.refused("", 3, &words);
+        assert_eq!(actions(&route.plan("--json", 3).out()), Vec::<String>::new());
+        assert_eq!(before.0, route.state());
+        let old = files(route.to, target, "s1");
+        let plan = route.completely("--divergence preserve");
+        assert!(!plan.contains("\"full\""), "{plan}");
+        let aside = aside(route.to, target);
+        assert_eq!(before.2, head(route.to, &aside));
+        assert_eq!(old, files(route.to, target, "s1"));
+        assert!(all_guids(route.to, &[target, &aside]).is_superset(&before.1));
+        route.assert_same();
+    });
+}
+
+/// F23: the target has snapshots of its own after the newest common one, and more in its head. They stop it; with
+/// `preserve` each of them is readable under the new name, with its GUID, its holds and its files.
+#[test]
+fn newer_snapshots_of_the_target_stop_or_are_preserved() {
+    over_every_way(|route| {
+        let (source, target) = (&route.source, &route.target);
+        fill(route.from, source, 2);
+        route.as_planned("", "");
+        write_to(route.to, target, "one");
         sh(
-            b,
+            route.to,
             &format!(
                 "zfs snapshot {target}@theirs; zfs hold keep {target}@s1; zfs hold keep {target}@theirs
                  zfs bookmark {target}@s1 {target}#own; zfs set org.example:note=mine {target}
                  zfs set compression=gzip-3 {target}"
             ),
         );
-        write_to(b, target, "two");
-        change(a, &source, 3);
-        let before = (all_guids(b, &[target]), head(b, target), files(b, target, "theirs"));
-        assert!(before.1.contains("./two") && before.2.contains("./one"));
-        completely(node, &[a, b], route);
-        let aside = aside(b, target);
-        // Under the new name: all snapshots that are not with the replica again, and the files as they were.
-        assert_eq!(before.1, head(b, &aside));
-        assert_eq!(before.2, files(b, &aside, "theirs"));
-        assert!(all_guids(b, &[target, &aside]).is_superset(&before.0));
-        assert_eq!(sh(b, &format!("zfs get -H -o value origin {aside}")), format!("{target}@s2"));
-        assert_same((a, &source), (b, target));
+        write_to(route.to, target, "two");
+        sh(route.to, &format!("zfs snapshot {target}@newest"));
+        write_to(route.to, target, "three");
+        change(route.from, source, 3);
+        let each = |dataset: &dyn Fn(&str) -> String| {
+            ["s1", "s2", "theirs", "newest"].map(|short| files(route.to, &dataset(short), short))
+        };
+        let before = (route.state(), all_guids(route.to, &[target]), head(route.to, target));
+        let old = each(&|_| target.clone());
+        assert!(before.2.contains("./three") && old[2].contains("./one") && old[3].contains("./two"));
+        let words = [&format!("{target}@theirs"), &format!("{target}@newest"), &format!("{source}@s3")];
+        route.refused("", 3, &words.map(String::as_str));
+        assert_eq!(actions(&route.plan("--json", 3).out()), Vec::<String>::new());
+        assert_eq!(before.0, route.state());
+        let preserve = "--divergence preserve";
+        route.completely(preserve);
+        // Under the new name is everything that is not with the replica again.
+        let aside = aside(route.to, target);
+        let now = |short: &str| if short.starts_with('s') { target.clone() } else { aside.clone() };
+        assert_eq!(old, each(&now));
+        assert_eq!(before.2, head(route.to, &aside));
+        assert!(all_guids(route.to, &[target, &aside]).is_superset(&before.1));
+        assert_eq!(sh(route.to, &format!("zfs get -H -o value origin {aside}")), format!("{target}@s2"));
+        route.assert_same();
         assert_eq!(
-            sh(b, &format!("zfs get -H -o value readonly,compression,org.example:note,mounted {target}")),
+            sh(
+                route.to,
+                &format!("zfs get -H -o value readonly,compression,org.example:note,mounted {target}")
+            ),
             "on\ngzip-3\nmine\nno"
         );
-        let holds = sh(b, &format!("zfs holds -H {target}@s1 {aside}@theirs | awk '{{print $1, $2}}'"));
+        let holds =
+            sh(route.to, &format!("zfs holds -H {target}@s1 {aside}@theirs | awk '{{print $1, $2}}'"));
         assert_eq!(holds, format!("{target}@s1 keep\n{aside}@theirs keep"));
-        assert_eq!(sh(b, &format!("zfs list -H -o name -t bookmark {target}")), format!("{target}#own"));
+        assert_eq!(
+            sh(route.to, &format!("zfs list -H -o name -t bookmark {target}")),
+            format!("{target}#own")
+        );
         // And on it goes.
-        change(a, &source, 4);
-        completely(node, &[a, b], route);
-        assert_same((a, &source), (b, target));
-        assert_eq!(before.1, head(b, &aside));
-    }
+        change(route.from, source, 4);
+        route.completely(preserve);
+        route.assert_same();
+        assert_eq!(before.2, head(route.to, &aside));
+    });
 }
 
 #[test]
