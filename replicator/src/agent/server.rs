@@ -6,25 +6,11 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use bytes::Bytes;
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
-use rustix::event::poll;
-use zfs_core::ErrorKind;
 use zfs_core::name::DatasetName;
 
 use super::REQUEST_ENTRIES;
-use super::codec::Compress;
-use super::codec::Decompress;
 use super::fault::Fault;
-use super::frame::DATA_LIMIT;
-use super::frame::Frame;
-use super::frame::FrameError;
-use super::frame::Frames;
 use super::frame::Kind;
-use super::frame::header;
-use super::frame::whole;
 use super::limits::Class;
 use super::limits::Limits;
 use super::message::Answer;
@@ -32,79 +18,36 @@ use super::message::ChangeRequest;
 use super::message::Hello;
 use super::message::MAGIC;
 use super::message::Part;
-use super::message::ReceiveRequest;
 use super::message::Request;
 use super::message::Row;
 use super::message::SendRequest;
 use super::message::Text;
 use super::message::depth;
-use super::pass::Pass;
 use crate::host::Change;
 use crate::host::Depth;
 use crate::host::Host;
-use crate::host::HostError;
 use crate::host::Inventory;
-use crate::host::Next;
-use crate::host::ReceiveSpec;
 use crate::host::SendSpec;
+
+mod streams;
+mod trouble;
+mod wire;
+
+pub use trouble::ServeError;
+use trouble::Trouble;
+use trouble::protocol;
+use wire::Input;
+use wire::Output;
 
 /// How many snapshots, bookmarks or names go into one frame. Names have at most 255 bytes, none of which JSON escapes.
 const ROWS: usize = 1000;
 
+/// An agent that waits says so this often. An asking end that lost its power says nothing, and its machine knows nothing
+/// of the connection when it is back: only what is sent to it finds that out, and ends what is held for it here.
+const ALIVE: Duration = Duration::from_secs(5);
+
 /// About how many bytes of properties go into one frame.
 const PROPERTY_BYTES: usize = 64 * 1024;
-
-/// Between two looks after a receive that no blocks come for.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// Why an agent ended before the asking end closed the connection.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The connection broke.
-    #[error("the connection ended: {0}")]
-    Connection(std::io::Error),
-    /// What came is not what an asking end sends.
-    #[error("the other end does not speak our protocol: {0}")]
-    Protocol(String),
-    /// There is no version of the protocol that both speak.
-    #[error("there is no common protocol: here is {ours}, the other end is {theirs}")]
-    Version {
-        /// This program.
-        ours: String,
-        /// The asking one.
-        theirs: String,
-    },
-}
-
-/// What ends a request early.
-enum Trouble {
-    /// The request failed, the connection is fine.
-    Fault(Box<Fault>),
-    /// The request failed while its stream is still coming in: it is told, and the connection ends with it. That is
-    /// what wakes up an asking end that is busy sending.
-    Last(Box<Fault>),
-    /// Nobody can be told.
-    End(ServeError),
-}
-
-impl Trouble {
-    fn last(fault: Fault) -> Self {
-        Self::Last(Box::new(fault))
-    }
-}
-
-impl<E: Into<Fault>> From<E> for Trouble {
-    fn from(fault: E) -> Self {
-        Self::Fault(Box::new(fault.into()))
-    }
-}
-
-impl From<ServeError> for Trouble {
-    fn from(error: ServeError) -> Self {
-        Self::End(error)
-    }
-}
 
 /// Answers requests until the asking end closes `input`.
 ///
@@ -116,8 +59,19 @@ pub fn serve<R: Read + AsFd, W: Write>(
     host: &mut dyn Host,
     limits: &Limits,
 ) -> Result<(), ServeError> {
-    let input = Input { reader: input, frames: Frames::default(), piece: vec![0; 64 * 1024] };
-    let mut server = Server { input, output: Output { writer: output }, host, limits, last: 0 };
+    serve_alive(input, output, host, limits, ALIVE)
+}
+
+/// The same with another time between two signs of life.
+pub(super) fn serve_alive<R: Read + AsFd, W: Write>(
+    input: R,
+    output: W,
+    host: &mut dyn Host,
+    limits: &Limits,
+    alive: Duration,
+) -> Result<(), ServeError> {
+    let (input, output) = (Input::new(input), Output::new(output, alive));
+    let mut server = Server { input, output, host, limits, last: 0 };
     let ended = server.run();
     if let Err(ServeError::Protocol(why)) = &ended {
         // The asking end learns why, if it still listens.
@@ -139,7 +93,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
     fn run(&mut self) -> Result<(), ServeError> {
         let ours = Hello::ours();
         self.output.message(Kind::Hello, 0, &ours)?;
-        let Some(frame) = self.input.next()? else { return Ok(()) };
+        let Some(frame) = self.input.next(&mut self.output)? else { return Ok(()) };
         let theirs = match frame.kind {
             Kind::Hello => serde_json::from_slice::<Hello>(&frame.payload).map_err(protocol)?,
             kind => return Err(protocol(format!("it begins with {kind:?}"))),
@@ -150,7 +104,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         if ours.common(&theirs).is_none() {
             return Err(ServeError::Version { ours: ours.describe(), theirs: theirs.describe() });
         }
-        while let Some(frame) = self.input.next()? {
+        while let Some(frame) = self.input.next(&mut self.output)? {
             match frame.kind {
                 Kind::Request if frame.id > self.last => self.last = frame.id,
                 // It crossed with the answer.
@@ -180,6 +134,12 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 self.limits.pool(&pool.0)?;
                 let about = self.host.about(pool.0.as_str())?;
                 Ok(self.output.part(id, &Part::About(about.into()))?)
+            }
+            // Until this agent ends. It keeps out whoever may write there, so only they may have it.
+            Request::Lock { root, all } => {
+                self.limits.allows(Class::Receive)?;
+                self.limits.name(&root.0)?;
+                Ok(self.host.lock(&root.0, depth(all))?)
             }
             Request::Properties { root, all } => self.properties(id, &root.0, depth(all)),
             Request::SnapshotGuids { snapshots } => {
@@ -295,136 +255,6 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         }
         Ok(self.host.apply(&change)?)
     }
-
-    fn send(&mut self, id: u32, spec: SendSpec) -> Result<(), Trouble> {
-        let mut compress =
-            if spec.compress { Some(Compress::new().map_err(|error| zstd(&error))?) } else { None };
-        // It is done here, whatever the host can.
-        let spec = SendSpec { compress: false, ..spec };
-        let Self { input, output, host, .. } = self;
-        let mut outgoing = host.send(&spec)?;
-        let mut give = |piece: &[u8]| piece.chunks(DATA_LIMIT).try_for_each(|piece| output.data(id, piece));
-        loop {
-            match (outgoing.next(DATA_LIMIT)?, &mut compress) {
-                (Next::End, _) => break,
-                (Next::Nothing, _) => {}
-                (Next::Block(block), None) => give(&block)?,
-                (Next::Block(block), Some(compress)) => compress.block(&block, &mut give)?,
-            }
-            while let Some(frame) = input.within(Duration::ZERO)? {
-                match frame.kind {
-                    Kind::Cancel if frame.id == id => return Err(Fault::Cancelled.into()),
-                    Kind::Cancel if frame.id < id => {}
-                    kind => return Err(protocol(format!("{kind:?} while a stream is sent")).into()),
-                }
-            }
-        }
-        outgoing.finish()?;
-        if let Some(compress) = &mut compress {
-            compress.finish(&mut give)?;
-        }
-        Ok(())
-    }
-
-    fn receive(&mut self, id: u32, request: ReceiveRequest) -> Result<(), Trouble> {
-        let guid = zfs_core::Guid(request.guid);
-        let spec = request.spec();
-        self.limits.receive(&spec)?;
-        let mut decompress =
-            if spec.compressed { Some(Decompress::new().map_err(|error| zstd(&error))?) } else { None };
-        let subject = spec.to.to_string();
-        let mut pass = Pass::new(subject.clone(), guid);
-        let spec = ReceiveSpec { compressed: false, ..spec };
-        let Self { input, output, host, .. } = self;
-        let mut incoming = host.receive(&spec)?;
-        output.part(id, &Part::Ready)?;
-        loop {
-            let Some(frame) = input.within(LOOK)? else {
-                if incoming.idle()? {
-                    return Err(Trouble::last(reason(incoming.finish(), None)));
-                }
-                continue;
-            };
-            match frame.kind {
-                Kind::Data if frame.id == id => {
-                    // What is refused never reaches the kernel, and the receive is not ended as if it were whole.
-                    let mut take = |block: Bytes| match pass.block(block)? {
-                        Some(block) => {
-                            incoming.write(&block).map_err(|error| NotTaken::Host(Box::new(error)))
-                        }
-                        None => Ok(()),
-                    };
-                    let taken = match &mut decompress {
-                        None => take(frame.payload),
-                        Some(decompress) => decompress.block(&frame.payload, &mut take),
-                    };
-                    match taken {
-                        Ok(()) => {}
-                        Err(NotTaken::Stream(fault)) => return Err(Trouble::Last(fault)),
-                        Err(NotTaken::Zstd(error)) => {
-                            let why = format!("zstd: {error}");
-                            return Err(Trouble::last(Fault::stream(
-                                &subject,
-                                ErrorKind::StreamCorrupt,
-                                why,
-                            )));
-                        }
-                        Err(NotTaken::Host(error)) => {
-                            return Err(Trouble::last(reason(incoming.finish(), Some(*error))));
-                        }
-                    }
-                }
-                Kind::End if frame.id == id => break,
-                Kind::Cancel if frame.id == id => {
-                    // What arrived is kept, to go on from there.
-                    drop(incoming);
-                    return Err(Fault::Cancelled.into());
-                }
-                Kind::Cancel if frame.id < id => {}
-                kind => return Err(protocol(format!("{kind:?} while a stream is received")).into()),
-            }
-        }
-        pass.finish()?;
-        if decompress.is_some_and(|decompress| !decompress.is_whole()) {
-            return Err(
-                Fault::stream(&subject, ErrorKind::StreamTruncated, "its compression is cut off").into()
-            );
-        }
-        Ok(incoming.finish()?)
-    }
-}
-
-/// Why a block of a stream was not taken.
-enum NotTaken {
-    Stream(Box<Fault>),
-    Zstd(std::io::Error),
-    Host(Box<HostError>),
-}
-
-impl From<Fault> for NotTaken {
-    fn from(fault: Fault) -> Self {
-        Self::Stream(Box::new(fault))
-    }
-}
-
-impl From<std::io::Error> for NotTaken {
-    fn from(error: std::io::Error) -> Self {
-        Self::Zstd(error)
-    }
-}
-
-fn zstd(error: &std::io::Error) -> Fault {
-    Fault::Other { message: format!("cannot start zstd: {error}"), hint: None }
-}
-
-/// Why a receive ended by itself.
-fn reason(finished: Result<(), HostError>, written: Option<HostError>) -> Fault {
-    match (finished, written) {
-        (Err(error), _) | (Ok(()), Some(error)) => error.into(),
-        (Ok(()), None) => {
-            Fault::Other { message: "the receive ended before its stream".to_string(), hint: None }
-        }
-    }
 }
 
 /// A copy without the long lists.
@@ -449,112 +279,4 @@ fn bounded(entries: usize) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::protocol(format!("a request holds at most {REQUEST_ENTRIES} entries")))
-}
-
-fn protocol(why: impl std::fmt::Display) -> ServeError {
-    ServeError::Protocol(crate::transport::printable(why.to_string().as_bytes(), 500))
-}
-
-/// Only of zstd while it compresses, which fails where memory does.
-impl From<std::io::Error> for ServeError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Connection(error)
-    }
-}
-
-impl From<FrameError> for ServeError {
-    fn from(error: FrameError) -> Self {
-        protocol(error)
-    }
-}
-
-struct Input<R> {
-    reader: R,
-    frames: Frames,
-    piece: Vec<u8>,
-}
-
-impl<R: Read + AsFd> Input<R> {
-    /// The next frame; none at the end between two frames.
-    fn next(&mut self) -> Result<Option<Frame>, ServeError> {
-        loop {
-            if let Some(frame) = self.frames.next()? {
-                return Ok(Some(frame));
-            }
-            if !self.read()? {
-                return if self.frames.is_empty() { Ok(None) } else { Err(gone()) };
-            }
-        }
-    }
-
-    /// The next frame, if it is whole within that time; waits again for every piece of it. Here the end is an error:
-    /// somebody waits for an answer.
-    fn within(&mut self, limit: Duration) -> Result<Option<Frame>, ServeError> {
-        loop {
-            if let Some(frame) = self.frames.next()? {
-                return Ok(Some(frame));
-            }
-            let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
-            let mut fds = [PollFd::from_borrowed_fd(self.reader.as_fd(), PollFlags::IN)];
-            match poll(&mut fds, Some(&limit)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(None),
-                Ok(_) => {}
-                Err(errno) => return Err(ServeError::Connection(errno.into())),
-            }
-            if !self.read()? {
-                return Err(gone());
-            }
-        }
-    }
-
-    /// Reads some; false at the end.
-    fn read(&mut self) -> Result<bool, ServeError> {
-        loop {
-            match self.reader.read(&mut self.piece) {
-                Ok(0) => return Ok(false),
-                Ok(n) => {
-                    self.frames.push(&self.piece[..n]);
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(ServeError::Connection(error)),
-            }
-        }
-    }
-}
-
-fn gone() -> ServeError {
-    ServeError::Connection(std::io::ErrorKind::UnexpectedEof.into())
-}
-
-struct Output<W> {
-    writer: W,
-}
-
-impl<W: Write> Output<W> {
-    fn message(&mut self, kind: Kind, id: u32, message: &impl serde::Serialize) -> Result<(), ServeError> {
-        let text = serde_json::to_vec(message).map_err(protocol)?;
-        // Every message is cut so that it fits; one that does not would be refused at the other end anyway.
-        let frame =
-            whole(kind, id, &text).ok_or_else(|| protocol("an answer is larger than a frame may be"))?;
-        self.write(&frame).and_then(|()| self.writer.flush().map_err(ServeError::Connection))
-    }
-
-    fn part(&mut self, id: u32, part: &Part) -> Result<(), ServeError> {
-        self.message(Kind::Part, id, part)
-    }
-
-    fn answer(&mut self, id: u32, answer: &Answer) -> Result<(), ServeError> {
-        self.message(Kind::Answer, id, answer)
-    }
-
-    fn data(&mut self, id: u32, block: &[u8]) -> Result<(), ServeError> {
-        self.write(&header(Kind::Data, id, block.len()))?;
-        self.write(block)?;
-        self.writer.flush().map_err(ServeError::Connection)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), ServeError> {
-        self.writer.write_all(bytes).map_err(ServeError::Connection)
-    }
 }

@@ -8,8 +8,11 @@ use crate::compare::walk::WalkError;
 use crate::endpoint::EndpointError;
 use crate::engine::RunError;
 use crate::host::HostError;
+use crate::host::agent::START;
 use crate::lock::LockError;
 use crate::transfer::TransferError;
+use crate::transfer::retry::Class;
+use crate::transfer::retry::Transient;
 use crate::transport::TransportError;
 
 /// How the program ended. The numbers are stable.
@@ -24,13 +27,14 @@ pub enum Outcome {
     Usage = 2,
     /// Stopped for safety: going on needs a decision. Nothing was changed.
     Conflict = 3,
-    /// The other machine cannot be reached, or is not the one we know, or does not let us in.
+    /// The other machine cannot be reached, or is not the one we know, or does not let us in; or it has no agent that
+    /// we can speak with, or one that may not do what was asked.
     Connection = 4,
     /// A machine has no ZFS.
     NoZfs = 5,
     /// Interrupted. What arrived is kept, and the same command goes on from there.
     Interrupted = 6,
-    /// Another run from the same source to the same target is going on.
+    /// Another run into the same target, or into what is above or below it, is going on.
     Busy = 7,
 }
 
@@ -40,11 +44,11 @@ Exit status:
   0  done, or nothing to do
   1  something failed
   2  the command line is wrong
-  3  stopped for safety: source and target conflict; nothing was changed
-  4  the other machine cannot be reached, is not the one we know, or does not let us in
+  3  stopped for safety: source and target conflict; what conflicts was left as it is
+  4  the other machine or its agent cannot be reached, is not the one we know, or does not let us in
   5  ZFS is missing on a machine
   6  interrupted; the same command goes on from where it was
-  7  another run from this source to this target is going on";
+  7  another run into this target, or into what is above or below it, is going on";
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
@@ -179,6 +183,12 @@ pub(super) fn of_run(error: &RunError) -> Outcome {
         RunError::Conflict(_) => Outcome::Conflict,
         RunError::Host(error) => host(error),
         RunError::Transfer { error, .. } => match &**error {
+            // The kernel takes one receive at a time: without an agent that is how another run is met.
+            TransferError::Receiver(error)
+                if Class::of_host(error, None) == Class::Transient(Transient::TargetBusy) =>
+            {
+                Outcome::Busy
+            }
             TransferError::Sender(error) | TransferError::Receiver(error) => host(error),
             TransferError::Cancelled => Outcome::Interrupted,
             _ => Outcome::Failed,
@@ -193,7 +203,13 @@ fn host(error: &HostError) -> Outcome {
     match error {
         HostError::Transport(error) => transport(error),
         HostError::NoZfs { .. } => Outcome::NoZfs,
+        HostError::NoAgent { .. } | HostError::AgentVersion { .. } | HostError::Refused { .. } => {
+            Outcome::Connection
+        }
+        HostError::Remote { operation, .. } if *operation == START => Outcome::Connection,
         HostError::Cancelled => Outcome::Interrupted,
+        HostError::Busy { .. } => Outcome::Busy,
+        // The agent let us in, and what it was asked failed there, as it might have here.
         _ => Outcome::Failed,
     }
 }
@@ -226,5 +242,64 @@ mod tests {
         ] {
             assert!(HELP.contains(&format!("\n  {}  ", outcome as u8)), "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn what_keeps_us_from_an_agent_is_a_matter_of_the_connection() {
+        let far = || "far".to_string();
+        let no = || "no".to_string();
+        let errors = [
+            HostError::NoAgent { host: far(), program: "replicator".to_string(), message: no() },
+            HostError::AgentVersion { host: far(), ours: no(), theirs: no() },
+            HostError::Refused { host: far(), why: no() },
+            HostError::Remote { host: far(), operation: START, subject: no(), message: no() },
+            TransportError::Lost { peer: far(), phase: "waiting for the agent", cause: no() }.into(),
+            TransportError::Refused { peer: far(), cause: no() }.into(),
+        ];
+        for error in errors {
+            let shown = error.to_string();
+            let failed = TransferError::Receiver(error);
+            let to = "tank/a@x".try_into().expect("a name");
+            let failure = Failure::from(RunError::Transfer { to, error: Box::new(failed) });
+            assert_eq!(failure.outcome, Outcome::Connection, "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_fails_at_an_agent_fails_as_it_would_here() {
+        let of_agent = |kind| HostError::Agent {
+            host: "far".to_string(),
+            operation: Some(zfs_core::Operation::Receive),
+            subject: "tank/a".to_string(),
+            errno: 0,
+            kind,
+            message: "it failed".to_string(),
+            hint: None,
+        };
+        for kind in [zfs_core::ErrorKind::PermissionDenied, zfs_core::ErrorKind::NoSpace] {
+            assert_eq!(Failure::from(of_agent(kind)).outcome, Outcome::Failed);
+        }
+        let remote = |operation| HostError::Remote {
+            host: "far".to_string(),
+            operation,
+            subject: "tank".to_string(),
+            message: "permission denied".to_string(),
+        };
+        assert_eq!(Failure::from(remote("list")).outcome, Outcome::Failed);
+        assert_eq!(Failure::from(HostError::NoZfs { host: "far".to_string() }).outcome, Outcome::NoZfs);
+        let busy = HostError::Busy { host: "far".to_string(), dataset: "tank/a".to_string(), process: None };
+        assert_eq!(Failure::from(busy).outcome, Outcome::Busy);
+        let busy = HostError::Remote {
+            host: "far".to_string(),
+            operation: "receive into",
+            subject: "tank/a@x".to_string(),
+            message: "cannot receive: destination 'tank/a' is busy".to_string(),
+        };
+        let error = Box::new(TransferError::Receiver(busy));
+        let to = "tank/a@x".try_into().expect("a name");
+        let failure = Failure::from(RunError::Transfer { to, error });
+        assert_eq!(failure.outcome, Outcome::Busy);
+        assert!(failure.hint().is_some_and(|hint| hint.contains("another run")));
+        assert_eq!(Failure::from(HostError::Cancelled).outcome, Outcome::Interrupted);
     }
 }

@@ -19,6 +19,8 @@ use crate::plan::Divergence;
 use crate::plan::Options;
 use crate::plan::TreePlan;
 
+mod stall;
+
 fn name(text: &str) -> DatasetName {
     text.parse().expect("a name")
 }

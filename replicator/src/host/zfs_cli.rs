@@ -1,26 +1,19 @@
 //! A machine that has only the `zfs` command, reached over a [`Transport`]. What it prints is read strictly
 //! ([`super::listing`]), what it is told is quoted by one function ([`crate::transport::quote`]).
 
-use std::collections::BTreeSet;
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use bytes::BytesMut;
 use zfs_core::Guid;
-use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
 use super::About;
-use super::Base;
 use super::Change;
-use super::DatasetKind;
 use super::Depth;
 use super::Host;
 use super::HostError;
 use super::Incoming;
 use super::Inventory;
-use super::Next;
 use super::Outgoing;
 use super::Properties;
 use super::ReceiveSpec;
@@ -32,8 +25,8 @@ use super::listing::Lines;
 use super::listing::Misunderstood;
 use super::listing::PoolListing;
 use super::listing::TreeListing;
+use crate::cancel::Cancel;
 use crate::transport::Exit;
-use crate::transport::Process;
 use crate::transport::Transport;
 use crate::transport::TransportError;
 use crate::transport::quote::END;
@@ -42,8 +35,18 @@ use crate::transport::quote::NO_ZFS;
 use crate::transport::quote::Program;
 use crate::transport::quote::Script;
 
+mod changes;
+mod streams;
+
+use streams::CliIncoming;
+use streams::CliOutgoing;
+use streams::send_arguments;
+
 /// How many estimates are asked for in one command line, which must stay below 128 KiB.
 const ESTIMATES_AT_ONCE: usize = 60;
+
+/// How many names stand in one command line, which must stay below 128 KiB.
+const NAMES_AT_ONCE: usize = 100;
 
 /// A machine with a `zfs` command.
 pub struct ZfsCli {
@@ -149,117 +152,7 @@ impl ZfsCli {
     fn run(&mut self, operation: &'static str, subject: &str, script: Script) -> Result<(), HostError> {
         self.list(operation, subject, script, &mut |_| Ok(()))
     }
-
-    /// The bookmarks of some datasets, with their GUIDs.
-    fn bookmark_guids<'n>(
-        &mut self,
-        names: impl Iterator<Item = &'n BookmarkName>,
-    ) -> Result<HashMap<BookmarkName, Guid>, HostError> {
-        let datasets: BTreeSet<&DatasetName> = names.map(BookmarkName::dataset).collect();
-        let mut there = HashMap::new();
-        for batch in datasets.into_iter().collect::<Vec<_>>().chunks(NAMES_AT_ONCE) {
-            let arguments = ["list", "-Hp", "-d", "1", "-t", "bookmark", "-o", "name,guid"];
-            let script = self.script(arguments.into_iter().chain(batch.iter().map(|name| name.as_str())))?;
-            self.list("list the bookmarks of", batch[0].as_str(), script, &mut |line| {
-                let (name, guid) = line.split_once('\t').ok_or("a field is missing")?;
-                let name = BookmarkName::try_from(name).map_err(|error| error.to_string())?;
-                let guid = guid.parse().map_err(|_| "the guid is not a number".to_string())?;
-                there.insert(name, Guid(guid));
-                Ok(())
-            })?;
-        }
-        Ok(there)
-    }
-
-    /// Refuses to go on with something that is not what the plan was made for.
-    fn need_guid(&self, name: &str, expected: Guid, found: Option<Guid>) -> Result<(), HostError> {
-        if found == Some(expected) {
-            return Ok(());
-        }
-        Err(HostError::Changed { host: self.label.clone(), name: name.to_string(), expected, found })
-    }
-
-    fn bookmark(&mut self, bookmarks: &[(BookmarkName, SnapshotName, Guid)]) -> Result<(), HostError> {
-        let there = self.bookmark_guids(bookmarks.iter().map(|(name, ..)| name))?;
-        let mut missing = Vec::new();
-        for (name, snapshot, guid) in bookmarks {
-            match there.get(name) {
-                Some(found) => self.need_guid(name.as_str(), *guid, Some(*found))?,
-                None => missing.push((name, snapshot)),
-            }
-        }
-        for batch in missing.chunks(NAMES_AT_ONCE) {
-            let mut script = Script::elevated(self.elevate);
-            for (name, snapshot) in batch {
-                script = script.and_zfs(["bookmark", snapshot.as_str(), name.as_str()]).map_err(nul)?;
-            }
-            self.run("bookmark", batch[0].1.as_str(), script)?;
-        }
-        Ok(())
-    }
-
-    fn destroy_bookmarks(&mut self, bookmarks: &[(BookmarkName, Guid)]) -> Result<(), HostError> {
-        let there = self.bookmark_guids(bookmarks.iter().map(|(name, _)| name))?;
-        let doomed: Vec<_> = bookmarks.iter().filter(|(name, guid)| there.get(name) == Some(guid)).collect();
-        for batch in doomed.chunks(NAMES_AT_ONCE) {
-            let mut script = Script::elevated(self.elevate);
-            for (name, _) in batch {
-                script = script.and_zfs(["destroy", name.as_str()]).map_err(nul)?;
-            }
-            self.run("remove the bookmark", batch[0].0.as_str(), script)?;
-        }
-        Ok(())
-    }
-
-    /// What a dataset is, after a look at its GUID.
-    fn kind_of(&mut self, dataset: &DatasetName, guid: Guid) -> Result<DatasetKind, HostError> {
-        let name = dataset.as_str();
-        let mut found = None;
-        let script = self.script(["list", "-Hp", "-t", "filesystem,volume", "-o", "name,guid,type", name])?;
-        let listed = self.list("list", name, script, &mut |line| {
-            let mut fields = line.split('\t');
-            let listed = fields.next();
-            let number = fields.next().filter(|_| listed == Some(name));
-            let kind = match fields.next() {
-                Some("filesystem") => DatasetKind::Filesystem,
-                Some("volume") => DatasetKind::Volume,
-                _ => return Err("a line that was not asked for".to_string()),
-            };
-            let number = number.ok_or("a line that was not asked for")?;
-            let number = number.parse().map_err(|_| "the guid is not a number".to_string())?;
-            found = Some((Guid(number), kind));
-            Ok(())
-        });
-        match listed {
-            Err(error) if !says_absent(&error) => return Err(error),
-            _ => {}
-        }
-        self.need_guid(name, guid, found.map(|(guid, _)| guid))?;
-        // Without an answer there was no GUID to agree with, and the line above returned.
-        Ok(found.map_or(DatasetKind::Filesystem, |(_, kind)| kind))
-    }
-
-    /// The GUID of one dataset or snapshot, read anew.
-    fn guid_of(&mut self, kind: &str, name: &str) -> Result<Option<Guid>, HostError> {
-        let mut guid = None;
-        let script = self.script(["list", "-Hp", "-t", kind, "-o", "name,guid", name])?;
-        let listed = self.list("list", name, script, &mut |line| match line.split_once('\t') {
-            Some((found, number)) if found == name && guid.is_none() => {
-                guid = Some(Guid(number.parse().map_err(|_| "the guid is not a number".to_string())?));
-                Ok(())
-            }
-            _ => Err("a line that was not asked for".to_string()),
-        });
-        match listed {
-            Ok(()) => Ok(guid),
-            Err(error) if says_absent(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
 }
-
-/// How many names stand in one command line, which must stay below 128 KiB.
-const NAMES_AT_ONCE: usize = 100;
 
 /// `-o name=value` for each property.
 fn options(properties: &[(String, String)]) -> impl Iterator<Item = String> {
@@ -291,33 +184,6 @@ fn check(host: &str, operation: &'static str, subject: &str, exit: &Exit) -> Res
         (Err(signal), false) => format!("{said} (ended by SIG{signal})"),
     };
     Err(HostError::Remote { host, operation, subject: subject.to_string(), message })
-}
-
-/// The arguments of `zfs send` for a stream.
-fn send_arguments(spec: &SendSpec, dry: bool) -> Vec<String> {
-    let mut arguments = vec!["send".to_string()];
-    if dry {
-        arguments.push("-nvP".to_string());
-    }
-    if let Some(partial) = &spec.resume {
-        // The planner compared the token with the stream; it carries the flags of the stream itself.
-        arguments.extend(["-t".to_string(), partial.token.clone()]);
-        return arguments;
-    }
-    // The same flags as the native sender: a chain must be sent with large blocks always or never (openzfs #6224).
-    arguments.extend(["-L", "-c"].map(str::to_string));
-    if spec.raw {
-        arguments.push("-w".to_string());
-    }
-    if let Some(from) = &spec.from {
-        let name = match from {
-            Base::Snapshot(name, _) => name.as_str(),
-            Base::Bookmark(name, _) => name.as_str(),
-        };
-        arguments.extend(["-i".to_string(), name.to_string()]);
-    }
-    arguments.push(spec.to.name.to_string());
-    arguments
 }
 
 impl Host for ZfsCli {
@@ -475,49 +341,11 @@ impl Host for ZfsCli {
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
-        match change {
-            Change::CreateFilesystem { dataset, set } => {
-                // `-p` takes a filesystem that is there already for success.
-                let mut arguments = vec!["create".to_string(), "-p".to_string(), "-u".to_string()];
-                arguments.extend(options(set));
-                arguments.push(dataset.to_string());
-                let script = self.script(arguments)?;
-                self.run("create", dataset.as_str(), script)
-            }
-            Change::Bookmark { bookmarks } => self.bookmark(bookmarks),
-            Change::DestroyBookmarks { bookmarks } => self.destroy_bookmarks(bookmarks),
-            Change::Rename { from, guid, to } => {
-                let kind = self.kind_of(from, *guid)?;
-                // `-u` leaves mounted what is mounted, and mounts nothing; zfs refuses it for volumes.
-                let unmounted = (kind == DatasetKind::Filesystem).then_some("-u");
-                let arguments = ["rename"].into_iter().chain(unmounted).chain([from.as_str(), to.as_str()]);
-                let script = self.script(arguments)?;
-                self.run("rename", from.as_str(), script)
-            }
-            Change::Clone { snapshot, guid, to, set } => {
-                let found = self.guid_of("snapshot", snapshot.as_str())?;
-                self.need_guid(snapshot.as_str(), *guid, found)?;
-                let mut arguments = vec!["clone".to_string()];
-                arguments.extend(options(set));
-                arguments.extend([snapshot.to_string(), to.to_string()]);
-                let script = self.script(arguments)?;
-                self.run("clone", snapshot.as_str(), script)
-            }
-            Change::Promote { dataset } => {
-                let script = self.script(["promote", dataset.as_str()])?;
-                self.run("promote", dataset.as_str(), script)
-            }
-            Change::SetProperties { dataset, set } => {
-                let values = set.iter().map(|(name, value)| format!("{name}={value}"));
-                let arguments = ["set".to_string()].into_iter().chain(values);
-                let script = self.script(arguments.chain([dataset.to_string()]))?;
-                self.run("set properties of", dataset.as_str(), script)
-            }
-            Change::DiscardPartial { dataset, .. } => {
-                let script = self.script(["receive", "-A", dataset.as_str()])?;
-                self.run("throw away the partial receive of", dataset.as_str(), script)
-            }
-        }
+        self.change(change)
+    }
+
+    fn breaker(&self) -> Option<Cancel> {
+        self.transport.breaker()
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {
@@ -527,59 +355,6 @@ impl Host for ZfsCli {
             elevate: self.elevate,
             has_zstd: self.has_zstd,
         }))
-    }
-}
-
-struct CliOutgoing<'a> {
-    process: Box<dyn Process + 'a>,
-    host: String,
-    subject: String,
-}
-
-impl Outgoing for CliOutgoing<'_> {
-    fn next(&mut self, limit: usize) -> Result<Next, HostError> {
-        let mut block = BytesMut::zeroed(limit);
-        let mut filled = 0;
-        while filled < limit {
-            match self.process.read(&mut block[filled..])? {
-                Some(0) if filled == 0 => return Ok(Next::End),
-                Some(0) | None => break,
-                Some(n) => filled += n,
-            }
-        }
-        block.truncate(filled);
-        Ok(if filled == 0 { Next::Nothing } else { Next::Block(block.freeze()) })
-    }
-
-    fn idle(&mut self) -> Result<(), HostError> {
-        self.process.idle()?;
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), HostError> {
-        let exit = self.process.finish(&mut |_| Ok(()))?;
-        check(&self.host, "send", &self.subject, &exit)
-    }
-}
-
-struct CliIncoming<'a> {
-    process: Box<dyn Process + 'a>,
-    host: String,
-    subject: String,
-}
-
-impl Incoming for CliIncoming<'_> {
-    fn write(&mut self, block: &Bytes) -> Result<(), HostError> {
-        Ok(self.process.write(block)?)
-    }
-
-    fn idle(&mut self) -> Result<bool, HostError> {
-        Ok(self.process.idle()?)
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), HostError> {
-        let exit = self.process.finish(&mut |_| Ok(()))?;
-        check(&self.host, "receive into", &self.subject, &exit)
     }
 }
 

@@ -211,7 +211,14 @@ impl Machine {
     pub fn create_pool(&mut self, name: &str) {
         let root: DatasetName = name.parse().expect("the name of a pool");
         assert!(root.depth() == 1 && !self.pools.contains_key(name), "{name}");
-        let features = [("large_blocks", "active"), ("encryption", "enabled"), ("zstd_compress", "enabled")];
+        let features = [
+            ("bookmarks", "enabled"),
+            ("encryption", "enabled"),
+            ("extensible_dataset", "active"),
+            ("large_blocks", "active"),
+            ("lz4_compress", "active"),
+            ("zstd_compress", "enabled"),
+        ];
         let pool = Pool {
             guid: self.guid(),
             txg: 10,
