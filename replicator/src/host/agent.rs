@@ -238,6 +238,10 @@ impl Host for AgentHost {
         self.link.exchange(&request, change.kind(), &mut |_| Err("more than how it went".to_string()))
     }
 
+    fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {
+        self.link.lock(root, depth)
+    }
+
     fn breaker(&self) -> Option<Cancel> {
         self.breaker.clone()
     }

@@ -2,6 +2,7 @@
 //! What the answers mean is not here.
 
 use super::AgentCommand;
+use super::Depth;
 use super::HostError;
 use super::START;
 use super::worker::Worker;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use std::time::Instant;
+use zfs_core::name::DatasetName;
 
 /// The most entries (datasets, snapshots, bookmarks, properties) of one answer, as for a list of `zfs`.
 const ENTRIES_LIMIT: usize = if cfg!(test) { 20_000 } else { 2_000_000 };
@@ -42,6 +44,8 @@ pub(super) struct Link {
     pub(super) label: String,
     pub(super) command: AgentCommand,
     open: Option<Open>,
+    /// What each agent that is started keeps other runs out of.
+    locked: Option<(DatasetName, Depth)>,
 }
 
 /// What is known of a running agent.
@@ -61,7 +65,7 @@ enum Came {
 
 impl Link {
     pub(super) fn new(worker: Worker, label: String, command: AgentCommand) -> Self {
-        Self { worker, label, command, open: None }
+        Self { worker, label, command, open: None, locked: None }
     }
 
     pub(super) fn bad(&self, operation: &'static str, why: impl Into<String>) -> HostError {
@@ -74,7 +78,7 @@ impl Link {
         self.bad(operation, why)
     }
 
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if self.open.take().is_some() {
             self.worker.abandon();
         }
@@ -85,12 +89,29 @@ impl Link {
         error.into()
     }
 
+    /// Keeps other runs out of a dataset there, now and whenever a new agent has to be started.
+    pub(super) fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {
+        self.start()?;
+        self.exchange(&Request::lock(root, depth), LOCK, &mut nothing)?;
+        self.locked = Some((root.clone(), depth));
+        Ok(())
+    }
+
     /// Starts the agent, unless it runs.
     pub(super) fn start(&mut self) -> Result<(), HostError> {
-        const ASKED: &str = "the hello";
         if self.open.is_some() {
             return Ok(());
         }
+        self.greet()?;
+        let Some((root, depth)) = self.locked.clone() else { return Ok(()) };
+        let locked = self.exchange(&Request::lock(&root, depth), LOCK, &mut nothing);
+        // The agent before it may still be there: without the lock nothing is done, and the next call asks again.
+        locked.inspect_err(|_| self.close())
+    }
+
+    /// Starts the agent and agrees on a version.
+    fn greet(&mut self) -> Result<(), HostError> {
+        const ASKED: &str = "the hello";
         let AgentCommand { program: name, arguments, elevate, patience, .. } = &self.command;
         let deadline = Instant::now() + *patience;
         let limit = *patience;
@@ -178,6 +199,8 @@ impl Link {
         let open = self.open.as_mut().ok_or_else(gone)?;
         loop {
             match open.frames.next() {
+                // No answer, and no reason to wait longer for one.
+                Ok(Some(frame)) if frame.kind == Kind::Alive => return Ok(Came::Nothing),
                 Ok(Some(frame)) => return Ok(Came::Frame(frame)),
                 Ok(None) => {}
                 Err(error) => {
@@ -374,6 +397,13 @@ impl Link {
             }
         }
     }
+}
+
+const LOCK: &str = "lock";
+
+/// The parts of an answer that has none.
+fn nothing(_: Part) -> Result<usize, String> {
+    Err("more than how it went".to_string())
 }
 
 /// What was said, or where nothing was said, how it ended.

@@ -291,3 +291,158 @@ fn a_crash_between_any_two_steps_of_preserve_is_finished_by_the_next_run() {
     }
     assert!(broken_off >= 7 / every, "only {broken_off} places were tried");
 }
+
+#[test]
+fn preserve_leaves_a_changed_target_as_it_is_while_there_is_nothing_newer() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    fill(node, "tank/t", 2);
+    completely(node, &[node], "tank/t back/t");
+    write_to(node, "back/t", "theirs");
+    let route = "tank/t back/t --divergence preserve";
+    let before = (state(node), head(node, "back/t"));
+    for _ in 0..2 {
+        assert_eq!(actions(&as_planned(node, &[node], route, "")), Vec::<String>::new());
+        let said = replicate(node, route);
+        assert!(
+            said.contains("back/t has changed since tank/t@s2") && said.contains("nothing newer"),
+            "{said}"
+        );
+    }
+    assert_eq!(before, (state(node), head(node, "back/t")));
+    refused(node, "tank/t back/t", 3, &["back/t has changed since"]);
+    // With something newer it is set aside once, and then there is nothing left to do.
+    change(node, "tank/t", 3);
+    completely(node, &[node], route);
+    assert_eq!(before.1, head(node, &aside(node, "back/t")));
+    assert_same((node, "tank/t"), (node, "back/t"));
+    // The copy is mounted, writable, and nothing is written: no reason to set it aside.
+    sh(node, "zfs set readonly=off back/t; zfs mount back/t; ls /back/t; zfs unmount back/t; zpool sync");
+    change(node, "tank/t", 4);
+    completely(node, &[node], route);
+    aside(node, "back/t");
+}
+
+#[test]
+fn a_snapshot_of_the_target_that_changes_nothing_stops_and_is_preserved() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    fill(node, "tank/t", 2);
+    completely(node, &[node], "tank/t back/t");
+    sh(node, "zfs snapshot back/t@theirs");
+    change(node, "tank/t", 3);
+    let before = state(node);
+    refused(node, "tank/t back/t", 3, &["back/t@theirs", "0 bytes"]);
+    assert_eq!(before, state(node));
+    let theirs = all_guids(node, &["back/t"]);
+    completely(node, &[node], "tank/t back/t --divergence preserve");
+    assert!(all_guids(node, &["back/t", &aside(node, "back/t")]).is_superset(&theirs));
+    assert_same((node, "tank/t"), (node, "back/t"));
+}
+
+#[test]
+fn what_cannot_go_on_is_not_set_aside() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    sh(node, "truncate -s 80M /tmp/small.img; zpool create -O mountpoint=none small /tmp/small.img");
+    fill(node, "tank/t", 1);
+    completely(node, &[node], "tank/t small/t");
+    sh(
+        node,
+        "zfs snapshot small/t@theirs; head -c 90000000 /dev/urandom > /tank/t/big; zfs snapshot tank/t@s2",
+    );
+    let before = state(node);
+    refused(node, "tank/t small/t --divergence preserve", 3, &["small/t has", "bytes are to be sent"]);
+    assert_eq!(before, state(node));
+    // A name that an older snapshot of the target has, of which the source knows nothing.
+    fill(node, "tank/u", 1);
+    completely(node, &[node], "tank/u back/u");
+    change(node, "tank/u", 2);
+    sh(node, "zfs snapshot back/u@theirs; zfs rename back/u@s1 s2");
+    let before = state(node);
+    refused(node, "tank/u back/u --divergence preserve", 3, &["names of some", "tank/u@s2"]);
+    assert_eq!(before, state(node));
+}
+
+/// Where a key is kept: the same for all pools of a node.
+const KEY: &str = "head -c 32 /dev/urandom > /root/key";
+
+#[test]
+fn preserve_goes_on_with_what_the_target_encrypts_itself() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    let encrypted = "-o encryption=on -o keyformat=raw -o keylocation=file:///root/key";
+    sh(node, &format!("{KEY}; zfs create {encrypted} back/vault"));
+    // Below an encrypted parent, and as an encryption root of its own, which only another tool makes of a plain stream.
+    fill(node, "tank/below", 2);
+    fill(node, "tank/root", 2);
+    fill(node, "tank/root/child", 1);
+    sh(
+        node,
+        &format!(
+            "zfs send -L -c tank/root@s1 | zfs receive -u {encrypted} -o readonly=on -o canmount=noauto back/root"
+        ),
+    );
+    for (source, target) in [("tank/below", "back/vault/below"), ("tank/root", "back/root")] {
+        let route = format!("-r {source} {target} --divergence preserve");
+        completely(node, &[node], &route);
+        assert_eq!(sh(node, &format!("zfs get -H -o value encryption {target}")), "aes-256-gcm");
+        write_to(node, target, "one");
+        sh(node, &format!("zfs snapshot {target}@theirs"));
+        write_to(node, target, "two");
+        change(node, source, 3);
+        let before = (all_guids(node, &[target]), head(node, target), files(node, target, "theirs"));
+        completely(node, &[node], &route);
+        let aside = aside(node, target);
+        assert_eq!(before.1, head(node, &aside));
+        assert_eq!(before.2, files(node, &aside, "theirs"));
+        assert!(all_guids(node, &[target, &aside]).is_superset(&before.0));
+        assert_same((node, source), (node, target));
+        // The key is taken away and given back, as a reboot does; and on it goes.
+        let root = sh(node, &format!("zfs get -H -o value encryptionroot {target}"));
+        sh(node, &format!("zfs unload-key -r {root}"));
+        change(node, source, 4);
+        refused(node, &format!("-r {source} {target}"), 3, &["key of", "zfs load-key"]);
+        sh(node, &format!("zfs load-key -L file:///root/key {root}"));
+        completely(node, &[node], &route);
+        assert_same((node, source), (node, target));
+        assert_eq!(before.1, head(node, &aside));
+    }
+    assert_same((node, "tank/root/child"), (node, "back/root/child"));
+}
+
+#[test]
+fn parents_siblings_and_renamed_children_diverge_at_once() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    let all = ["", "/a", "/a/deep", "/b", "/c"];
+    for below in all {
+        fill(node, &format!("tank/t{below}"), 1);
+    }
+    let route = "-r tank/t back/t --divergence preserve";
+    completely(node, &[node], route);
+    let diverged = ["", "/a", "/a/deep", "/b"];
+    let mut before = Vec::new();
+    for below in diverged {
+        let target = format!("back/t{below}");
+        write_to(node, &target, "theirs");
+        sh(node, &format!("zfs snapshot {target}@theirs"));
+        before.push((all_guids(node, &[&target]), head(node, &target)));
+    }
+    for below in all {
+        change(node, &format!("tank/t{below}"), 2);
+    }
+    sh(node, "zfs rename tank/t/c tank/t/renamed");
+    let plan = completely(node, &[node], route);
+    assert!(!actions(&plan).contains(&"full".to_string()), "{plan}");
+    for below in ["", "/a", "/a/deep", "/b", "/renamed"] {
+        assert_same((node, &format!("tank/t{below}")), (node, &format!("back/t{below}")));
+    }
+    for (below, (guids, files)) in diverged.iter().zip(before) {
+        let target = format!("back/t{below}");
+        let aside = aside(node, &target);
+        assert_eq!(files, head(node, &aside));
+        assert!(all_guids(node, &["back/t", &aside]).is_superset(&guids));
+    }
+    assert_eq!(sh(node, "zfs list -H -o name -r back | grep -c diverged"), "4");
+}

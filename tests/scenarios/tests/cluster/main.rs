@@ -1,23 +1,31 @@
 //! Scenarios of several machines, or of the whole program: run on this machine, against nodes that the lab boots.
 
 mod bad_input;
+mod bent;
 mod bookmarks;
 mod commands;
+mod cuts;
 mod divergence;
 mod drift;
 mod encryption;
 mod examples;
+mod faults;
+mod features;
 mod hostile;
-mod interrupted;
+mod killed;
 mod limited;
 mod meddle;
 mod names;
 mod no_op;
-mod power_cut;
+mod overlap;
+mod promote;
+mod relay;
 mod replicas;
 mod replicate;
+mod retries;
 mod ssh_auth;
 mod ssh_hostkeys;
+mod stalls;
 mod support;
 mod system_ssh;
 mod target_state;
