@@ -78,6 +78,27 @@ fn tags_and_properties_with_tabs_and_newlines_break_no_list() {
                 serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON");
             }
         }
+        // What stands behind a newline looks like another property in the words of a plain zfs: then nothing is done with
+        // any of them. Who is told of them one by one goes on.
+        sh(
+            route.to,
+            &format!(
+                "zfs snapshot {target}@theirs
+                 zfs set \"org.example:forged=$(printf 'x\\tlocal\\n{target}\\tmountpoint\\t/forged')\" {target}"
+            ),
+        );
+        let preserve = "--divergence preserve";
+        if !route.way.pull && route.way.far_end == "zfs" {
+            for property in ["org.example:odd", "org.example:forged"] {
+                let before = route.state();
+                route.refused(preserve, 1, &["get the properties", "not understood"]);
+                assert_eq!(before, route.state());
+                sh(route.to, &format!("zfs inherit {property} {target}"));
+            }
+        }
+        route.completely(preserve);
+        route.assert_same();
+        assert_eq!(sh(route.to, &format!("zfs get -H -o value mountpoint {target}")), format!("/{target}"));
     });
 }
 
