@@ -33,7 +33,8 @@ A target on which the copies of datasets that the source does not have any more 
 made, --allow set-properties.
 
 Properties that are set along with a receive are refused, except for those that can do no harm, such as readonly=on,
-canmount=noauto, canmount=off, mountpoint=none, compression and recordsize; --property allows more.";
+canmount=noauto, canmount=off, mountpoint=none, compression and recordsize; --property allows more, and --everywhere
+with --allow all allows each.";
 
 /// Answer another replicator over standard input and output.
 ///

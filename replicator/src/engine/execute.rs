@@ -65,7 +65,10 @@ pub fn execute(
     cancel: &Cancel,
 ) -> Result<Report, RunError> {
     let work = Work { plan, options, run, observer, cancel, reports: Mutex::new(Vec::new()) };
-    work.before(source, target)?;
+    for note in &plan.notes {
+        observer.note(note);
+    }
+    let marked = work.before(source, target)?;
     let schedule = Schedule::new(plan.datasets.iter().map(|dataset| dataset.after.clone()).collect());
     let busy = plan.datasets.iter().filter(|dataset| dataset.streams().next().is_some()).count();
     std::thread::scope(|scope| {
@@ -92,7 +95,7 @@ pub fn execute(
     reports.sort_by_key(|(at, _)| *at);
     let datasets = reports.into_iter().map(|(_, report)| report).collect();
     let mut report = Report { datasets, ..Report::default() };
-    work.after(source, target, &mut report);
+    work.after(source, target, marked, &mut report);
     Ok(report)
 }
 
@@ -106,7 +109,9 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    fn before(&self, source: &mut dyn Host, target: &mut dyn Host) -> Result<(), RunError> {
+    /// Gives whether the bookmarks could be made: without them the older ones are still needed.
+    fn before(&self, source: &mut dyn Host, target: &mut dyn Host) -> Result<bool, RunError> {
+        let mut marked = true;
         let of = self.plan.before.len();
         for (at, step) in self.plan.before.iter().enumerate() {
             if self.cancel.is_cancelled() {
@@ -133,6 +138,7 @@ impl Work<'_> {
                     if matches!(change, Change::Bookmark { .. })
                         && Class::of_host(&error, None) == Class::Operator(Operator::Permission) =>
                 {
+                    marked = false;
                     self.observer.note(&format!(
                         "no bookmarks are kept ({error}): only snapshots can be the base of the next run"
                     ));
@@ -140,11 +146,12 @@ impl Work<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(marked)
     }
 
-    /// Bookmarks that are not needed any more, of the datasets that reached their end; what is gone at the source.
-    fn after(&self, source: &mut dyn Host, target: &mut dyn Host, report: &mut Report) {
+    /// Bookmarks that are not needed any more, of the datasets that reached their end and where newer ones are `marked`;
+    /// what is gone at the source.
+    fn after(&self, source: &mut dyn Host, target: &mut dyn Host, marked: bool, report: &mut Report) {
         let of = self.plan.after.len();
         let mut removal = Removal::default();
         for (at, step) in self.plan.after.iter().enumerate() {
@@ -160,7 +167,7 @@ impl Work<'_> {
                     };
                     let bookmarks: Vec<(BookmarkName, Guid)> =
                         bookmarks.iter().filter(|(name, _)| reached(name.dataset())).cloned().collect();
-                    if bookmarks.is_empty() {
+                    if bookmarks.is_empty() || !marked {
                         continue;
                     }
                     self.observer.step_started(place, step);

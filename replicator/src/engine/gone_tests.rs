@@ -13,6 +13,7 @@ use crate::cancel::Cancel;
 use crate::marks;
 use crate::model::Fault;
 use crate::model::Moment;
+use crate::model::When;
 use crate::model::World;
 use crate::plan::Options;
 use crate::plan::PropertyList;
@@ -340,7 +341,7 @@ fn a_hold_that_comes_between_keeps_everything() {
     for call in 1..=all {
         let case = Case { world: copy.copy(), options: case.options.clone(), plain: false };
         case.world.inject(Fault::Meddle {
-            call,
+            when: When::Call(call),
             machine: "there".to_string(),
             what: Box::new(|there| drop(there.hold(&snap("backup/a/y/deep@2"), "theirs"))),
         });

@@ -220,8 +220,11 @@ pub fn property(line: &str, root: &DatasetName, all: &mut Properties) -> Result<
         return Err("a dataset that was not asked for".to_string());
     }
     let property = Property { value: value.to_string(), source };
-    all.entry(dataset).or_default().insert(name.to_string(), property);
-    Ok(())
+    match all.entry(dataset).or_default().insert(name.to_string(), property) {
+        None => Ok(()),
+        // A user property may hold newlines, and behind one something that looks like another property.
+        Some(_) => Err("a property twice".to_string()),
+    }
 }
 
 /// Reads what stands against the removal of a dataset: a line of it with `name,usedbydataset,usedbysnapshots,mounted`,

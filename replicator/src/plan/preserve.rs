@@ -141,6 +141,31 @@ fn asides<'c>(target: &DatasetName, current: &'c Current) -> impl Iterator<Item 
         .filter(move |state| marks::was_set_aside(&state.name).as_ref() == Some(&target))
 }
 
+/// The same for a dataset that went on under an old name of its own: what was set aside, and that name, which no name of
+/// the source leads to (`is_free`).
+pub(super) fn interrupted_elsewhere(
+    source: &DatasetState,
+    current: &Current,
+    is_free: impl Fn(&DatasetName) -> bool,
+) -> Option<(DatasetName, DatasetName)> {
+    // Missing, or a clone that was not promoted yet.
+    let is_begun = |there: &DatasetState, old: &DatasetName| {
+        current.get(old).is_none_or(|state| {
+            let from = state.origin.as_ref().map(|origin| origin.dataset());
+            state.snapshots.is_empty() && from == Some(&there.name)
+        })
+    };
+    let begun = current.values().rev().filter_map(|there| {
+        let old = marks::was_set_aside(&there.name).filter(|old| is_free(old) && is_begun(there, old))?;
+        Some((there, old))
+    });
+    let mut begun = begun.peekable();
+    begun.peek()?;
+    let bases = Bases::of(source);
+    let mut found = begun.filter(|(there, _)| bases.newest_common(there, false).is_some());
+    found.next().map(|(there, old)| (there.name.clone(), old))
+}
+
 /// The steps after the rename.
 pub(super) fn go_on(
     source: &DatasetState,

@@ -92,6 +92,8 @@ pub(super) struct TreePlanner<'a> {
     pub(super) current: BTreeMap<DatasetName, DatasetState>,
     /// Made when a dataset is missing for the first time.
     pub(super) strays: Option<Strays>,
+    /// Whether the target has anything that was set aside.
+    pub(super) asides: bool,
     /// Where on the target there are snapshots that the source has clones of; made when a clone is missing.
     origins: OnceCell<HashMap<Guid, Vec<DatasetName>>>,
     /// Filesystems that `before` makes.
@@ -120,12 +122,15 @@ impl<'a> TreePlanner<'a> {
             Inventory::Present(tree) => Some(tree),
         };
         let trees = present.into_iter().chain(sides.asides);
-        let current = trees.flat_map(Tree::datasets).map(|one| (one.name.clone(), one.clone())).collect();
+        let current: BTreeMap<DatasetName, DatasetState> =
+            trees.flat_map(Tree::datasets).map(|one| (one.name.clone(), one.clone())).collect();
+        let asides = current.keys().any(|name| marks::was_set_aside(name).is_some());
         Self {
             sides,
             options,
             refused,
             strays: None,
+            asides,
             origins: OnceCell::new(),
             selected,
             places,

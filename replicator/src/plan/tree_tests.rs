@@ -37,7 +37,8 @@ pub(super) fn states(mut datasets: Vec<DatasetState>) -> Tree {
 }
 
 pub(super) fn about(guid: u64, version: &str) -> About {
-    let features = std::collections::BTreeMap::new();
+    let features = ["bookmarks", "encryption", "extensible_dataset", "large_blocks", "lz4_compress"];
+    let features = features.map(|feature| (feature.to_string(), "active".to_string())).into();
     About { pool: "p".into(), guid: Guid(guid), version: crate::host::Version::parse(version), features }
 }
 

@@ -73,6 +73,7 @@ fn properties_are_read_with_their_sources() {
     let one = &all[&root];
     assert_eq!(one["compression"], Property { value: "zstd".into(), source: PropertySource::Local });
     assert_eq!(one["x:y"], Property { value: "with\ttabs".into(), source: PropertySource::Inherited });
+    assert!(property("tank/a\tcompression\toff\tlocal", &root, &mut all).is_err(), "twice");
     assert_eq!(all.len(), 2);
     for line in ["", "tank/a", "tank/a\tx", "tank/a\tx\ty", "tank/a\tx\ty\tnowhere", "tank/b\tx\ty\tlocal"] {
         assert!(property(line, &root, &mut all).is_err(), "{line:?}");
