@@ -223,7 +223,8 @@ pub struct About {
     pub guid: Guid,
     /// The version of the kernel's ZFS; `None` when it does not look like a version.
     pub version: Option<Version>,
-    /// The state of each feature of the pool by its short name (`large_blocks`): `disabled`, `enabled` or `active`.
+    /// The state of each feature of the pool by its short name (`large_blocks`): `disabled`, `enabled` or `active`. One
+    /// that is missing is not enabled.
     pub features: BTreeMap<String, String>,
 }
 
@@ -253,6 +254,19 @@ pub struct Property {
 
 /// The properties of the datasets of a tree.
 pub type Properties = BTreeMap<DatasetName, BTreeMap<String, Property>>;
+
+/// What stands against the removal of a dataset that its listing does not tell, and what would be lost with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovalCost {
+    /// Bytes that the dataset and its snapshots take, without what is below it.
+    pub bytes: u64,
+    /// It is mounted.
+    pub mounted: bool,
+    /// One of its snapshots that has a hold.
+    pub held: Option<SnapshotName>,
+    /// One of its snapshots that has a clone.
+    pub cloned: Option<SnapshotName>,
+}
 
 /// What an incremental stream starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use super::tests::dataset;
 use super::tree_tests::*;
 use super::*;
 use crate::host::About;
+use crate::host::Base;
 use crate::host::DatasetState;
 use crate::host::Encryption;
 use crate::host::Inventory;
@@ -21,15 +22,24 @@ fn with_pools(source: &Tree, target: &Inventory, pools: (&About, &About), option
         asides: &[],
         target_root: &root,
         pools: Some(pools),
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     plan(sides, options)
 }
 
-fn having(guid: u64, features: &[(&str, &str)]) -> About {
-    let features = features.iter().map(|(name, state)| (name.to_string(), state.to_string()));
-    About { pool: format!("pool{guid}"), features: features.collect(), ..about(guid, "2.4.0") }
+/// A pool on which these features are in another state than usual.
+fn having(guid: u64, features: &[(&str, Option<&str>)]) -> About {
+    let mut about = About { pool: format!("pool{guid}"), ..about(guid, "2.4.0") };
+    for (name, state) in features {
+        match state {
+            Some(state) => drop(about.features.insert(name.to_string(), state.to_string())),
+            None => drop(about.features.remove(*name)),
+        }
+    }
+    about
 }
 
 fn present(datasets: &[(&str, &str)]) -> Inventory {
@@ -63,7 +73,7 @@ fn what_has_nothing_newer_to_receive_is_not_set_aside() {
     assert_eq!(plan.notes.len(), 2, "{:?}", plan.notes);
     assert!(plan.notes[0].contains("dst has changed since src@a") && plan.notes[0].contains("nothing newer"));
     // Its base is known all the same, and kept by a bookmark.
-    assert_eq!(plan.datasets[2].common.as_ref().map(|base| base.guid()), Some(Guid(5)));
+    assert_eq!(plan.datasets[2].common.as_ref().map(Base::guid), Some(Guid(5)));
     // Under `stop` it is told as ever.
     assert_eq!(planned(&source, &target, &recursive()).conflicts().count(), 3);
     // A snapshot of the source alone is nothing that the pattern selects.
@@ -77,7 +87,7 @@ fn nothing_is_set_aside_for_what_cannot_go_on() {
     let source = tree(&[("src", "@a:1"), ("src/x", "@a:2 @b:3")]);
     let diverged = || vec![dataset("dst", "@a:1"), dataset("dst/x", "@a:2 @own:9")];
     let kinds = |plan: &TreePlan| plan.conflicts().map(|(_, conflict)| conflict.kind()).collect::<Vec<_>>();
-    let fine = having(4, &[("lz4_compress", "active")]);
+    let fine = having(4, &[]);
 
     // A name that the target's own, older snapshots have taken.
     let mut target = diverged();
@@ -86,7 +96,7 @@ fn nothing_is_set_aside_for_what_cannot_go_on() {
     assert_eq!((before(&plan), kinds(&plan)), (vec![], vec!["name-clash"]));
     // A feature.
     let target = Inventory::Present(states(diverged()));
-    let lacking = having(5, &[("lz4_compress", "disabled"), ("extensible_dataset", "active")]);
+    let lacking = having(5, &[("lz4_compress", Some("disabled"))]);
     let plan = with_pools(&source, &target, (&fine, &lacking), &preserving());
     assert_eq!(kinds(&plan), ["feature-missing"]);
     assert!(
@@ -118,7 +128,9 @@ fn nothing_is_set_aside_for_what_cannot_go_on() {
         asides: &[],
         target_root: &root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     let plan = plan_without(sides, &preserving(), &refused);
@@ -293,7 +305,6 @@ fn a_new_dataset_below_an_encrypted_one_needs_its_key() {
 
 #[test]
 fn features_that_every_stream_needs_are_looked_for_on_the_target() {
-    let all = [("extensible_dataset", "active"), ("lz4_compress", "active"), ("encryption", "enabled")];
     let source = tree(&[("src", "@a:1 @b:2")]);
     let mut secret = dataset("src", "@a:1 @b:2");
     secret.encryption = Some(Encryption { root: name("src"), key_loaded: true });
@@ -303,24 +314,19 @@ fn features_that_every_stream_needs_are_looked_for_on_the_target() {
         let plan = with_pools(source, &target, (from, to), &recursive());
         plan.conflicts().next().map(|(_, conflict)| (conflict.to_string(), conflict.hint()))
     };
-    let from = having(1, &all);
-    assert_eq!(missing(&source, &from, &having(2, &all)), None);
-    assert_eq!(missing(&secret, &from, &having(2, &all)), None);
-    // Nothing known is no reason to stop, and neither is a feature that nothing needs.
-    assert_eq!(missing(&secret, &from, &having(2, &[])), None);
-    assert_eq!(missing(&source, &from, &having(2, &[all[0], all[1], ("encryption", "disabled")])), None);
-    let plain = having(1, &[("lz4_compress", "enabled")]);
-    assert_eq!(missing(&source, &plain, &having(2, &[all[0], ("lz4_compress", "disabled")])), None);
-    for (source, without, feature) in
-        [(&source, 0, "extensible_dataset"), (&source, 1, "lz4_compress"), (&secret, 2, "encryption")]
+    let from = having(1, &[]);
+    for source in [&source, &secret] {
+        assert_eq!(missing(source, &from, &having(2, &[("lz4_compress", Some("enabled"))])), None);
+    }
+    // A feature that nothing needs is no reason to stop.
+    assert_eq!(missing(&source, &from, &having(2, &[("encryption", Some("disabled"))])), None);
+    let unused = having(1, &[("lz4_compress", Some("enabled"))]);
+    assert_eq!(missing(&source, &unused, &having(2, &[("lz4_compress", None)])), None);
+    for (source, feature) in
+        [(&source, "extensible_dataset"), (&source, "lz4_compress"), (&secret, "encryption")]
     {
         for state in [None, Some("disabled")] {
-            let mut features = all.to_vec();
-            match state {
-                Some(state) => features[without].1 = state,
-                None => drop(features.remove(without)),
-            }
-            let (text, hint) = missing(source, &from, &having(2, &features)).expect("a conflict");
+            let (text, hint) = missing(source, &from, &having(2, &[(feature, state)])).expect("a conflict");
             assert!(
                 text.contains(&format!("feature {feature} (pool pool1)")) && text.contains("pool2"),
                 "{text}"
@@ -335,10 +341,9 @@ fn streams_are_looked_at_only_where_a_feature_may_be_missing() {
     use zfs_core::stream::Features;
     let source = tree(&[("src", "@a:1 @b:2"), ("src/x", "@a:3")]);
     let target = present(&[("dst", "@a:1"), ("dst/x", "@a:3")]);
-    let from = having(1, &[("large_blocks", "active"), ("zstd_compress", "enabled")]);
-    let base = [("extensible_dataset", "active"), ("lz4_compress", "active")];
-    let lacking = having(2, &base);
-    let with = having(2, &[base[0], base[1], ("large_blocks", "enabled")]);
+    let from = having(1, &[("zstd_compress", Some("enabled"))]);
+    let lacking = having(2, &[("large_blocks", Some("disabled"))]);
+    let with = having(2, &[("large_blocks", Some("enabled"))]);
     let plan = with_pools(&source, &target, (&from, &lacking), &recursive());
     let asked: Vec<_> =
         doubtful(&plan, (&from, &lacking)).iter().map(|(at, spec)| (*at, spec.to.guid)).collect();
@@ -356,9 +361,10 @@ fn without_the_feature_bookmarks_none_are_planned() {
     let source = tree(&[("src", "@a:1 @b:2")]);
     let target = present(&[("dst", "@a:1")]);
     let to = about(2, "2.4.0");
-    let plan = with_pools(&source, &target, (&having(1, &[("bookmarks", "enabled")]), &to), &recursive());
+    let plan = with_pools(&source, &target, (&having(1, &[]), &to), &recursive());
     assert_eq!((plan.before.len(), plan.notes.len()), (1, 0), "{plan:?}");
-    let plan = with_pools(&source, &target, (&having(1, &[("bookmarks", "disabled")]), &to), &recursive());
+    let plan =
+        with_pools(&source, &target, (&having(1, &[("bookmarks", Some("disabled"))]), &to), &recursive());
     assert_eq!((plan.steps().count(), plan.notes.len()), (1, 1));
     assert!(plan.notes[0].contains("bookmarks"), "{:?}", plan.notes);
 }

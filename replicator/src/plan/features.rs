@@ -28,16 +28,14 @@ const OF_DATASETS: &[(&str, Features)] = &[
     ("large_microzap", Features::LARGE_MICROZAP),
 ];
 
-/// Whether a feature is in use on a pool; `None` where nothing is known of the pool's features.
-pub(super) fn active(about: &About, feature: &str) -> Option<bool> {
-    let known = !about.features.is_empty();
-    known.then(|| about.features.get(feature).is_some_and(|state| state == "active"))
+/// Whether a feature is in use on a pool.
+pub(super) fn active(about: &About, feature: &str) -> bool {
+    about.features.get(feature).is_some_and(|state| state == "active")
 }
 
-/// Whether a pool is known to do without a feature: it is disabled there, or its ZFS does not know it.
+/// Whether a pool does without a feature: it is disabled there, or its ZFS does not know it.
 pub(super) fn lacks(about: &About, feature: &str) -> bool {
-    let state = about.features.get(feature).map(String::as_str);
-    !about.features.is_empty() && !matches!(state, Some("enabled" | "active"))
+    !matches!(about.features.get(feature).map(String::as_str), Some("enabled" | "active"))
 }
 
 /// Refuses steps that the target's pool cannot receive whatever is in the dataset.
@@ -53,7 +51,7 @@ pub(super) fn check(
         return Ok(());
     }
     let mut needed = vec![ALWAYS];
-    if active(from, COMPRESSED) == Some(true) {
+    if active(from, COMPRESSED) {
         needed.push(COMPRESSED);
     }
     if streams.any(|spec| spec.raw) {
@@ -67,8 +65,7 @@ pub(super) fn check(
 /// dataset: the last of each dataset, because a dataset does not lose a feature that it once used.
 #[must_use]
 pub fn doubtful<'p>(plan: &'p TreePlan, pools: (&About, &About)) -> Vec<(usize, &'p SendSpec)> {
-    let doubt =
-        |(feature, _): &(&str, Features)| active(pools.0, feature) == Some(true) && lacks(pools.1, feature);
+    let doubt = |(feature, _): &(&str, Features)| active(pools.0, feature) && lacks(pools.1, feature);
     if !OF_DATASETS.iter().any(doubt) {
         return Vec::new();
     }

@@ -37,7 +37,8 @@ pub(super) fn states(mut datasets: Vec<DatasetState>) -> Tree {
 }
 
 pub(super) fn about(guid: u64, version: &str) -> About {
-    let features = std::collections::BTreeMap::new();
+    let features = ["bookmarks", "encryption", "extensible_dataset", "large_blocks", "lz4_compress"];
+    let features = features.map(|feature| (feature.to_string(), "active".to_string())).into();
     About { pool: "p".into(), guid: Guid(guid), version: crate::host::Version::parse(version), features }
 }
 
@@ -60,7 +61,9 @@ pub(super) fn planned(source: &Tree, target: &Inventory, options: &Options) -> T
         asides: &[],
         target_root: &root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     let plan = plan(sides, options);
@@ -157,7 +160,9 @@ fn missing_parents_are_made_from_the_top() {
         asides: &[],
         target_root: &root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     let plan = plan(sides, &Options::default());
@@ -308,7 +313,9 @@ fn bookmarks_are_made_before_and_older_ones_of_this_target_go_after() {
         asides: &[],
         target_root: &root,
         pools: Some((&pools.0, &pools.1)),
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     let plan = plan(sides, &Options::default());
@@ -388,7 +395,9 @@ fn setting_aside_is_finished_after_a_crash_between_any_two_of_its_steps() {
             asides,
             target_root: &root,
             pools: None,
+            source_properties: None,
             target_properties: None,
+            costs: None,
             now: NOW + 60,
         };
         // Whatever the policy is now: what was begun is finished.
@@ -438,7 +447,9 @@ fn versions_with_a_dangerous_bug_are_refused_where_it_matters() {
             asides: &[],
             target_root: &root,
             pools: Some((&pools.0, &pools.1)),
+            source_properties: None,
             target_properties: None,
+            costs: None,
             now: NOW,
         };
         shown(&super::plan(sides, options))[0].clone()

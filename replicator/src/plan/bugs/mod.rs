@@ -40,10 +40,10 @@ struct Transfer {
     inherits_key: bool,
     /// The target was a source itself: it has bookmarks of this program.
     turned_round: bool,
-    /// Whether the feature is active, where that is known: on the source's pool, and on the target's.
-    large_blocks: (Option<bool>, Option<bool>),
+    /// Whether the feature is active on the source's pool, and on the target's.
+    large_blocks: (bool, bool),
     /// The same.
-    large_microzap: (Option<bool>, Option<bool>),
+    large_microzap: (bool, bool),
 }
 
 /// What a plan does about a bug.

@@ -28,7 +28,7 @@ pub(super) const BUGS: &[Bug] = &[
         what: "raw streams with large blocks can panic the receiver",
         fixed: &[(2, 1, 7)],
         at: Side::Target,
-        concerns: |transfer| transfer.raw && transfer.large_blocks.0 != Some(false),
+        concerns: |transfer| transfer.raw && transfer.large_blocks.0,
         answer: Answer::Refuse,
     },
     Bug {
@@ -54,7 +54,7 @@ pub(super) const BUGS: &[Bug] = &[
         at: Side::Target,
         // Nothing on the target's pool is in large blocks, so what it has of this dataset was sent without -L.
         concerns: |transfer| {
-            transfer.existing && transfer.incremental && transfer.large_blocks == (Some(true), Some(false))
+            transfer.existing && transfer.incremental && transfer.large_blocks == (true, false)
         },
         answer: Answer::Refuse,
     },
@@ -105,7 +105,7 @@ pub(super) const BUGS: &[Bug] = &[
         // The side that received before, and did not note that large blocks came.
         at: Side::Source,
         concerns: |transfer| {
-            transfer.turned_round && transfer.existing && transfer.large_blocks == (Some(false), Some(true))
+            transfer.turned_round && transfer.existing && transfer.large_blocks == (false, true)
         },
         answer: Answer::Warn,
     },
@@ -115,7 +115,7 @@ pub(super) const BUGS: &[Bug] = &[
         fixed: &[(2, 4, 1)],
         at: Side::Source,
         concerns: |transfer| {
-            transfer.turned_round && transfer.existing && transfer.large_microzap == (Some(false), Some(true))
+            transfer.turned_round && transfer.existing && transfer.large_microzap == (false, true)
         },
         answer: Answer::Warn,
     },
