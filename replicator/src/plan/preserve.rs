@@ -9,6 +9,7 @@ use std::ops::Bound;
 
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
 
 use super::base::Bases;
 use super::base::Found;
@@ -151,7 +152,7 @@ pub(super) fn interrupted_elsewhere(
     // Missing, or a clone that was not promoted yet.
     let is_begun = |there: &DatasetState, old: &DatasetName| {
         current.get(old).is_none_or(|state| {
-            let from = state.origin.as_ref().map(|origin| origin.dataset());
+            let from = state.origin.as_ref().map(SnapshotName::dataset);
             state.snapshots.is_empty() && from == Some(&there.name)
         })
     };
@@ -245,12 +246,7 @@ pub(super) fn finish_begun(target: &DatasetName, current: &mut Current, steps: &
     }
 }
 
-fn promote(
-    target: &DatasetName,
-    origin: &zfs_core::name::SnapshotName,
-    current: &mut Current,
-    steps: &mut Vec<Step>,
-) {
+fn promote(target: &DatasetName, origin: &SnapshotName, current: &mut Current, steps: &mut Vec<Step>) {
     let change = Change::Promote { dataset: target.clone() };
     steps.push(Step::change(Side::Target, change, "the snapshots up to the common one go over to it"));
     let Some(mut aside) = current.remove(origin.dataset()) else { return };

@@ -275,7 +275,8 @@ impl<'a> TreePlanner<'a> {
         after: &mut Vec<usize>,
     ) -> Result<Option<Origin>, Conflict> {
         let source = self.selected[at];
-        if self.mapped[at].state.as_ref().is_some_and(|state| !state.snapshots.is_empty()) {
+        let state = self.mapped[at].state.as_ref();
+        if state.is_some_and(|state| !state.snapshots.is_empty() || begun_in_full(source, state)) {
             return Ok(None);
         }
         let Some(name) = source.origin.clone() else { return Ok(self.start_under_clone(source)) };
@@ -415,6 +416,14 @@ fn waits(progress: &[Progress], place: usize) -> bool {
         Progress::Open | Progress::Busy => true,
         Progress::Done(_, after) => after.iter().any(|next| waits(progress, *next)),
     }
+}
+
+/// Whether a receive broke off that can go on, and is not that of a clone.
+fn begun_in_full(source: &DatasetState, there: &DatasetState) -> bool {
+    let kept = there.partial.as_ref().and_then(|partial| partial.content.as_ref().ok());
+    kept.is_some_and(|kept| {
+        kept.from_guid.is_none() && source.snapshots.iter().any(|one| one.guid == kept.to_guid)
+    })
 }
 
 /// Renames a dataset of the target with everything below it.
