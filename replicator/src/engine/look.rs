@@ -89,6 +89,8 @@ pub fn prepare(
     if plan::needs_pools(&plan, &here) {
         pools = (source.about(request.source.pool())?, target.about(request.target.pool())?);
         sides.pools = Some((&pools.0, &pools.1));
+        // Two plans of very many steps need not be there at the same time.
+        drop(plan);
         plan = plan::plan(sides, &request.options);
     }
     let mut asked = Asked::default();
@@ -100,11 +102,15 @@ pub fn prepare(
             return Ok(plan);
         }
         refused.extend(found);
+        drop(plan);
         plan = plan::plan_without(sides, &request.options, &refused);
     }
 }
 
-/// What was asked about streams already.
+/// How many streams are copied at once to ask for their sizes. A host asks for fewer at once.
+const ESTIMATES_AT_ONCE: usize = 600;
+
+/// What was asked about streams already, for a plan that is not the last one.
 #[derive(Default)]
 struct Asked {
     sizes: HashMap<Key, Option<u64>>,
@@ -141,17 +147,25 @@ impl Asked {
         if !request.estimate || !refused.is_empty() {
             return Ok(refused);
         }
-        let new: Vec<SendSpec> =
-            plan.streams().filter(|spec| !self.sizes.contains_key(&key(spec))).cloned().collect();
-        if !new.is_empty() {
-            let sizes = source.estimate(&new)?;
-            self.sizes.extend(new.iter().map(key).zip(sizes));
+        let count = plan.streams().count();
+        let mut estimates: Vec<Option<u64>> = Vec::with_capacity(count);
+        while estimates.len() < count {
+            // Two copies of very many streams need not be there at the same time.
+            let some: Vec<&SendSpec> = plan.streams().skip(estimates.len()).take(ESTIMATES_AT_ONCE).collect();
+            let is_new = |spec: &&&SendSpec| !self.sizes.contains_key(&key(spec));
+            let new: Vec<SendSpec> = some.iter().filter(is_new).map(|spec| (*spec).clone()).collect();
+            let mut found = if new.is_empty() { Vec::new() } else { source.estimate(&new)? }.into_iter();
+            estimates.extend(some.iter().map(|spec| match self.sizes.get(&key(spec)) {
+                Some(known) => *known,
+                None => found.next().flatten(),
+            }));
         }
-        let sizes: Vec<Option<u64>> =
-            plan.streams().map(|spec| self.sizes.get(&key(spec)).copied().flatten()).collect();
-        plan.set_estimates(&sizes);
+        plan.set_estimates(&estimates);
         if !request.ignore_space {
             refused = do_not_fit(plan, sides.target);
+        }
+        if !refused.is_empty() {
+            self.sizes.extend(plan.streams().map(key).zip(estimates));
         }
         Ok(refused)
     }
