@@ -103,6 +103,10 @@ pub fn prepare(
     if needs_pools {
         pools = (source.about(request.source.pool())?, target.about(request.target.pool())?);
         sides.pools = Some((&pools.0, &pools.1));
+<<<<<<< HEAD
+        // Two plans of very many steps need not be there at the same time.
+        drop(plan);
+=======
     }
     // A run with nothing to send shall stay one command on a machine that has only `zfs`.
     let compares = !request.options.properties.is_empty()
@@ -123,6 +127,7 @@ pub fn prepare(
     let costs = removal_costs(target, &plan)?;
     if !costs.is_empty() {
         sides.costs = Some(&costs);
+>>>>>>> main
         plan = plan::plan(sides, &request.options);
     }
     let mut asked = Asked::default();
@@ -134,11 +139,15 @@ pub fn prepare(
             return Ok(plan);
         }
         refused.extend(found);
+        drop(plan);
         plan = plan::plan_without(sides, &request.options, &refused);
     }
 }
 
-/// What was asked about streams already.
+/// How many streams are copied at once to ask for their sizes. A host asks for fewer at once.
+const ESTIMATES_AT_ONCE: usize = 600;
+
+/// What was asked about streams already, for a plan that is not the last one.
 #[derive(Default)]
 struct Asked {
     sizes: HashMap<Key, Option<u64>>,
@@ -175,17 +184,25 @@ impl Asked {
         if !request.estimate || !refused.is_empty() {
             return Ok(refused);
         }
-        let new: Vec<SendSpec> =
-            plan.streams().filter(|spec| !self.sizes.contains_key(&key(spec))).cloned().collect();
-        if !new.is_empty() {
-            let sizes = source.estimate(&new)?;
-            self.sizes.extend(new.iter().map(key).zip(sizes));
+        let count = plan.streams().count();
+        let mut estimates: Vec<Option<u64>> = Vec::with_capacity(count);
+        while estimates.len() < count {
+            // Two copies of very many streams need not be there at the same time.
+            let some: Vec<&SendSpec> = plan.streams().skip(estimates.len()).take(ESTIMATES_AT_ONCE).collect();
+            let is_new = |spec: &&&SendSpec| !self.sizes.contains_key(&key(spec));
+            let new: Vec<SendSpec> = some.iter().filter(is_new).map(|spec| (*spec).clone()).collect();
+            let mut found = if new.is_empty() { Vec::new() } else { source.estimate(&new)? }.into_iter();
+            estimates.extend(some.iter().map(|spec| match self.sizes.get(&key(spec)) {
+                Some(known) => *known,
+                None => found.next().flatten(),
+            }));
         }
-        let sizes: Vec<Option<u64>> =
-            plan.streams().map(|spec| self.sizes.get(&key(spec)).copied().flatten()).collect();
-        plan.set_estimates(&sizes);
+        plan.set_estimates(&estimates);
         if !request.ignore_space {
             refused = do_not_fit(plan, sides.target);
+        }
+        if !refused.is_empty() {
+            self.sizes.extend(plan.streams().map(key).zip(estimates));
         }
         Ok(refused)
     }
