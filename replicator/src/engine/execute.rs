@@ -263,14 +263,9 @@ impl Work<'_> {
                 report.error = Some(RunError::Cancelled);
                 return report;
             }
-<<<<<<< HEAD
-            match self.plan_again(planned, hosts) {
-                Ok(again) => steps = Cow::Owned(again),
-=======
             let left = &steps[report.steps - done..];
             match self.plan_again(planned, left, hosts) {
-                Ok(again) => steps = again,
->>>>>>> main
+                Ok(again) => steps = Cow::Owned(again),
                 // Nobody knows more than before: the next round fails in the same way, or does not.
                 Err(RunError::Host(again)) if matches!(Class::of_host(&again, None), Class::Transient(_)) => {
                     steps.to_mut().drain(..report.steps - done);

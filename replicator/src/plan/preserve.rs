@@ -151,7 +151,7 @@ pub(super) fn interrupted_elsewhere(
     // Missing, or a clone that was not promoted yet.
     let is_begun = |there: &DatasetState, old: &DatasetName| {
         current.get(old).is_none_or(|state| {
-            let from = state.origin.as_ref().map(|origin| origin.dataset());
+            let from = state.origin.as_ref().map(zfs_core::name::SnapshotName::dataset);
             state.snapshots.is_empty() && from == Some(&there.name)
         })
     };
