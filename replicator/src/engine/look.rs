@@ -103,10 +103,6 @@ pub fn prepare(
     if needs_pools {
         pools = (source.about(request.source.pool())?, target.about(request.target.pool())?);
         sides.pools = Some((&pools.0, &pools.1));
-<<<<<<< HEAD
-        // Two plans of very many steps need not be there at the same time.
-        drop(plan);
-=======
     }
     // A run with nothing to send shall stay one command on a machine that has only `zfs`.
     let compares = !request.options.properties.is_empty()
@@ -122,12 +118,14 @@ pub fn prepare(
         }
     }
     if needs_pools || compares {
+        // Two plans of very many steps need not be there at the same time.
+        drop(plan);
         plan = plan::plan(sides, &request.options);
     }
     let costs = removal_costs(target, &plan)?;
     if !costs.is_empty() {
         sides.costs = Some(&costs);
->>>>>>> main
+        drop(plan);
         plan = plan::plan(sides, &request.options);
     }
     let mut asked = Asked::default();

@@ -247,12 +247,7 @@ pub(super) fn finish_begun(target: &DatasetName, current: &mut Current<'_>, step
     }
 }
 
-fn promote(
-    target: &DatasetName,
-    origin: &SnapshotName,
-    current: &mut Current<'_>,
-    steps: &mut Vec<Step>,
-) {
+fn promote(target: &DatasetName, origin: &SnapshotName, current: &mut Current<'_>, steps: &mut Vec<Step>) {
     let change = Change::Promote { dataset: target.clone() };
     steps.push(Step::change(Side::Target, change, "the snapshots up to the common one go over to it"));
     let Some(aside) = current.remove(origin.dataset()) else { return };

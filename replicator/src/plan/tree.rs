@@ -124,14 +124,9 @@ impl<'a> TreePlanner<'a> {
             Inventory::Present(tree) => Some(tree),
         };
         let trees = present.into_iter().chain(sides.asides);
-<<<<<<< HEAD
-        let current =
+        let current: Current<'a> =
             trees.flat_map(Tree::datasets).map(|one| (one.name.clone(), Cow::Borrowed(one))).collect();
-=======
-        let current: BTreeMap<DatasetName, DatasetState> =
-            trees.flat_map(Tree::datasets).map(|one| (one.name.clone(), one.clone())).collect();
         let asides = current.keys().any(|name| marks::was_set_aside(name).is_some());
->>>>>>> main
         Self {
             sides,
             options,
