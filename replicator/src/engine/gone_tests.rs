@@ -58,7 +58,7 @@ impl Case {
         let case = Self { world, options: Options { recursive: true, ..Options::default() }, plain: false };
         for dataset in ["tank/a", "tank/a/x", "tank/a/y", "tank/a/y/deep"] {
             case.world.on("here", |here| {
-                here.create(&name(dataset), DatasetKind::Filesystem, &[]).expect("create")
+                here.create(&name(dataset), DatasetKind::Filesystem, &[]).expect("create");
             });
             case.take(dataset, "1");
             case.take(dataset, "2");
@@ -277,7 +277,7 @@ fn what_comes_back_is_not_gone_and_waits_anew_when_it_goes_again() {
     case.good(NOW);
     // Out of the tree, and in again: it is the same dataset.
     let rename = |from: &str, to: &str| {
-        case.world.on("here", |here| here.rename(&name(from), &name(to)).expect("rename"))
+        case.world.on("here", |here| here.rename(&name(from), &name(to)).expect("rename"));
     };
     rename("tank/a/y", "tank/y");
     assert_eq!(case.good(NOW + DAY).len(), 2);

@@ -65,6 +65,7 @@ impl Case {
         case
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "the values are made for it")]
     fn set(&mut self, on: &str, property: &str, value: impl ToString) {
         let property_value = Property { value: value.to_string(), source: PropertySource::Local };
         self.properties.entry(name(on)).or_default().insert(property.to_string(), property_value);
