@@ -138,7 +138,7 @@ impl Past<'_> {
     /// Something happens on the source.
     pub(crate) fn at_source(&mut self) {
         let Some(name) = self.pick() else { return };
-        match self.random.below(20) {
+        match self.random.below(21) {
             0 | 1 => {
                 let made = self.child();
                 let volume = made.as_str().ends_with("vol");
@@ -207,6 +207,12 @@ impl Past<'_> {
                 let newest = name.snapshot(&newest.short).expect("short");
                 self.note(format!("roll back to {newest}"));
                 drop(self.machine.rollback(&newest));
+            }
+            19 => {
+                let value = ["lz4", "zstd", "gzip"][self.random.below(3) as usize];
+                self.note(format!("set compression={value} on {name}"));
+                let set = [("compression".to_string(), value.to_string())];
+                drop(self.machine.set_properties(&name, &set));
             }
             _ => {
                 let Some(snapshot) = self.pick_snapshot() else { return };

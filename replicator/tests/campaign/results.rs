@@ -162,7 +162,10 @@ pub(crate) fn check_printed(outcome: &Outcome) -> Result<(), String> {
 fn dataset_of(action: &Action) -> Option<DatasetName> {
     match action {
         Action::Send { into, .. } => Some(into.dataset().clone()),
-        Action::Change { change: Change::DiscardPartial { dataset, .. }, .. } => Some(dataset.clone()),
+        Action::Change {
+            change: Change::DiscardPartial { dataset, .. } | Change::SetProperties { dataset, .. },
+            ..
+        } => Some(dataset.clone()),
         Action::Change { .. } => None,
     }
 }
