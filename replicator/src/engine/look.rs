@@ -176,7 +176,7 @@ impl Asked {
             plan.streams().filter(|spec| !self.sizes.contains_key(&key(spec))).cloned().collect();
         if !new.is_empty() {
             let sizes = source.estimate(&new)?;
-            self.sizes.extend(new.iter().map(key).zip(sizes));
+            self.sizes.extend(new.iter().map(key).zip(sizes.into_iter().map(below_zero_is_nothing)));
         }
         let sizes: Vec<Option<u64>> =
             plan.streams().map(|spec| self.sizes.get(&key(spec)).copied().flatten()).collect();
@@ -186,6 +186,12 @@ impl Asked {
         }
         Ok(refused)
     }
+}
+
+/// ZFS takes what has arrived from its estimate of the whole, also where that was too small: the difference is below zero
+/// then, which it tells as a number close to 2^64.
+fn below_zero_is_nothing(size: Option<u64>) -> Option<u64> {
+    size.map(|size| if i64::try_from(size).is_ok() { size } else { 0 })
 }
 
 /// The names of the properties that are looked at on both sides; `None` where that takes all of them.
@@ -312,4 +318,16 @@ fn do_not_fit(plan: &TreePlan, target: &Inventory) -> Refused {
         }
     }
     refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_below_zero_is_nothing() {
+        let all = [None, Some(0), Some(5), Some(1 << 62), Some(18_446_744_073_709_531_960), Some(u64::MAX)];
+        let expected = [None, Some(0), Some(5), Some(1 << 62), Some(0), Some(0)];
+        assert_eq!(all.map(below_zero_is_nothing), expected);
+    }
 }
