@@ -60,7 +60,10 @@ impl Transport for Machine {
 
     fn start<'a>(&'a mut self, command: &str) -> Result<Box<dyn Process + 'a>, TransportError> {
         let lines: Box<dyn Iterator<Item = String> + Send> = if command.contains("zpool") {
-            Box::new(["zfs-2.4.4", "zfs-kmod-2.4.4", "guid\t77"].map(str::to_string).into_iter())
+            let features = ["extensible_dataset", "bookmarks", "bookmark_v2", "lz4_compress"];
+            let features = features.map(|name| format!("feature@{name}\tactive"));
+            let said = ["zfs-2.4.4", "zfs-kmod-2.4.4", "guid\t77"].map(str::to_string);
+            Box::new(said.into_iter().chain(features))
         } else if command.contains("-nvP") {
             Box::new((0..command.matches("-nvP").count()).map(|_| "size\t1000".to_string()))
         } else if self.datasets == 0 && command.contains("/data") {
@@ -133,7 +136,7 @@ fn peak() -> u64 {
 }
 
 /// Plans in a process of its own; `streams` is how many there must be in the plan.
-fn measured(test: &str, datasets: usize, here: usize, there: usize, streams: usize) {
+fn measured(test: &str, datasets: usize, here: usize, there: usize, streams: usize, limit: u64) {
     if std::env::var(ALONE).is_ok_and(|value| value == test) {
         let source = Machine { pool: "tank", datasets, snapshots: here };
         let target =
@@ -155,25 +158,27 @@ fn measured(test: &str, datasets: usize, here: usize, there: usize, streams: usi
     let line = said.lines().find_map(|line| line.strip_prefix("peak ")).expect("the child tells");
     let peak: u64 = line.split(' ').next().and_then(|peak| peak.parse().ok()).expect("a number");
     println!("{test}: {} MiB", peak >> 20);
-    assert!(peak < LIMIT, "{} MiB", peak >> 20);
+    assert!(peak < limit, "{} MiB", peak >> 20);
 }
 
 #[test]
 fn nothing_to_do_for_many_datasets() {
-    measured("nothing_to_do_for_many_datasets", 100, 1000, 1000, 0);
+    measured("nothing_to_do_for_many_datasets", 100, 1000, 1000, 0, LIMIT);
 }
 
 #[test]
 fn nothing_to_do_for_one_dataset() {
-    measured("nothing_to_do_for_one_dataset", 1, 100_000, 100_000, 0);
+    measured("nothing_to_do_for_one_dataset", 1, 100_000, 100_000, 0, LIMIT);
 }
 
 #[test]
 fn a_tenth_is_new() {
-    measured("a_tenth_is_new", 100, 1000, 900, 10_000);
+    measured("a_tenth_is_new", 100, 1000, 900, 10_000, LIMIT);
 }
 
 #[test]
 fn all_of_it_is_new() {
-    measured("all_of_it_is_new", 100, 1000, 0, 100_000);
+    // A plan of 100,000 steps, each with its reason, and as many bookmarks: still less than with the smallest buffer,
+    // of which planning uses nothing.
+    measured("all_of_it_is_new", 100, 1000, 0, 100_000, LIMIT + (32 << 20));
 }

@@ -215,7 +215,7 @@ impl SendRequest {
             createtxg: Txg(self.createtxg),
             ivset: self.ivset.map(Guid),
         };
-        Ok(SendSpec { to, from, raw: self.raw, resume, compress: self.compress })
+        Ok(SendSpec { to, from, raw: self.raw, resume: resume.map(Box::new), compress: self.compress })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Carrying out a plan: the changes before, the datasets side by side as far as they do not wait for each other, the
 //! changes after. A dataset that fails keeps none of the others from going on.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::hash::Hasher;
 use std::hash::RandomState;
@@ -236,7 +237,7 @@ impl Work<'_> {
         let planned = &self.plan.datasets[at];
         let mut report = empty(planned);
         let mut steps = match &planned.steps {
-            Ok(steps) => steps.clone(),
+            Ok(steps) => Cow::Borrowed(steps.as_slice()),
             Err(conflict) => {
                 report.error = Some(conflict.clone().into());
                 return report;
@@ -264,10 +265,10 @@ impl Work<'_> {
             }
             let left = &steps[report.steps - done..];
             match self.plan_again(planned, left, hosts) {
-                Ok(again) => steps = again,
+                Ok(again) => steps = Cow::Owned(again),
                 // Nobody knows more than before: the next round fails in the same way, or does not.
                 Err(RunError::Host(again)) if matches!(Class::of_host(&again, None), Class::Transient(_)) => {
-                    steps.drain(..report.steps - done);
+                    steps.to_mut().drain(..report.steps - done);
                 }
                 Err(again) => {
                     report.error = Some(again);

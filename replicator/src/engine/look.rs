@@ -11,6 +11,7 @@ use zfs_core::stream::Features;
 use super::RunError;
 use super::heads;
 use crate::host::Base;
+use crate::host::Change;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::host::Inventory;
@@ -20,11 +21,13 @@ use crate::host::SendSpec;
 use crate::host::Tree;
 use crate::marks;
 use crate::plan;
+use crate::plan::Action;
 use crate::plan::Conflict;
 use crate::plan::Divergence;
 use crate::plan::Options;
 use crate::plan::Refused;
 use crate::plan::Sides;
+use crate::plan::Step;
 use crate::plan::TreePlan;
 use crate::transfer::retry::Class;
 use crate::transfer::retry::Operator;
@@ -115,11 +118,14 @@ pub fn prepare(
         }
     }
     if needs_pools || compares {
+        // Two plans of very many steps need not be there at the same time.
+        drop(plan);
         plan = plan::plan(sides, &request.options);
     }
     let costs = removal_costs(target, &plan)?;
     if !costs.is_empty() {
         sides.costs = Some(&costs);
+        drop(plan);
         plan = plan::plan(sides, &request.options);
     }
     let mut asked = Asked::default();
@@ -131,11 +137,15 @@ pub fn prepare(
             return Ok(plan);
         }
         refused.extend(found);
+        drop(plan);
         plan = plan::plan_without(sides, &request.options, &refused);
     }
 }
 
-/// What was asked about streams already.
+/// How many streams are copied at once to ask for their sizes. A host asks for fewer at once.
+const ESTIMATES_AT_ONCE: usize = 600;
+
+/// What was asked about streams already, for a plan that is not the last one.
 #[derive(Default)]
 struct Asked {
     sizes: HashMap<Key, Option<u64>>,
@@ -172,17 +182,25 @@ impl Asked {
         if !request.estimate || !refused.is_empty() {
             return Ok(refused);
         }
-        let new: Vec<SendSpec> =
-            plan.streams().filter(|spec| !self.sizes.contains_key(&key(spec))).cloned().collect();
-        if !new.is_empty() {
-            let sizes = source.estimate(&new)?;
-            self.sizes.extend(new.iter().map(key).zip(sizes.into_iter().map(below_zero_is_nothing)));
+        let count = plan.streams().count();
+        let mut estimates: Vec<Option<u64>> = Vec::with_capacity(count);
+        while estimates.len() < count {
+            // Two copies of very many streams need not be there at the same time.
+            let some: Vec<&SendSpec> = plan.streams().skip(estimates.len()).take(ESTIMATES_AT_ONCE).collect();
+            let is_new = |spec: &&&SendSpec| !self.sizes.contains_key(&key(spec));
+            let new: Vec<SendSpec> = some.iter().filter(is_new).map(|spec| (*spec).clone()).collect();
+            let mut found = if new.is_empty() { Vec::new() } else { source.estimate(&new)? }.into_iter();
+            estimates.extend(some.iter().map(|spec| match self.sizes.get(&key(spec)) {
+                Some(known) => *known,
+                None => below_zero_is_nothing(found.next().flatten()),
+            }));
         }
-        let sizes: Vec<Option<u64>> =
-            plan.streams().map(|spec| self.sizes.get(&key(spec)).copied().flatten()).collect();
-        plan.set_estimates(&sizes);
+        plan.set_estimates(&estimates);
         if !request.ignore_space {
             refused = do_not_fit(plan, sides.target);
+        }
+        if !refused.is_empty() {
+            self.sizes.extend(plan.streams().map(key).zip(estimates));
         }
         Ok(refused)
     }
@@ -291,6 +309,11 @@ fn trees(host: &mut dyn Host, names: Vec<DatasetName>) -> Result<Vec<Tree>, RunE
     Ok(trees)
 }
 
+/// Before the streams that is only done for more room.
+fn sets_properties(step: &Step) -> bool {
+    matches!(&step.action, Action::Change { change: Change::SetProperties { .. }, .. })
+}
+
 /// Streams are weighed in their order against what the target has left. An estimate that is missing weighs nothing.
 fn do_not_fit(plan: &TreePlan, target: &Inventory) -> Refused {
     let known: HashMap<&DatasetName, u64> = match target {
@@ -306,7 +329,9 @@ fn do_not_fit(plan: &TreePlan, target: &Inventory) -> Refused {
     for dataset in &plan.datasets {
         let Ok(steps) = &dataset.steps else { continue };
         let needed = steps.iter().filter_map(|step| step.estimated_bytes).fold(0, u64::saturating_add);
-        if needed == 0 {
+        // What is left under a limit that is raised first says nothing.
+        let raised = steps.iter().take_while(|step| step.stream().is_none()).any(sets_properties);
+        if needed == 0 || raised {
             continue;
         }
         let available = known.get(&dataset.target).copied().unwrap_or(above).saturating_sub(before);

@@ -180,6 +180,14 @@ pub enum RunError {
         /// The dataset of the target.
         dataset: DatasetName,
     },
+    /// A dataset that is gone at the source could not be removed.
+    #[error("{dataset} is not removed: {error}")]
+    NotRemoved {
+        /// The dataset of the target.
+        dataset: DatasetName,
+        /// Why.
+        error: Box<HostError>,
+    },
     /// A dataset that this one needs failed.
     #[error("{waits_for} has to be sent first, and was not")]
     Dependency {
@@ -208,6 +216,7 @@ impl RunError {
             Self::NoSource { host, .. } => Some(format!("`zfs list` on {host} shows what there is")),
             Self::Host(error) => error.hint(),
             Self::Transfer { error, .. } => error.hint(),
+            Self::NotRemoved { error, .. } => error.hint(),
             Self::NotWhatWasSent { .. } => {
                 Some("nothing more is sent to it; compare both sides with `replicator compare`".to_string())
             }

@@ -31,7 +31,8 @@ impl Removal {
         if self.failed.iter().any(|failed| failed.is_within(dataset)) {
             return None;
         }
-        let made = self.still_gone(plan, source, dataset).and_then(|()| Ok(target.apply(change)?));
+        let failed = |error| RunError::NotRemoved { dataset: dataset.clone(), error: Box::new(error) };
+        let made = self.still_gone(plan, source, dataset).and_then(|()| target.apply(change).map_err(failed));
         if made.is_err() {
             self.failed.push(dataset.clone());
         }

@@ -43,15 +43,24 @@ pub struct TreeListing {
     root: DatasetName,
     depth: Depth,
     datasets: Vec<DatasetState>,
-    snapshots: HashMap<String, Vec<Snapshot>>,
-    bookmarks: HashMap<String, Vec<Bookmark>>,
+    snapshots: HashMap<DatasetName, Vec<Snapshot>>,
+    bookmarks: HashMap<DatasetName, Vec<Bookmark>>,
+    /// The dataset of the line before: its snapshots follow each other, and share its name.
+    last: Option<DatasetName>,
 }
 
 impl TreeListing {
     /// For the dataset that was asked for.
     #[must_use]
     pub fn new(root: DatasetName, depth: Depth) -> Self {
-        Self { root, depth, datasets: Vec::new(), snapshots: HashMap::new(), bookmarks: HashMap::new() }
+        Self {
+            root,
+            depth,
+            datasets: Vec::new(),
+            snapshots: HashMap::new(),
+            bookmarks: HashMap::new(),
+            last: None,
+        }
     }
 
     /// Takes a line. With [`Depth::One`] the children are passed over.
@@ -78,7 +87,7 @@ impl TreeListing {
                     createtxg: number(createtxg)?.into(),
                     ivset: optional(fields[10])?.map(Guid),
                 };
-                self.snapshots.entry(dataset.to_string()).or_default().push(snapshot);
+                self.snapshots.entry(dataset).or_default().push(snapshot);
                 Ok(())
             }
             "bookmark" => {
@@ -89,7 +98,7 @@ impl TreeListing {
                     createtxg: number(createtxg)?.into(),
                     ivset: optional(fields[10])?.map(Guid),
                 };
-                self.bookmarks.entry(dataset.to_string()).or_default().push(bookmark);
+                self.bookmarks.entry(dataset).or_default().push(bookmark);
                 Ok(())
             }
             _ => Err("an unknown type".to_string()),
@@ -134,9 +143,13 @@ impl TreeListing {
     }
 
     /// The dataset and what stands behind the mark.
-    fn entry<'n>(&self, name: &'n str, mark: char) -> Result<(DatasetName, &'n str), Misunderstood> {
+    fn entry<'n>(&mut self, name: &'n str, mark: char) -> Result<(DatasetName, &'n str), Misunderstood> {
         let (dataset, short) = name.split_once(mark).ok_or("a name without its mark")?;
-        let dataset = DatasetName::try_from(dataset).map_err(text)?;
+        let dataset = match &self.last {
+            Some(last) if last.as_str() == dataset => last.clone(),
+            _ => DatasetName::try_from(dataset).map_err(text)?,
+        };
+        self.last = Some(dataset.clone());
         let asked = match self.depth {
             Depth::One => dataset == self.root,
             Depth::All => dataset.is_within(&self.root),
@@ -150,13 +163,15 @@ impl TreeListing {
     /// When the root was not in the list, or a snapshot's dataset was not.
     pub fn finish(mut self) -> Result<Tree, Misunderstood> {
         for dataset in &mut self.datasets {
-            dataset.snapshots = self.snapshots.remove(dataset.name.as_str()).unwrap_or_default();
-            dataset.bookmarks = self.bookmarks.remove(dataset.name.as_str()).unwrap_or_default();
+            dataset.snapshots = self.snapshots.remove(&dataset.name).unwrap_or_default();
+            dataset.bookmarks = self.bookmarks.remove(&dataset.name).unwrap_or_default();
+            dataset.snapshots.shrink_to_fit();
+            dataset.bookmarks.shrink_to_fit();
             dataset.snapshots.sort_by_key(|snapshot| snapshot.createtxg);
             dataset.bookmarks.sort_by_key(|bookmark| bookmark.createtxg);
         }
         if let Some(orphan) = self.snapshots.keys().chain(self.bookmarks.keys()).next() {
-            return Err(format!("snapshots or bookmarks of {orphan:?}, which is not in the list"));
+            return Err(format!("snapshots or bookmarks of {:?}, which is not in the list", orphan.as_str()));
         }
         Tree::new(&self.root, self.datasets).map_err(text)
     }

@@ -270,25 +270,16 @@ impl Host for Local {
     }
 
     fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError> {
-        let datasets = match depth {
-            Depth::One => vec![self.zfs.dataset(root)?],
-            Depth::All => self.zfs.tree(root)?.collect::<Result<Vec<_>, _>>()?,
-        };
-        let source = |source: &zfs_core::Source| match source {
-            zfs_core::Source::Local => PropertySource::Local,
-            zfs_core::Source::Inherited(_) => PropertySource::Inherited,
-            zfs_core::Source::Received => PropertySource::Received,
-            zfs_core::Source::Default => PropertySource::Default,
-            zfs_core::Source::None => PropertySource::None,
-        };
-        let read = |dataset: &Dataset| {
-            let all = dataset.properties.iter();
-            all.map(|one| {
-                (one.name().to_string(), Property { value: one.text(), source: source(&one.source) })
-            })
-            .collect()
-        };
-        Ok(datasets.iter().map(|dataset| (dataset.name.clone(), read(dataset))).collect())
+        self.read_properties(root, depth, &|_| true)
+    }
+
+    fn some_properties(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<Properties, HostError> {
+        self.read_properties(root, depth, &|name| names.iter().any(|one| one == name))
     }
 
     fn answers_itself(&self) -> bool {
@@ -392,6 +383,32 @@ impl Host for Local {
 }
 
 impl Local {
+    fn read_properties(
+        &self,
+        root: &DatasetName,
+        depth: Depth,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Properties, HostError> {
+        let source = |source: &zfs_core::Source| match source {
+            zfs_core::Source::Local => PropertySource::Local,
+            zfs_core::Source::Inherited(_) => PropertySource::Inherited,
+            zfs_core::Source::Received => PropertySource::Received,
+            zfs_core::Source::Default => PropertySource::Default,
+            zfs_core::Source::None => PropertySource::None,
+        };
+        let read = |dataset: Dataset| {
+            let all = dataset.properties.iter().filter(|one| wanted(one.name()));
+            let all = all.map(|one| {
+                (one.name().to_string(), Property { value: one.text(), source: source(&one.source) })
+            });
+            (dataset.name.clone(), all.collect())
+        };
+        match depth {
+            Depth::One => Ok(Properties::from([read(self.zfs.dataset(root)?)])),
+            Depth::All => self.zfs.tree(root)?.map(|dataset| Ok(read(dataset?))).collect(),
+        }
+    }
+
     fn bookmark(&self, bookmarks: &[(BookmarkName, SnapshotName, Guid)]) -> Result<(), HostError> {
         let there = self.bookmark_guids(bookmarks.iter().map(|(name, ..)| name))?;
         let mut missing = Vec::new();

@@ -45,8 +45,9 @@ pub struct SendSpec {
     pub from: Option<Base>,
     /// Send encrypted blocks as they are.
     pub raw: bool,
-    /// Continue a partial receive; checked against `to` and `from` by the planner.
-    pub resume: Option<Partial>,
+    /// Continue a partial receive; checked against `to` and `from` by the planner. In a box: of very many streams only
+    /// the first has one.
+    pub resume: Option<Box<Partial>>,
     /// Compress it with zstd at the sending machine. Only for hosts that said they can.
     pub compress: bool,
 }

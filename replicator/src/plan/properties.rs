@@ -260,7 +260,8 @@ pub(super) fn add(
             let raises = |pair: &(String, String)| is_limit(pair) && raises(pair, there);
             wanted.into_iter().filter(differs).partition(raises)
         }
-        (None, None) => return,
+        // A clone that the steps before make: what it takes over is not looked into.
+        (None, None) => (Vec::new(), wanted),
     };
     let change = |set| Change::SetProperties { dataset: target.clone(), set };
     if !raised.is_empty() {

@@ -2,6 +2,7 @@
 //! and what must be made before is in [`super::mapping`], each dataset's own steps come from [`super::chain`]; a conflict
 //! of one never keeps the others from going on.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use super::mapping::Mapped;
 use super::mapping::Strays;
 use super::marking;
 use super::options::Options;
+use super::preserve::Current;
 use super::steps::Action;
 use super::steps::DatasetPlan;
 use super::steps::Step;
@@ -89,7 +91,7 @@ pub(super) struct TreePlanner<'a> {
     /// The place of each selected dataset.
     pub(super) places: HashMap<&'a DatasetName, usize>,
     /// The target's datasets under the names they have after the steps planned so far.
-    pub(super) current: BTreeMap<DatasetName, DatasetState>,
+    pub(super) current: Current<'a>,
     /// Made when a dataset is missing for the first time.
     pub(super) strays: Option<Strays>,
     /// Whether the target has anything that was set aside.
@@ -98,7 +100,7 @@ pub(super) struct TreePlanner<'a> {
     origins: OnceCell<HashMap<Guid, Vec<DatasetName>>>,
     /// Filesystems that `before` makes.
     pub(super) made: HashSet<DatasetName>,
-    pub(super) mapped: Vec<Mapped>,
+    pub(super) mapped: Vec<Mapped<'a>>,
     pub(super) before: Vec<Step>,
     pub(super) notes: Vec<String>,
     pub(super) read_as: ReadAs<'a>,
@@ -122,8 +124,8 @@ impl<'a> TreePlanner<'a> {
             Inventory::Present(tree) => Some(tree),
         };
         let trees = present.into_iter().chain(sides.asides);
-        let current: BTreeMap<DatasetName, DatasetState> =
-            trees.flat_map(Tree::datasets).map(|one| (one.name.clone(), one.clone())).collect();
+        let current: Current<'a> =
+            trees.flat_map(Tree::datasets).map(|one| (one.name.clone(), Cow::Borrowed(one))).collect();
         let asides = current.keys().any(|name| marks::was_set_aside(name).is_some());
         Self {
             sides,
@@ -180,7 +182,7 @@ impl<'a> TreePlanner<'a> {
                 }
             }
         }
-        let state = mapped.state.as_ref();
+        let state = mapped.state.as_deref();
         let planned = planned.and_then(|()| {
             let origin = self.origin(at, progress, &mut after)?;
             let encryption = match state {
@@ -275,7 +277,8 @@ impl<'a> TreePlanner<'a> {
         after: &mut Vec<usize>,
     ) -> Result<Option<Origin>, Conflict> {
         let source = self.selected[at];
-        if self.mapped[at].state.as_ref().is_some_and(|state| !state.snapshots.is_empty()) {
+        let state = self.mapped[at].state.as_ref();
+        if state.is_some_and(|state| !state.snapshots.is_empty() || begun_in_full(source, state)) {
             return Ok(None);
         }
         let Some(name) = source.origin.clone() else { return Ok(self.start_under_clone(source)) };
@@ -417,18 +420,22 @@ fn waits(progress: &[Progress], place: usize) -> bool {
     }
 }
 
+/// Whether a receive broke off that can go on, and is not that of a clone.
+fn begun_in_full(source: &DatasetState, there: &DatasetState) -> bool {
+    let kept = there.partial.as_ref().and_then(|partial| partial.content.as_ref().ok());
+    kept.is_some_and(|kept| {
+        kept.from_guid.is_none() && source.snapshots.iter().any(|one| one.guid == kept.to_guid)
+    })
+}
+
 /// Renames a dataset of the target with everything below it.
-pub(super) fn move_tree(
-    current: &mut BTreeMap<DatasetName, DatasetState>,
-    from: &DatasetName,
-    to: &DatasetName,
-) {
+pub(super) fn move_tree(current: &mut Current<'_>, from: &DatasetName, to: &DatasetName) {
     let moved: Vec<DatasetName> = current.keys().filter(|name| name.is_within(from)).cloned().collect();
     for old in moved {
         let below = old.strip_prefix(from).unwrap_or_default();
         let new = if below.is_empty() { Some(to.clone()) } else { to.child(below).ok() };
         let (Some(new), Some(mut state)) = (new, current.remove(&old)) else { continue };
-        rename_state(&mut state, &new);
+        rename_state(state.to_mut(), &new);
         current.insert(new, state);
     }
     // Clones name their origin by its dataset.
@@ -436,7 +443,7 @@ pub(super) fn move_tree(
         let Some(origin) = &state.origin else { continue };
         let Some(below) = origin.dataset().strip_prefix(from) else { continue };
         let dataset = if below.is_empty() { Some(to.clone()) } else { to.child(below).ok() };
-        state.origin = dataset.and_then(|dataset| dataset.snapshot(origin.short()).ok());
+        state.to_mut().origin = dataset.and_then(|dataset| dataset.snapshot(origin.short()).ok());
     }
 }
 

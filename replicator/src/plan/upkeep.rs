@@ -48,7 +48,7 @@ impl<'a> TreePlanner<'a> {
     pub(super) fn add_properties(
         &self,
         source: &DatasetState,
-        mapped: &Mapped,
+        mapped: &Mapped<'_>,
         steps: &mut Vec<Step>,
     ) -> Option<String> {
         let list = &self.options.properties;
@@ -85,7 +85,7 @@ impl<'a> TreePlanner<'a> {
         let root = self.sides.target_root;
         let (within, beside): (Vec<_>, Vec<_>) =
             others().partition(|(name, _)| name.is_within(root) && *name != root);
-        let gone: Vec<&DatasetState> = within.into_iter().map(|(_, state)| state).collect();
+        let gone: Vec<&DatasetState> = within.into_iter().map(|(_, state)| state.as_ref()).collect();
         let properties = |state: &DatasetState| self.properties_of(state);
         let mut decided = gone::decide(&self.sides, self.options, grace, &gone, &properties);
         decided.kept.extend(kept(beside.into_iter().map(|(name, _)| name)));

@@ -235,7 +235,7 @@ fn an_agent_removes_nothing_unless_it_was_started_so() {
     completely(a, &[a, b], &what);
     days_later(a, 31);
     start("");
-    refused(a, &what, 1, &["back/tree/lost", "remove-gone"]);
+    refused(a, &what, 4, &["back/tree/lost is not removed", "remove-gone"]);
     assert_eq!(guids(b, "back/tree/lost").len(), 1);
     start("--allow list,receive,remove-gone");
     completely(a, &[a, b], &what);

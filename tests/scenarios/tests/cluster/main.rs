@@ -16,6 +16,7 @@ mod hostile;
 mod killed;
 mod limited;
 mod meddle;
+mod memory;
 mod names;
 mod no_op;
 mod overlap;

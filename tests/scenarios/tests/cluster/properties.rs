@@ -129,7 +129,7 @@ fn a_quota_comes_behind_the_data_and_is_raised_before_it() {
         sh(a, "zfs set refquota=8M quota=60M tank/data");
         let what = format!("tank/data node2:back/data --far-end {far} --properties default,refquota,quota");
         let plan = completely(a, &[a, b], &what);
-        let last = actions(&plan).into_iter().filter(|one| one != "destroy-bookmarks").next_back();
+        let last = actions(&plan).into_iter().rfind(|one| one != "destroy-bookmarks");
         assert_eq!(last.as_deref(), Some("set-properties"), "{plan}");
         assert_eq!(set_on(b, "back/data", "quota,refquota"), ["quota=62914560", "refquota=8388608"]);
         // What is sent next fits under the new limit only.
