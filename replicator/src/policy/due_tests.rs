@@ -286,6 +286,8 @@ fn sanoid_finds_its_last_preferred_times() {
         (&hourly, "2026-10-25T14:40:00Z", "2026-10-25T14:00:00Z"),
         (&half, "2026-06-01T10:29:59Z", "2026-06-01T09:30:00Z"),
         (&half, "2026-06-01T10:30:00Z", "2026-06-01T10:30:00Z"),
+        // Without the fix, 14:30, which is still to come.
+        (&half, "2026-10-25T14:10:00Z", "2026-10-25T13:30:00Z"),
         (&noon, "2026-06-01T10:00:00Z", "2026-06-01T10:00:00Z"),
         (&noon, "2026-06-01T09:59:59Z", "2026-05-31T10:00:00Z"),
         // An hour late on that day, as there.

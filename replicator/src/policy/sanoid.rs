@@ -1,13 +1,15 @@
 //! When sanoid 2.3 takes a snapshot of a period to be due: its "last preferred time" for each period, which is the
 //! start of a [`Slot`] here. For those who keep its configuration and expect its snapshots at its times.
 //!
-//! Changed, because there a snapshot was missed or a run failed:
+//! Changed, because there snapshots were missed or taken twice, or a run failed:
 //! - `frequently` has its slots also in the hour that comes twice. There, that hour got none, a gap of 75 minutes with
 //!   a period of 15.
 //! - A day that a month lacks (`monthly_mday = 31`, `yearly_mday = 29` in February) is its last day. There, every run
 //!   of such a month ended before it took anything.
 //! - Before the yearly time, the time of the year before counts. There, 31 years were subtracted, so that a missed
 //!   yearly snapshot was not taken until the next one was due.
+//! - No slot begins in the future. There, on the day when clocks are set back, that of `hourly` did until its minute came
+//!   (unless that is 0), and each run took one more.
 //! - A snapshot dated in the future ([`super::due`]) does not suppress others for longer than one slot.
 //!
 //! Kept, although odd:
@@ -41,7 +43,12 @@ pub(super) fn slot(schedule: &Schedule, period: Period, now: Timestamp) -> Optio
     let is_summer = summer(at)?;
     let began_in_summer = summer(instant(zone, today, Time::midnight())?)?;
     let set_back = if began_in_summer && !is_summer { HOUR } else { 0 };
-    let or_before = |start: i64, length: i64| if start > at { start - length } else { start };
+    let or_before = |mut start: i64, length: i64| {
+        while start > at {
+            start -= length;
+        }
+        start
+    };
 
     let (start, length) = match period {
         Period::Frequently => {

@@ -15,6 +15,8 @@ const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
 const NEW_YORK: &str = "EST5EDT,M3.2.0,M11.1.0";
 /// Clocks change by half an hour.
 const LORD_HOWE: &str = "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0";
+/// Clocks change at midnight: one day of the year begins at 01:00, and one ends twice.
+const MIDNIGHT: &str = "<-03>3<-02>,M10.3.0/0,M2.3.0/0";
 
 /// From June 2027 to July 2028, with both changes of the clocks and a 29th of February.
 const START: &str = "2027-06-15T06:00:00Z";
@@ -269,7 +271,36 @@ fn a_year_on_lord_howe_island_has_each_snapshot_once() {
     check(LORD_HOWE, 3600, false, true);
 }
 
-/// Two slots are never further apart than a period, and both changes of the clocks have their hours.
+#[test]
+fn a_year_with_changes_at_midnight_has_each_snapshot_once() {
+    check(MIDNIGHT, 3600, false, true);
+    check(MIDNIGHT, 3600, true, false);
+}
+
+/// Slots follow each other without a gap, whatever the schedule.
+#[test]
+fn each_instant_lies_in_one_slot() {
+    let mut random = Random(8);
+    for zone in [BERLIN, NEW_YORK, LORD_HOWE, MIDNIGHT] {
+        for odd in [false, true] {
+            let schedule = schedule(zone, odd);
+            for at in (0..500).map(|_| random.below(1 << 31)) {
+                for period in Period::ALL {
+                    let of = |at| {
+                        let at = Timestamp::from_second(at).expect("a time");
+                        schedule.slot(period, at).expect("a slot")
+                    };
+                    let slot = of(at);
+                    assert!(slot.start <= at && at < slot.next, "{zone} {period} {at}: {slot:?}");
+                    assert_eq!((of(slot.start), of(slot.next - 1)), (slot, slot), "{zone} {period} {at}");
+                    assert_eq!(of(slot.next).start, slot.next, "{zone} {period} {at}");
+                }
+            }
+        }
+    }
+}
+
+/// Two slots of an hour are never further apart than one, and both changes of the clocks have their hours.
 #[test]
 fn no_hour_is_missing_on_days_when_clocks_change() {
     for (zone, longest) in [(BERLIN, 25), (NEW_YORK, 25), (LORD_HOWE, 25)] {
