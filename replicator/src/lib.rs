@@ -19,5 +19,6 @@ pub mod marks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod model;
 pub mod plan;
+pub mod policy;
 pub mod transfer;
 pub mod transport;
