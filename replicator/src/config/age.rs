@@ -1,8 +1,15 @@
 //! Lengths of time as they stand in configurations: `90m`, `1d12h`, `6mo`. They are seconds from here on.
 
 /// The units, the longest first. A month is 31 days and a year 365.25 days, as in grids.
-const UNITS: [(&str, u64); 7] =
-    [("y", 31_557_600), ("mo", 31 * 86_400), ("w", 7 * 86_400), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
+const UNITS: [(&str, u64); 7] = [
+    ("y", 31_557_600),
+    ("mo", 31 * 86_400),
+    ("w", 7 * 86_400),
+    ("d", 86_400),
+    ("h", 3600),
+    ("m", 60),
+    ("s", 1),
+];
 
 /// A thousand years, and more than any policy needs.
 pub(super) const LONGEST: u64 = 31_557_600_000;
@@ -63,7 +70,18 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(seconds), "{text}");
         }
-        for text in ["", "90", "m", "1.5h", "-1h", "1h 2m", "1H", "1001y", "99999999999999999999s", "9999999999999999y"] {
+        for text in [
+            "",
+            "90",
+            "m",
+            "1.5h",
+            "-1h",
+            "1h 2m",
+            "1H",
+            "1001y",
+            "99999999999999999999s",
+            "9999999999999999y",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -23,7 +23,6 @@ use crate::policy::Retention;
 use crate::policy::Schedule;
 use crate::policy::Style;
 use crate::policy::TimeOfDay;
-use crate::policy::Weekday;
 use crate::policy::Weekly;
 use crate::policy::Yearly;
 use crate::policy::Zone;
@@ -188,7 +187,10 @@ impl Settings {
     fn takes(&self, period: Period) -> bool {
         match self.value(Key::Take(period)) {
             Some(Value::Bool(take)) => *take,
-            _ => self.number(Key::Keep(period)).is_some_and(|count| count > 0) || self.age(Key::KeepFor(period)).is_some(),
+            _ => {
+                self.number(Key::Keep(period)).is_some_and(|count| count > 0)
+                    || self.age(Key::KeepFor(period)).is_some()
+            }
         }
     }
 
@@ -210,10 +212,9 @@ impl Settings {
             weekly: self
                 .takes(Period::Weekly)
                 .then(|| Weekly { day: weekday, time: self.time(Period::Weekly) }),
-            monthly: self.takes(Period::Monthly).then(|| Monthly {
-                day: day(Period::Monthly, monthly),
-                time: self.time(Period::Monthly),
-            }),
+            monthly: self
+                .takes(Period::Monthly)
+                .then(|| Monthly { day: day(Period::Monthly, monthly), time: self.time(Period::Monthly) }),
             yearly: self.takes(Period::Yearly).then(|| Yearly {
                 month,
                 day: day(Period::Yearly, yearly),
@@ -247,9 +248,7 @@ impl Settings {
     }
 
     fn monitor(&self, itself: bool) -> Monitor {
-        let wanted = |period| {
-            self.takes(period) || self.keep(period).is_some_and(|keep| keep != Keep::NONE)
-        };
+        let wanted = |period| self.takes(period) || self.keep(period).is_some_and(|keep| keep != Keep::NONE);
         Monitor {
             on: itself && self.bool(Key::Monitor),
             warn: self.bool(Key::MonitorWarn),
@@ -271,6 +270,9 @@ impl Settings {
             Some(Value::OnFailure(meaning)) => *meaning,
             _ => OnFailure::Stop,
         };
+        if *command == Command::Nothing {
+            return None;
+        }
         Some(Hook { command: command.clone(), timeout: self.age(Key::Timeout(point)), on_failure })
     }
 }

@@ -11,6 +11,8 @@ use zfs_core::name::DatasetName;
 
 use super::dataset::Known;
 use super::place::Place;
+use super::problem::Problems;
+use super::problem::Severity;
 use super::settings::Settings;
 use crate::plan::Patterns;
 use crate::policy::Style;
@@ -104,19 +106,61 @@ impl Policies {
     }
 }
 
+impl Policies {
+    /// The same dataset named by two entries: most likely one of them is forgotten.
+    pub(super) fn named_twice(&self, problems: &mut Problems) {
+        let mut seen = BTreeMap::new();
+        for entry in &self.entries {
+            let Select::Names(names) = &entry.select else { continue };
+            for name in names {
+                if let Some(first) = seen.insert(name, &entry.place) {
+                    let message = format!("{name} has an entry already, at {first}");
+                    let fix = "put both together into one".to_string();
+                    problems.at_place(Severity::Error, &entry.place, message, fix);
+                }
+            }
+        }
+    }
+
+    /// An entry that a later, recursive one makes void.
+    pub(super) fn overridden(&self, problems: &mut Problems) {
+        for (at, later) in self.entries.iter().enumerate() {
+            let Select::Names(parents) = &later.select else { continue };
+            if later.below == Below::Nothing {
+                continue;
+            }
+            let reached = |child: &DatasetName, parent: &DatasetName| {
+                child != parent && child.is_within(parent) && later.exclude.select_dataset(child, parent)
+            };
+            for earlier in &self.entries[..at] {
+                let Select::Names(children) = &earlier.select else { continue };
+                let below = |child: &&DatasetName| parents.iter().any(|parent| reached(child, parent));
+                if let Some(child) = children.iter().find(below) {
+                    let message = format!(
+                        "what is said here about {child} is overridden by the recursive entry at {}",
+                        later.place
+                    );
+                    let fix = "move it below that entry".to_string();
+                    problems.at_place(Severity::Warning, &earlier.place, message, fix);
+                }
+            }
+        }
+    }
+}
+
 impl Select {
     /// Whether a dataset that exists is selected.
     #[must_use]
     pub fn fits(&self, dataset: &Known) -> bool {
         match self {
             Self::Names(names) => names.contains(&dataset.name),
-            Self::Patterns(patterns) => patterns.iter().any(|pattern| pattern.is_match(dataset.name.as_str())),
+            Self::Patterns(patterns) => {
+                patterns.iter().any(|pattern| pattern.is_match(dataset.name.as_str()))
+            }
             Self::Property { name, value } => match (dataset.properties.get(name), value) {
                 (None, _) => false,
                 (Some(found), Some(value)) => found == value,
-                (Some(found), None) => {
-                    !matches!(found.as_str(), "" | "-" | "off" | "false" | "no" | "none")
-                }
+                (Some(found), None) => !matches!(found.as_str(), "" | "-" | "off" | "false" | "no" | "none"),
             },
         }
     }

@@ -289,6 +289,15 @@ impl Key {
     }
 }
 
+/// The longest that a month ever is, by its number.
+pub(super) fn longest(month: u32) -> u32 {
+    match month {
+        2 => 29,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
 /// As it is written with a dot: `daily.keep`.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -311,7 +320,9 @@ mod tests {
         let unique: BTreeSet<_> = keys.iter().copied().collect();
         let names: BTreeSet<_> = keys.iter().map(ToString::to_string).collect();
         assert_eq!((unique.len(), names.len()), (keys.len(), keys.len()));
-        for name in ["daily.keep", "frequently.every", "post_snapshot.always", "yearly.month", "weekly.weekday"] {
+        for name in
+            ["daily.keep", "frequently.every", "post_snapshot.always", "yearly.month", "weekly.weekday"]
+        {
             assert!(names.contains(name), "{name}");
         }
         assert!(!names.contains("frequently.minute") && !names.contains("hourly.hour"));

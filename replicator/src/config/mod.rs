@@ -2,7 +2,6 @@
 //! once, with file, line, column and what to write instead ([`problem`]); what it means for each dataset, and where
 //! each value came from, is found by a pure function ([`resolve`]). Nothing is taken, pruned or sent here.
 
-use std::path::Path;
 use std::path::PathBuf;
 
 use crate::policy::Style;
@@ -10,13 +9,16 @@ use crate::policy::Style;
 mod age;
 pub mod dataset;
 pub mod entry;
+pub mod import;
 pub mod job;
 pub mod key;
+pub mod load;
 mod native;
 pub mod open;
 pub mod place;
 pub mod problem;
 pub mod resolve;
+mod sanoid;
 pub mod settings;
 pub mod value;
 
@@ -68,4 +70,13 @@ impl Config {
     pub fn parse(sources: &[Source]) -> (Self, Problems) {
         native::parse(sources)
     }
+
+    /// Reads a sanoid.conf, over a sanoid.defaults.conf if there is one, else over the defaults of sanoid 2.3.
+    #[must_use]
+    pub fn parse_sanoid(main: &Source, defaults: Option<&Source>) -> (Self, Problems) {
+        sanoid::parse(main, defaults)
+    }
 }
+
+#[cfg(test)]
+mod tests;

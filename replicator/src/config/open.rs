@@ -168,8 +168,8 @@ fn walk(path: &Path, wanted: Wanted) -> Result<OwnedFd, OpenError> {
         Errno::NOENT => OpenError::Missing(path.to_path_buf()),
         errno => OpenError::Io { path: at.to_path_buf(), cause: errno.into() },
     };
-    let absolute = std::path::absolute(path)
-        .map_err(|cause| OpenError::Io { path: path.to_path_buf(), cause })?;
+    let absolute =
+        std::path::absolute(path).map_err(|cause| OpenError::Io { path: path.to_path_buf(), cause })?;
     let mut at = PathBuf::from("/");
     let mut rest: VecDeque<OsString> = names(&absolute);
     let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -189,7 +189,8 @@ fn walk(path: &Path, wanted: Wanted) -> Result<OwnedFd, OpenError> {
         let Some(parent) = way.last() else { break };
         // Without opening it: to open a device or a pipe has effects.
         let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let found = rustix::fs::openat(parent, &name, look, Mode::empty()).map_err(|errno| failed(&at, errno))?;
+        let found =
+            rustix::fs::openat(parent, &name, look, Mode::empty()).map_err(|errno| failed(&at, errno))?;
         let stat = rustix::fs::fstat(&found).map_err(|errno| failed(&at, errno))?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => {
@@ -198,7 +199,8 @@ fn walk(path: &Path, wanted: Wanted) -> Result<OwnedFd, OpenError> {
                 if links > MOST_LINKS {
                     return Err(failed(&at, Errno::LOOP));
                 }
-                let to = rustix::fs::readlinkat(&found, "", Vec::new()).map_err(|errno| failed(&at, errno))?;
+                let to =
+                    rustix::fs::readlinkat(&found, "", Vec::new()).map_err(|errno| failed(&at, errno))?;
                 let to = PathBuf::from(OsString::from_vec(to.into_bytes()));
                 at.pop();
                 if to.is_absolute() {
@@ -358,7 +360,10 @@ mod tests {
         assert!(matches!(read(folder.path()), Err(OpenError::Kind { .. })));
         assert!(matches!(read(&file.join("x")), Err(OpenError::Kind { .. })));
         assert!(matches!(read(&folder.path().join("none")), Err(OpenError::Missing(_))));
-        assert!(matches!(read(Path::new("/dev/null")), Err(OpenError::Kind { .. } | OpenError::Writable { .. })));
+        assert!(matches!(
+            read(Path::new("/dev/null")),
+            Err(OpenError::Kind { .. } | OpenError::Writable { .. })
+        ));
     }
 
     #[test]

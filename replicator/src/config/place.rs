@@ -108,7 +108,9 @@ mod tests {
     #[test]
     fn lines_and_columns_are_counted_from_one_in_characters() {
         let source = Source::new(Path::new("/x"), "ab\näöü = 1\n\nlast");
-        for (offset, line, column) in [(0, 1, 1), (2, 1, 3), (3, 2, 1), (5, 2, 2), (13, 3, 1), (14, 4, 1), (99, 4, 5)] {
+        for (offset, line, column) in
+            [(0, 1, 1), (2, 1, 3), (3, 2, 1), (5, 2, 2), (13, 2, 8), (14, 3, 1), (15, 4, 1), (99, 4, 5)]
+        {
             let place = source.place(offset);
             assert_eq!((place.line, place.column), (line, column), "{offset}");
         }

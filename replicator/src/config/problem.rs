@@ -192,9 +192,11 @@ fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     }
     let plain = word.to_ascii_lowercase().replace('-', "_");
     let distance = |candidate: &str| strsim::osa_distance(&plain, &candidate.to_ascii_lowercase());
-    let near = known.iter().map(|candidate| (distance(candidate), *candidate)).min()?;
+    // Of words that differ only in their case, the one that is written like it.
+    let exact = |candidate: &str| strsim::osa_distance(word, candidate);
+    let near = known.iter().map(|candidate| (distance(candidate), exact(candidate), *candidate)).min()?;
     // A third of the letters may be wrong.
-    (near.0 <= (length / 3).max(1)).then_some(near.1)
+    (near.0 <= (length / 3).max(1)).then_some(near.2)
 }
 
 #[cfg(test)]
@@ -206,7 +208,9 @@ mod tests {
     #[test]
     fn a_typing_error_gets_the_nearest_word_and_nonsense_gets_them_all() {
         let known = ["hourly", "daily", "keep_for", "snapshot"];
-        for (word, near) in [("hourley", "hourly"), ("Daily", "daily"), ("keep-for", "keep_for"), ("snapshots", "snapshot")] {
+        for (word, near) in
+            [("hourley", "hourly"), ("Daily", "daily"), ("keep-for", "keep_for"), ("snapshots", "snapshot")]
+        {
             assert_eq!(suggest(word, known), format!("did you mean `{near}`?"));
         }
         assert!(suggest("zzzz", known).contains("daily, hourly, keep_for, snapshot"));

@@ -151,7 +151,10 @@ impl Settings {
         for point in Point::ALL {
             set(Key::Timeout(point), Value::Age(5));
             let stop = point == Point::PrePrune;
-            set(Key::OnFailure(point), Value::OnFailure(if stop { OnFailure::Stop } else { OnFailure::Continue }));
+            set(
+                Key::OnFailure(point),
+                Value::OnFailure(if stop { OnFailure::Stop } else { OnFailure::Continue }),
+            );
         }
         if style == Style::Sanoid {
             for (period, count) in [
@@ -183,6 +186,10 @@ impl Settings {
         self.0.insert(key, Given { value, origin: Origin { part, place: Some(place), from: None } });
     }
 
+    pub(super) fn put(&mut self, key: Key, given: Given) {
+        self.0.insert(key, given);
+    }
+
     /// Takes a setting out.
     pub(super) fn remove(&mut self, key: Key) {
         self.0.remove(&key);
@@ -202,8 +209,10 @@ impl Settings {
         }
     }
 
-    /// Lays over these what a dataset hands down, all that it has but what the filter keeps back.
+    /// Puts what a dataset hands down in the place of these: all of it but what the filter keeps back. What it has no
+    /// value for has none here either.
     pub(super) fn inherit(&mut self, parent: &Self, from: &DatasetName, passes: impl Fn(Key) -> bool) {
+        self.0.retain(|key, _| !key.is_inherited() || !passes(*key));
         for (key, given) in parent.iter().filter(|(key, _)| key.is_inherited() && passes(*key)) {
             let mut given = given.clone();
             // The defaults of this program are the same everywhere.

@@ -16,6 +16,8 @@ use crate::policy::Zone;
 /// What a hook runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Nothing, where something else would be inherited.
+    Nothing,
     /// A line for `/bin/sh -c`.
     Shell(String),
     /// A program by its absolute path, and its arguments as they are.
@@ -81,7 +83,9 @@ pub(super) fn looks(kind: Kind) -> String {
         Kind::Zone => "a time zone, such as \"UTC\", \"Europe/Berlin\" or \"system\"".to_string(),
         Kind::Prefix => "letters, digits and - _ . : in quotes".to_string(),
         Kind::Grid => "a grid, such as \"1h:24,1d:30,1w:8\"".to_string(),
-        Kind::Command => "a command line in quotes, or a list of a program's path and its arguments".to_string(),
+        Kind::Command => {
+            "a command line in quotes, or a list of a program's path and its arguments".to_string()
+        }
         Kind::OnFailure => "\"stop\" or \"continue\"".to_string(),
     }
 }
@@ -95,10 +99,16 @@ impl Value {
             // Nothing needs no unit.
             Kind::Age if number == 0 => return Ok(Self::Age(0)),
             Kind::Age | Kind::Every => {
-                let fix = format!("add the unit and quotes: \"{number}m\" for minutes, \"{number}h\" for hours");
+                let fix =
+                    format!("add the unit and quotes: \"{number}m\" for minutes, \"{number}h\" for hours");
                 return Err(Wrong::new(format!("the number {number} has no unit"), fix));
             }
-            kind => return Err(Wrong::new(format!("a number ({number}) stands there"), format!("write {}", looks(kind)))),
+            kind => {
+                return Err(Wrong::new(
+                    format!("a number ({number}) stands there"),
+                    format!("write {}", looks(kind)),
+                ));
+            }
         };
         match u32::try_from(number) {
             Ok(number) if (least..=most).contains(&number) => Ok(Self::Number(number)),
@@ -108,22 +118,29 @@ impl Value {
 
     /// Of a text, where the kind takes one.
     pub(super) fn of_text(kind: Kind, text: &str) -> Result<Self, Wrong> {
-        let wrong = |why: String| Wrong::new(format!("\"{}\" cannot be used: {why}", shown(text)), format!("write {}", looks(kind)));
+        let wrong = |why: String| {
+            Wrong::new(format!("\"{}\" cannot be used: {why}", shown(text)), format!("write {}", looks(kind)))
+        };
         match kind {
             Kind::Age => age::parse(text).map(Self::Age).map_err(wrong),
             Kind::Every => {
                 let seconds = age::parse(text).map_err(wrong)?;
                 let minutes = u16::try_from(seconds / 60).ok().filter(|_| seconds.is_multiple_of(60));
                 let every = minutes.and_then(Every::new);
-                every.map(Self::Every).ok_or_else(|| wrong("it is not whole minutes, from one to a day".to_string()))
+                every
+                    .map(Self::Every)
+                    .ok_or_else(|| wrong("it is not whole minutes, from one to a day".to_string()))
             }
-            Kind::Weekday => text.parse().map(Self::Weekday).map_err(|_| wrong("no day is called so".to_string())),
+            Kind::Weekday => {
+                text.parse().map(Self::Weekday).map_err(|_| wrong("no day is called so".to_string()))
+            }
             Kind::Zone if text.len() > 128 => Err(wrong("it is too long".to_string())),
             Kind::Zone => text.parse().map(Self::Zone).map_err(|error: crate::policy::ZoneError| {
                 wrong(format!("the time zone is not known on this machine ({})", error.why))
             }),
             Kind::Prefix => text.parse().map(Self::Prefix).map_err(|error| wrong(of_parse(&error))),
             Kind::Grid => text.parse().map(Self::Grid).map_err(|error| wrong(of_parse(&error))),
+            Kind::Command if text.is_empty() => Ok(Self::Command(Command::Nothing)),
             Kind::Command if text.trim().is_empty() => Err(wrong("it is empty".to_string())),
             Kind::Command if text.contains('\0') => Err(wrong("it holds a NUL byte".to_string())),
             Kind::Command => Ok(Self::Command(Command::Shell(text.to_string()))),
@@ -150,6 +167,7 @@ impl Value {
             Self::Zone(zone) => json!(zone.to_string()),
             Self::Prefix(prefix) => json!(prefix.as_str()),
             Self::Grid(grid) => json!(grid.to_string()),
+            Self::Command(Command::Nothing) => json!(""),
             Self::Command(Command::Shell(line)) => json!(line),
             Self::Command(Command::Program(words)) => json!(words),
             Self::OnFailure(OnFailure::Stop) => json!("stop"),
@@ -175,6 +193,7 @@ impl fmt::Display for Value {
             Self::Zone(zone) => f.write_str(&quoted(&zone.to_string())),
             Self::Prefix(prefix) => f.write_str(&quoted(prefix.as_str())),
             Self::Grid(grid) => f.write_str(&quoted(&grid.to_string())),
+            Self::Command(Command::Nothing) => f.write_str("\"\""),
             Self::Command(Command::Shell(line)) => f.write_str(&quoted(line)),
             Self::Command(Command::Program(words)) => {
                 let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();

@@ -41,7 +41,8 @@ const DAY: u64 = 86_400;
 const ENDPOINT: &str = "write POOL/DATASET, HOST:POOL/DATASET or USER@HOST:POOL/DATASET";
 
 pub(super) fn job(fields: Fields<'_, '_>, templates: &Templates) -> Option<Job> {
-    let name = required_text(&fields, "name", "a job needs a name that tells it from others: add `name = \"…\"`");
+    let name =
+        required_text(&fields, "name", "a job needs a name that tells it from others: add `name = \"…\"`");
     let source = endpoint(&fields, "source");
     if fields.get("source").is_none() {
         fields.error("the job has no source", "add `source = \"POOL/DATASET\"`");
@@ -52,10 +53,18 @@ pub(super) fn job(fields: Fields<'_, '_>, templates: &Templates) -> Option<Job> 
     let mut targets = Vec::new();
     let list = fields.get("target");
     if list.is_none() {
-        fields.error("the job has no target", "add [[replication.target]] below it with `to = \"HOST:POOL/DATASET\"`");
+        fields.error(
+            "the job has no target",
+            "add [[replication.target]] below it with `to = \"HOST:POOL/DATASET\"`",
+        );
     }
     for inner in list.map(|field| field.tables("[[replication.target]]")).unwrap_or_default() {
-        let base = Base { source: source.as_ref(), recursive: options.as_ref().is_some_and(|o| o.recursive), limits: job_limits, link: &link };
+        let base = Base {
+            source: source.as_ref(),
+            recursive: options.as_ref().is_some_and(|o| o.recursive),
+            limits: job_limits,
+            link: &link,
+        };
         targets.extend(target(inner, &base, templates));
     }
     let far = |end: &Endpoint| end.machine.is_some();
@@ -64,13 +73,25 @@ pub(super) fn job(fields: Fields<'_, '_>, templates: &Templates) -> Option<Job> 
         && !targets.is_empty()
         && !targets.iter().any(|target| far(&target.endpoint))
     {
-        fields.reader.error(&field.key_span, "`ssh` tells how to reach another machine, and the job has none", "remove it, or name the machine: HOST:POOL/DATASET");
+        fields.reader.error(
+            &field.key_span,
+            "`ssh` tells how to reach another machine, and the job has none",
+            "remove it, or name the machine: HOST:POOL/DATASET",
+        );
     }
     unique(&fields, &targets);
     let place = fields.reader.place(&fields.span);
     fields.finish();
     let (name, _) = name?;
-    Some(Job { name: name.to_string(), place, source: source?, link, options: options?, ignore_space, targets })
+    Some(Job {
+        name: name.to_string(),
+        place,
+        source: source?,
+        link,
+        options: options?,
+        ignore_space,
+        targets,
+    })
 }
 
 /// Two targets of a job must not be the same place, nor have the same name.
@@ -79,14 +100,21 @@ fn unique(fields: &Fields<'_, '_>, targets: &[Target]) {
         let same = |other: &&Target| other.endpoint == target.endpoint || other.name == target.name;
         if let Some(first) = targets[..at].iter().find(same) {
             fields.error(
-                format!("the targets `{}` (line {}) and `{}` (line {}) are the same, or are called the same", first.name, first.place.line, target.name, target.place.line),
+                format!(
+                    "the targets `{}` (line {}) and `{}` (line {}) are the same, or are called the same",
+                    first.name, first.place.line, target.name, target.place.line
+                ),
                 "remove one of the two, or give each its own `to` and `name`",
             );
         }
     }
 }
 
-fn required_text<'t>(fields: &Fields<'_, 't>, key: &'static str, fix: &str) -> Option<(&'t str, Range<usize>)> {
+fn required_text<'t>(
+    fields: &Fields<'_, 't>,
+    key: &'static str,
+    fix: &str,
+) -> Option<(&'t str, Range<usize>)> {
     if fields.get(key).is_none() {
         fields.error(format!("`{key}` is missing in {}", fields.name), fix);
         return None;
@@ -112,7 +140,11 @@ fn options(fields: &Fields<'_, '_>) -> Option<Options> {
         if let Some(field) = fields.get(key)
             && !recursive
         {
-            fields.reader.error(&field.key_span, format!("`{key}` selects datasets below the source, and the job is not recursive"), format!("add `recursive = true`, or remove `{key}`"));
+            fields.reader.error(
+                &field.key_span,
+                format!("`{key}` selects datasets below the source, and the job is not recursive"),
+                format!("add `recursive = true`, or remove `{key}`"),
+            );
         }
     }
     let initial = [("all", Initial::All), ("newest", Initial::Newest), ("refuse", Initial::Refuse)];
@@ -177,7 +209,8 @@ fn limits(fields: &Fields<'_, '_>, base: Limits) -> Limits {
 }
 
 fn link(outer: &Fields<'_, '_>, base: &Link, key: &'static str) -> Link {
-    let Some(fields) = outer.get(key).and_then(|field| field.table(format!("`{key}` of {}", outer.name))) else {
+    let Some(fields) = outer.get(key).and_then(|field| field.table(format!("`{key}` of {}", outer.name)))
+    else {
         return base.clone();
     };
     let carriers = [("libssh2", Carrier::Libssh2), ("ssh", Carrier::Ssh)];
@@ -191,7 +224,11 @@ fn link(outer: &Fields<'_, '_>, base: &Link, key: &'static str) -> Link {
         Some(seconds) if (least..=DAY).contains(&seconds) => seconds,
         Some(_) => {
             let span = fields.get(key).map_or(fields.span.clone(), |field| field.value.span());
-            fields.reader.error(&span, format!("`{key}` is out of range"), format!("write something from \"{least}s\" to \"1d\""));
+            fields.reader.error(
+                &span,
+                format!("`{key}` is out of range"),
+                format!("write something from \"{least}s\" to \"1d\""),
+            );
             default
         }
         None => default,
@@ -201,7 +238,11 @@ fn link(outer: &Fields<'_, '_>, base: &Link, key: &'static str) -> Link {
     if let Some(field) = fields.get("ssh_options")
         && carrier == Carrier::Libssh2
     {
-        fields.reader.error(&field.key_span, "`ssh_options` are for the ssh program only", "add `transport = \"ssh\"`, or remove them");
+        fields.reader.error(
+            &field.key_span,
+            "`ssh_options` are for the ssh program only",
+            "add `transport = \"ssh\"`, or remove them",
+        );
     }
     let made = Link {
         carrier,
@@ -245,11 +286,22 @@ fn target(fields: Fields<'_, '_>, base: &Base<'_>, templates: &Templates) -> Opt
     }
     let pruners = [("never", Pruner::Nobody), ("sender", Pruner::Sender), ("target", Pruner::Target)];
     let pruner = fields.choice("prune", &pruners);
-    let kept = fields.get("retention").and_then(|field| field.table("[replication.target.retention]")).map(|inner| kept(inner, templates));
+    let kept = fields
+        .get("retention")
+        .and_then(|field| field.table("[replication.target.retention]"))
+        .map(|inner| kept(inner, templates));
     let wrong = match (pruner, &kept) {
-        (Some(Pruner::Sender), None) => Some(("the sender is to prune there, and nothing says what is kept", "add [replication.target.retention]")),
-        (Some(Pruner::Nobody), Some(_)) => Some(("there is a `retention`, and `prune = \"never\"`", "remove one of the two")),
-        (Some(Pruner::Target), Some(_)) => Some(("there is a `retention`, and the target prunes by a configuration of its own", "write the retention there, or remove `prune`")),
+        (Some(Pruner::Sender), None) => Some((
+            "the sender is to prune there, and nothing says what is kept",
+            "add [replication.target.retention]",
+        )),
+        (Some(Pruner::Nobody), Some(_)) => {
+            Some(("there is a `retention`, and `prune = \"never\"`", "remove one of the two"))
+        }
+        (Some(Pruner::Target), Some(_)) => Some((
+            "there is a `retention`, and the target prunes by a configuration of its own",
+            "write the retention there, or remove `prune`",
+        )),
         _ => None,
     };
     if let Some((message, fix)) = wrong {
@@ -259,7 +311,10 @@ fn target(fields: Fields<'_, '_>, base: &Base<'_>, templates: &Templates) -> Opt
     // A target that may be away has only the limits that it is given.
     let default = |age| if optional { None } else { Some(age) };
     let age = |key, default: Option<u64>| fields.age(key).map_or(default, |age| (age > 0).then_some(age));
-    let lag = Freshness { warn: age("lag_warn", default(26 * 3600)), critical: age("lag_critical", default(50 * 3600)) };
+    let lag = Freshness {
+        warn: age("lag_warn", default(26 * 3600)),
+        critical: age("lag_critical", default(50 * 3600)),
+    };
     let base_limit = age("base_limit", None);
     let base_warn = age("base_warn", base_limit.map(|limit| limit - limit / 7));
     order(&fields, "lag_warn", lag.warn, "lag_critical", lag.critical);
@@ -267,7 +322,11 @@ fn target(fields: Fields<'_, '_>, base: &Base<'_>, templates: &Templates) -> Opt
     if let Some(field) = fields.get("base_warn")
         && base_limit.is_none()
     {
-        fields.reader.error(&field.key_span, "`base_warn` warns before `base_limit`, and there is none", "add `base_limit`, or remove it");
+        fields.reader.error(
+            &field.key_span,
+            "`base_warn` warns before `base_limit`, and there is none",
+            "add `base_limit`, or remove it",
+        );
     }
     let link = link(&fields, base.link, "ssh");
     let limits = limits(&fields, base.limits);
@@ -276,16 +335,41 @@ fn target(fields: Fields<'_, '_>, base: &Base<'_>, templates: &Templates) -> Opt
     let endpoint = to?;
     let name = named.map_or_else(|| endpoint.to_string(), |(name, _)| name.to_string());
     let retention = kept;
-    Some(Target { name, place, endpoint, link, limits, optional, pruner, retention, lag, base_limit, base_warn })
+    Some(Target {
+        name,
+        place,
+        endpoint,
+        link,
+        limits,
+        optional,
+        pruner,
+        retention,
+        lag,
+        base_limit,
+        base_warn,
+    })
 }
 
 /// A warning must come before what it warns of.
-fn order(fields: &Fields<'_, '_>, first: &'static str, warn: Option<u64>, second: &'static str, then: Option<u64>) {
+fn order(
+    fields: &Fields<'_, '_>,
+    first: &'static str,
+    warn: Option<u64>,
+    second: &'static str,
+    then: Option<u64>,
+) {
     if let (Some(warn), Some(then)) = (warn, then)
         && warn > then
     {
-        let span = fields.get(first).or_else(|| fields.get(second)).map_or(fields.span.clone(), |field| field.key_span);
-        fields.reader.error(&span, format!("`{first}` is longer than `{second}`"), format!("make `{first}` the shorter one"));
+        let span = fields
+            .get(first)
+            .or_else(|| fields.get(second))
+            .map_or(fields.span.clone(), |field| field.key_span);
+        fields.reader.error(
+            &span,
+            format!("`{first}` is longer than `{second}`"),
+            format!("make `{first}` the shorter one"),
+        );
     }
 }
 
@@ -304,7 +388,10 @@ fn kept(fields: Fields<'_, '_>, templates: &Templates) -> crate::policy::Retenti
     // A target has its own room.
     all.remove(Key::PruneAbove);
     if all.iter().all(|(key, _)| !key.is_retention() || key == Key::Every) {
-        fields.error("the retention says nothing about what is kept", "write what is kept, such as `daily = 90`, or name a template with `use`");
+        fields.error(
+            "the retention says nothing about what is kept",
+            "write what is kept, such as `daily = 90`, or name a template with `use`",
+        );
     }
     fields.finish();
     all.retention()

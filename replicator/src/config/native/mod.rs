@@ -11,10 +11,11 @@ use toml::de::DeTable;
 
 use super::Config;
 use super::Folders;
+use super::entry::Below;
 use super::entry::Entry;
 use super::entry::Policies;
-use super::entry::Select;
 use super::job::Job;
+use super::key::Key;
 use super::place::Place;
 use super::place::Source;
 use super::problem::Problems;
@@ -53,8 +54,14 @@ pub(super) fn parse(sources: &[Source]) -> (Config, Problems) {
         .map(|source| {
             let (tree, errors) = DeTable::parse_recoverable(source.text());
             broken |= !errors.is_empty();
+            // One that is met on the way often drags others behind it on its line.
+            let mut last = None;
             for error in errors {
-                syntax(source, &error, &mut problems);
+                let line = error.span().map(|span| source.place(span.start).line);
+                if line.is_none() || line != last {
+                    syntax(source, &error, &mut problems);
+                }
+                last = line;
             }
             tree
         })
@@ -70,7 +77,8 @@ pub(super) fn parse(sources: &[Source]) -> (Config, Problems) {
     }
     let mut policies = Policies::new(Style::Ours);
     policies.defaults.overlay(&all.defaults);
-    policies.templates = all.templates.iter().map(|(name, (settings, _))| (name.clone(), settings.clone())).collect();
+    policies.templates =
+        all.templates.iter().map(|(name, (settings, _))| (name.clone(), settings.clone())).collect();
     let mut jobs = Vec::new();
     if !broken {
         for (number, unlinked) in all.entries {
@@ -81,7 +89,11 @@ pub(super) fn parse(sources: &[Source]) -> (Config, Problems) {
             let reader = Reader::new(source);
             let fields = top(&reader, tree);
             let list = fields.get("replication").map(|field| field.tables("[[replication]]"));
-            jobs.extend(list.unwrap_or_default().into_iter().filter_map(|fields| jobs::job(fields, &policies.templates)));
+            jobs.extend(
+                list.unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|fields| jobs::job(fields, &policies.templates)),
+            );
             problems.append(reader.into_problems());
         }
         across(&policies, &jobs, &mut problems);
@@ -144,7 +156,12 @@ fn link(source: &Source, unlinked: Unlinked, policies: &Policies, problems: &mut
             entry.templates.push(name);
         } else {
             let message = format!("there is no template `{}`", shown(&name));
-            problems.error(source, &span, message, suggest(&name, policies.templates.keys().map(|name| &**name)));
+            problems.error(
+                source,
+                &span,
+                message,
+                suggest(&name, policies.templates.keys().map(|name| &**name)),
+            );
         }
     }
     entry
@@ -152,56 +169,54 @@ fn link(source: &Source, unlinked: Unlinked, policies: &Policies, problems: &mut
 
 /// What only shows when several entries or jobs are seen together.
 fn across(policies: &Policies, jobs: &[Job], problems: &mut Problems) {
-    named_twice(policies, problems);
-    overridden(policies, problems);
+    policies.named_twice(problems);
+    policies.overridden(problems);
+    // Where a template is missing, that is told already.
+    if problems.errors() == 0 {
+        silent(policies, problems);
+    }
     for (at, job) in jobs.iter().enumerate() {
         if let Some(first) = jobs[..at].iter().find(|other| other.name == job.name) {
             let message = format!("there is a job `{}` already, at {}", shown(&job.name), first.place);
-            problems.at_place(Severity::Error, &job.place, message, "give one of the two another name".to_string());
+            problems.at_place(
+                Severity::Error,
+                &job.place,
+                message,
+                "give one of the two another name".to_string(),
+            );
         }
         for target in &job.targets {
             let same = |other: &&Job| other.targets.iter().any(|other| other.endpoint == target.endpoint);
             if let Some(first) = jobs[..at].iter().find(same) {
-                let message = format!("the job `{}` (line {}) has the same target {}", shown(&first.name), first.place.line, target.endpoint);
-                problems.at_place(Severity::Error, &target.place, message, "give each job a target of its own".to_string());
+                let message = format!(
+                    "the job `{}` (line {}) has the same target {}",
+                    shown(&first.name),
+                    first.place.line,
+                    target.endpoint
+                );
+                problems.at_place(
+                    Severity::Error,
+                    &target.place,
+                    message,
+                    "give each job a target of its own".to_string(),
+                );
             }
         }
     }
 }
 
-/// The same dataset named by two entries: most likely one of them is forgotten.
-fn named_twice(policies: &Policies, problems: &mut Problems) {
-    let mut seen = BTreeMap::new();
+/// Where the defaults take and keep nothing, an entry must say something.
+fn silent(policies: &Policies, problems: &mut Problems) {
+    let says = |key: &Key| matches!(key, Key::Take(_) | Key::Keep(_) | Key::KeepFor(_) | Key::Grid);
+    if policies.defaults.iter().any(|(key, _)| says(&key)) {
+        return;
+    }
     for entry in &policies.entries {
-        let Select::Names(names) = &entry.select else { continue };
-        for name in names {
-            if let Some(first) = seen.insert(name, &entry.place) {
-                let message = format!("{name} has an entry already, at {first}");
-                problems.at_place(Severity::Error, &entry.place, message, "put both together into one".to_string());
-            }
-        }
-    }
-}
-
-/// An entry that a later, recursive one makes void.
-pub(super) fn overridden(policies: &Policies, problems: &mut Problems) {
-    use super::entry::Below;
-    for (at, later) in policies.entries.iter().enumerate() {
-        let Select::Names(parents) = &later.select else { continue };
-        if later.below == Below::Nothing {
-            continue;
-        }
-        for earlier in &policies.entries[..at] {
-            let Select::Names(children) = &earlier.select else { continue };
-            let below = |child: &&zfs_core::name::DatasetName| {
-                parents.iter().any(|parent| {
-                    *child != parent && child.is_within(parent) && later.exclude.select_dataset(child, parent)
-                })
-            };
-            if let Some(child) = children.iter().find(below) {
-                let message = format!("what is said here about {child} is overridden by the recursive entry at {}", later.place);
-                problems.at_place(Severity::Warning, &earlier.place, message, "move it below that entry".to_string());
-            }
+        let nothing = entry.settings.iter().next().is_none() && entry.below == Below::Nothing;
+        if nothing && entry.templates.is_empty() {
+            let message = "the entry says nothing about the datasets that it selects".to_string();
+            let fix = "name a template with `use`, or write a setting such as `daily = 30`".to_string();
+            problems.at_place(Severity::Error, &entry.place, message, fix);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::super::entry::Select;
 use super::super::key::Key;
 use super::super::key::Kind;
 use super::super::key::Point;
+use super::super::key::longest;
 use super::super::place::Place;
 use super::super::problem::shown;
 use super::super::settings::Part;
@@ -104,7 +105,8 @@ fn contradictions(inner: &Fields<'_, '_>, period: Period, all: &Settings) {
     if let (Some(warn), Some(critical)) = (all.age(Key::Warn(period)), all.age(Key::Critical(period)))
         && warn > critical
     {
-        inner.reader.error(
+        // Not an error: sanoid takes it, and what is imported must be good.
+        inner.reader.warning(
             &span(Key::Warn(period)),
             format!("`warn` of {period} is longer than `critical`, so that no warning would ever come"),
             "make `warn` the shorter one",
@@ -120,16 +122,15 @@ fn contradictions(inner: &Fields<'_, '_>, period: Period, all: &Settings) {
         );
     }
     let (day, month) = (all.number(Key::Day(period)), all.number(Key::Month));
-    if let (Period::Yearly, Some(day), Some(month)) = (period, day, month) {
-        let longest = match month {
-            2 => 29,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        };
-        if day > longest {
-            let message = format!("month {month} never has a day {day}");
-            inner.reader.error(&span(Key::Day(period)), message, format!("write a day from 1 to {longest}"));
-        }
+    if let (Period::Yearly, Some(day), Some(month)) = (period, day, month)
+        && day > longest(month)
+    {
+        let message = format!("month {month} never has a day {day}");
+        inner.reader.error(
+            &span(Key::Day(period)),
+            message,
+            format!("write a day from 1 to {}", longest(month)),
+        );
     }
 }
 
@@ -177,10 +178,11 @@ pub(super) fn entry(fields: Fields<'_, '_>) -> Option<Unlinked> {
         && !skip
         && below == Some(Below::Nothing)
     {
-        fields.reader.error(&span, "`exclude` leaves out datasets below, and the entry is not recursive", "add `recursive = true`, or remove `exclude`");
-    }
-    if templates.is_empty() && settings.iter().next().is_none() && !skip && below == Some(Below::Nothing) {
-        fields.error("the entry says nothing about the datasets that it selects", "name a template with `use`, or a setting such as `daily = 30`");
+        fields.reader.error(
+            &span,
+            "`exclude` leaves out datasets below, and the entry is not recursive",
+            "add `recursive = true`, or remove `exclude`",
+        );
     }
     fields.finish();
     let below = if skip { Below::Remove } else { below? };
@@ -212,7 +214,11 @@ pub(super) fn patterns(
     let mut good = true;
     for (pattern, span) in lists.iter().flatten() {
         if let Err(error) = Patterns::new(&[(*pattern).to_string()], &[]) {
-            fields.reader.error(span, error.to_string(), "see the patterns in the manual: * ? ** [a-z] {a,b}");
+            fields.reader.error(
+                span,
+                error.to_string(),
+                "see the patterns in the manual: * ? ** [a-z] {a,b}",
+            );
             good = false;
         }
     }
@@ -231,11 +237,16 @@ fn select(fields: &Fields<'_, '_>) -> Option<Select> {
     let (names, patterns, property) = (fields.get("name"), fields.get("pattern"), fields.get("property"));
     let value = fields.get("value");
     if let (Some(value), None) = (&value, &property) {
-        fields.reader.error(&value.key_span, "`value` is of a property, and there is none", "add `property`, or remove `value`");
+        fields.reader.error(
+            &value.key_span,
+            "`value` is of a property, and there is none",
+            "add `property`, or remove `value`",
+        );
     }
     match (names, patterns, property) {
         (Some(field), None, None) => {
-            let names: Option<Vec<_>> = field.texts().into_iter().map(|(text, span)| of_name(fields, text, &span)).collect();
+            let names: Option<Vec<_>> =
+                field.texts().into_iter().map(|(text, span)| of_name(fields, text, &span)).collect();
             names.filter(|names| !names.is_empty()).map(Select::Names)
         }
         (None, Some(field), None) => {
@@ -280,11 +291,17 @@ fn of_name(fields: &Fields<'_, '_>, text: &str, span: &Range<usize>) -> Option<D
         Err(error) => {
             let fix = match text {
                 _ if text.contains(['*', '?', '[']) => "write it as `pattern`",
-                _ if text.starts_with('/') => "write the name of the dataset, not the path where it is mounted",
+                _ if text.starts_with('/') => {
+                    "write the name of the dataset, not the path where it is mounted"
+                }
                 _ if text.contains('@') => "write the name of the dataset, without a snapshot",
                 _ => "write a name as `zfs list` prints it",
             };
-            fields.reader.error(span, format!("\"{}\" is not the name of a dataset: {error}", shown(text)), fix);
+            fields.reader.error(
+                span,
+                format!("\"{}\" is not the name of a dataset: {error}", shown(text)),
+                fix,
+            );
             None
         }
     }

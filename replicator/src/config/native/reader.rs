@@ -160,7 +160,12 @@ impl<'r, 't> Fields<'r, 't> {
     }
 
     /// A text that another type reads.
-    pub(super) fn parsed<T>(&self, key: &'static str, fix: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn parsed<T>(
+        &self,
+        key: &'static str,
+        fix: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let (text, span) = self.text(key)?;
         match parse(text) {
             Ok(value) => Some(value),
@@ -205,7 +210,8 @@ impl<'r, 't> Field<'r, 't> {
             match value.get_ref().as_table() {
                 Some(table) => tables.push(Fields::new(self.reader, table, name, value.span())),
                 None => {
-                    let other = Field { key: self.key.clone(), key_span: self.key_span.clone(), value, ..*self };
+                    let other =
+                        Field { key: self.key.clone(), key_span: self.key_span.clone(), value, ..*self };
                     other.mistyped(&wanted);
                 }
             }
@@ -232,7 +238,11 @@ impl<'r, 't> Field<'r, 't> {
         });
         match texts {
             Some(texts) if texts.is_empty() => {
-                self.reader.error(&self.value.span(), format!("`{}` is empty", shown(&self.key)), "name something, or remove it");
+                self.reader.error(
+                    &self.value.span(),
+                    format!("`{}` is empty", shown(&self.key)),
+                    "name something, or remove it",
+                );
                 Vec::new()
             }
             Some(texts) if texts.len() > MOST => {
