@@ -138,6 +138,14 @@ fn machine_of(text: &str, whole: &str) -> Result<Machine, EndpointError> {
         if user.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(invalid("the user", user, "spaces and control characters may not stand in it"));
         }
+        // No shell of ours reads it, but the commands in ssh_config may, and people who copy a hint.
+        if user.chars().any(|c| "'`\"$;&<>|(){}".contains(c)) || user.ends_with('\\') {
+            return Err(invalid(
+                "the user",
+                user,
+                "characters that mean something to a shell may not stand in it",
+            ));
+        }
     }
     Ok(Machine { user: user.map(str::to_string), host: host.to_string() })
 }
@@ -164,6 +172,7 @@ mod tests {
             ("host:tank", None, Some("host"), "tank"),
             ("host:tank/a:b", None, Some("host"), "tank/a:b"),
             ("root@host:tank/data", Some("root"), Some("host"), "tank/data"),
+            ("corp\\me@host:tank", Some("corp\\me"), Some("host"), "tank"),
             ("me@corp@host:tank", Some("me@corp"), Some("host"), "tank"),
             (":odd:pool/data", None, None, "odd:pool/data"),
             ("host:odd:pool/data", None, Some("host"), "odd:pool/data"),
@@ -197,6 +206,9 @@ mod tests {
             "ho;st:tank",
             "us er@host:tank",
             "us\ner@host:tank",
+            "us;er@host:tank",
+            "$(user)@host:tank",
+            "user\\@host:tank",
             "@host:tank",
             "user@:tank",
             "[::1:tank",

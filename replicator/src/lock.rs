@@ -1,6 +1,9 @@
-//! One run at a time for each pair of source and target: a lock on a file of this machine, which the kernel releases
-//! when the process ends, however it ends. It says nothing about runs that were started on other machines; those meet
-//! at the target, which takes one receive at a time.
+//! One run at a time into each dataset: locks on files of this machine, which the kernel releases when the process
+//! ends, however it ends. They are about the target, by the name of its machine; an agent takes one for the runs of all
+//! machines that ask it. What a run only reads is not locked: any number may read it, also while it is received.
+//!
+//! A run into a whole tree has the tree's root alone, and a share of everything above it, so that it meets each run
+//! into something above or below, and no other.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,6 +11,8 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
 
 use rustix::fs::FlockOperation;
 use rustix::fs::Mode;
@@ -15,16 +20,28 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use sha2::Digest;
 use sha2::Sha256;
+use zfs_core::name::DatasetName;
 
-use crate::endpoint::Endpoint;
+use crate::host::Depth;
 
 /// The longest process id that is read from a lock file.
 const PID_BYTES: u64 = 16;
 
-/// A run's lock, released when this value is dropped or the process ends. The file stays.
+/// How long another process may be about to take or to leave its locks, which is a matter of a few system calls.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The lock of a run, released when this value is dropped or the process ends.
 #[derive(Debug)]
 pub struct RunLock {
-    _file: File,
+    folder: PathBuf,
+    held: Vec<Held>,
+}
+
+/// A file that is locked.
+#[derive(Debug)]
+struct Held {
+    file: File,
+    path: PathBuf,
 }
 
 /// Why there is no lock.
@@ -33,14 +50,12 @@ pub struct RunLock {
 pub enum LockError {
     /// Another process has it.
     #[error(
-        "another run from {from} to {to} is going on{}",
+        "another run into {target}, or into what is above or below it, is going on{}",
         .process.map_or_else(String::new, |process| format!(", process {process}"))
     )]
     Busy {
-        /// The source.
-        from: String,
-        /// The target.
-        to: String,
+        /// The dataset, with its machine.
+        target: String,
         /// The process, where it has written down who it is.
         process: Option<u32>,
     },
@@ -59,7 +74,7 @@ impl LockError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Busy { .. } => "wait until it has ended; it may be sending what this run would".to_string(),
+            Self::Busy { .. } => BUSY.to_string(),
             Self::File { path, .. } => {
                 format!("check who owns {} and that it can be written", path.display())
             }
@@ -67,34 +82,124 @@ impl LockError {
     }
 }
 
+/// What to do about another run.
+pub(crate) const BUSY: &str = "wait until it has ended; it may be sending what this run would";
+
+/// What one file stands for.
+#[derive(Clone, Copy)]
+enum Part {
+    /// A dataset alone.
+    Alone,
+    /// A dataset and everything below it.
+    Tree,
+}
+
 impl RunLock {
-    /// Takes the lock of a pair.
+    /// Takes the lock of a dataset, alone or with everything below it. `machine` is how the machine was named; none
+    /// is this one.
     ///
     /// # Errors
     /// [`LockError::Busy`] at once when another process has it.
-    pub fn take(from: &Endpoint, to: &Endpoint) -> Result<Self, LockError> {
-        Self::take_in(&folder()?, from, to)
+    pub fn take(machine: Option<&str>, root: &DatasetName, depth: Depth) -> Result<Self, LockError> {
+        Self::take_in(folder()?, machine, root, depth)
     }
 
-    fn take_in(folder: &Path, from: &Endpoint, to: &Endpoint) -> Result<Self, LockError> {
-        let path = folder.join(file_name(from, to));
-        let failed = |error: std::io::Error| LockError::File { path: path.clone(), cause: error.to_string() };
-        // NOFOLLOW: where others may write to the folder, a link must not lead us to another file.
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| failed(errno.into()))?;
-        let mut file = File::from(fd);
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                let (from, to) = (from.to_string(), to.to_string());
-                return Err(LockError::Busy { from, to, process: holder(&mut file) });
-            }
-            Err(errno) => return Err(failed(errno.into())),
+    fn take_in(
+        folder: PathBuf,
+        machine: Option<&str>,
+        root: &DatasetName,
+        depth: Depth,
+    ) -> Result<Self, LockError> {
+        use FlockOperation::NonBlockingLockExclusive as Exclusive;
+        use FlockOperation::NonBlockingLockShared as Shared;
+        let mut wanted = Vec::new();
+        let mut above = root.parent();
+        while let Some(dataset) = above {
+            above = dataset.parent();
+            wanted.push((Part::Tree, dataset, Shared));
         }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
-        Ok(Self { _file: file })
+        match depth {
+            Depth::All => wanted.push((Part::Tree, root.clone(), Exclusive)),
+            Depth::One => {
+                wanted.push((Part::Tree, root.clone(), Shared));
+                wanted.push((Part::Alone, root.clone(), Exclusive));
+            }
+        }
+        let _turn = turn(&folder)?;
+        let mut lock = Self { held: Vec::new(), folder };
+        for (part, dataset, how) in wanted {
+            let path = lock.folder.join(file_name(part, machine, &dataset));
+            match lock_file(&path, how) {
+                Ok(Ok(file)) => lock.held.push(Held { file, path }),
+                Ok(Err(process)) => {
+                    lock.leave();
+                    let target = machine.map_or_else(|| root.to_string(), |host| format!("{host}:{root}"));
+                    return Err(LockError::Busy { target, process });
+                }
+                Err(error) => {
+                    lock.leave();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(lock)
     }
+
+    /// Removes the files that nobody else holds, and releases all. To be called in [`turn`], so that nobody opens a
+    /// file that is about to go.
+    fn leave(&mut self) {
+        for Held { file, path } in self.held.drain(..).rev() {
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                // A file that stays does no harm: the next run takes it.
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        if !self.held.is_empty()
+            && let Ok(_turn) = turn(&self.folder)
+        {
+            self.leave();
+        }
+    }
+}
+
+/// Locks are taken and left by one process at a time. Held only for that moment.
+fn turn(folder: &Path) -> Result<File, LockError> {
+    let path = folder.join("turn.lock");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match lock_file(&path, FlockOperation::NonBlockingLockExclusive)? {
+            Ok(file) => return Ok(file),
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            Err(process) => {
+                let who = process.map_or_else(String::new, |process| format!(" {process}"));
+                let cause = format!("process{who} has it for more than {} s", PATIENCE.as_secs());
+                return Err(LockError::File { path, cause });
+            }
+        }
+    }
+}
+
+/// Opens and locks a file; or the process that has it, where it says so.
+fn lock_file(path: &Path, how: FlockOperation) -> Result<Result<File, Option<u32>>, LockError> {
+    let failed =
+        |error: std::io::Error| LockError::File { path: path.to_path_buf(), cause: error.to_string() };
+    // NOFOLLOW: where others may write to the folder, a link must not lead us to another file.
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| failed(errno.into()))?;
+    let mut file = File::from(fd);
+    match rustix::fs::flock(&file, how) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(Err(holder(&mut file))),
+        Err(errno) => return Err(failed(errno.into())),
+    }
+    // Of a file that several hold, the last one stands in it.
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+    Ok(Ok(file))
 }
 
 /// The process that has the lock. It may be about to write that, so that there is none for a moment.
@@ -135,76 +240,20 @@ fn own_folder(folder: &Path) -> Result<PathBuf, LockError> {
     Ok(folder.to_path_buf())
 }
 
-/// `replicate-<hash of both ends>.lock`.
-fn file_name(from: &Endpoint, to: &Endpoint) -> String {
+/// `tree-<hash of machine and dataset>.lock`.
+fn file_name(part: Part, machine: Option<&str>, dataset: &DatasetName) -> String {
     let mut hash = Sha256::new();
-    for end in [from, to] {
-        // No endpoint holds a NUL, so no two pairs are the same text.
-        hash.update(end.to_string().as_bytes());
-        hash.update(b"\0");
-    }
+    // Neither holds a NUL, so no two pairs are the same text.
+    hash.update(machine.unwrap_or_default().as_bytes());
+    hash.update(b"\0");
+    hash.update(dataset.as_str().as_bytes());
     let digest = hash.finalize();
     let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("replicate-{hex}.lock")
+    match part {
+        Part::Alone => format!("alone-{hex}.lock"),
+        Part::Tree => format!("tree-{hex}.lock"),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn end(text: &str) -> Endpoint {
-        text.parse().expect("an endpoint")
-    }
-
-    #[test]
-    fn the_same_pair_is_locked_once_and_other_pairs_are_free() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let folder = own_folder(&folder.path().join("locks")).expect("made");
-        assert_eq!(own_folder(&folder).expect("there already"), folder);
-        let first = RunLock::take_in(&folder, &end("tank/a"), &end("nas:back/a")).expect("free");
-        match RunLock::take_in(&folder, &end("tank/a"), &end("nas:back/a")) {
-            Err(error @ LockError::Busy { process, .. }) => {
-                assert_eq!(process, Some(std::process::id()));
-                let said = error.to_string();
-                assert!(said.contains("tank/a") && said.contains("nas:back/a"), "{said}");
-            }
-            other => panic!("{other:?}"),
-        }
-        for (from, to) in [("tank/a", "back/a"), ("nas:back/a", "tank/a"), ("tank/a", "nas:back/b")] {
-            RunLock::take_in(&folder, &end(from), &end(to)).expect("another pair");
-        }
-        drop(first);
-        RunLock::take_in(&folder, &end("tank/a"), &end("nas:back/a")).expect("free again");
-    }
-
-    #[test]
-    fn only_its_user_can_read_the_file_and_no_link_is_followed() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (from, to) = (end("tank/a"), end("tank/b"));
-        let path = folder.path().join(file_name(&from, &to));
-        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).expect("linked");
-        assert!(matches!(RunLock::take_in(folder.path(), &from, &to), Err(LockError::File { .. })));
-        assert!(!folder.path().join("elsewhere").exists());
-        std::fs::remove_file(&path).expect("removed");
-        let _lock = RunLock::take_in(folder.path(), &from, &to).expect("free");
-        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_folder_that_is_none_is_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let link = folder.path().join("link");
-        std::os::unix::fs::symlink(folder.path(), &link).expect("linked");
-        assert!(matches!(own_folder(&link), Err(LockError::File { .. })));
-        assert!(matches!(own_folder(&folder.path().join("no/parent")), Err(LockError::File { .. })));
-    }
-
-    /// Programs of two versions must meet at the same file.
-    #[test]
-    fn the_name_of_the_file_stays_as_it_is() {
-        assert_eq!(file_name(&end("tank/a"), &end("nas:back/a")), "replicate-80506f90a59b3800.lock");
-    }
-}
+mod tests;

@@ -173,6 +173,14 @@ impl Host for Fake {
         })
     }
 
+    fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {
+        self.log.note(format!("lock {root} {depth:?}"));
+        if !root.as_str().ends_with("/busy") {
+            return Ok(());
+        }
+        Err(HostError::Busy { host: "fake".to_string(), dataset: root.to_string(), process: Some(7) })
+    }
+
     fn about(&mut self, pool: &str) -> Result<About, HostError> {
         let features = BTreeMap::from([("large_blocks".to_string(), "active".to_string())]);
         let version = Version::parse("2.3.9");

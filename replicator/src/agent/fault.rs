@@ -100,6 +100,8 @@ pub(crate) enum Fault {
     Changed { name: String, expected: u64, found: Option<u64> },
     /// The pool is not there.
     NoPool { pool: String, dataset: String },
+    /// Another run has it.
+    Busy { dataset: String, process: Option<u32> },
     /// The limits of the agent do not allow it.
     Refused { why: String },
     /// The request was not understood, or came out of turn.
@@ -152,6 +154,7 @@ impl Fault {
             Self::NoPool { pool, dataset } => {
                 HostError::NoPool { host, pool: clean(pool), dataset: clean(dataset) }
             }
+            Self::Busy { dataset, process } => HostError::Busy { host, dataset: clean(dataset), process },
             Self::Refused { why } => HostError::Refused { host, why: clean(why) },
             Self::Protocol { why } => HostError::BadAnswer {
                 host,
@@ -209,6 +212,7 @@ impl From<HostError> for Fault {
             HostError::Changed { name, expected, found, .. } => {
                 Self::Changed { name: cut(&name), expected: expected.0, found: found.map(|guid| guid.0) }
             }
+            HostError::Busy { dataset, process, .. } => Self::Busy { dataset: cut(&dataset), process },
             HostError::NoPool { pool, dataset, .. } => {
                 Self::NoPool { pool: cut(&pool), dataset: cut(&dataset) }
             }
@@ -273,6 +277,11 @@ mod tests {
         assert!(matches!(
             error.into_error("h", "x"),
             HostError::Changed { expected: Guid(1), found: None, .. }
+        ));
+        let busy = HostError::Busy { host: "x".to_string(), dataset: "tank/a".to_string(), process: Some(7) };
+        assert!(matches!(
+            Fault::from(busy).into_error("h", "x"),
+            HostError::Busy { host, process: Some(7), .. } if host == "h"
         ));
         assert!(Fault::from(HostError::Cancelled).into_error("h", "x").is_cancelled());
     }

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     End = 6,
     /// The asking end gives the request up.
     Cancel = 7,
+    /// The agent waits for the asking end. Where that is gone without a word, the connection tells.
+    Alive = 8,
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
             5 => (Self::Data, 1..=DATA_LIMIT),
             6 => (Self::End, 0..=0),
             7 => (Self::Cancel, 0..=0),
+            8 => (Self::Alive, 0..=0),
             _ => return None,
         })
     }
@@ -158,7 +161,7 @@ mod tests {
             let error = read(&length.to_be_bytes()).expect_err("a bad length");
             assert_eq!(error, FrameError::Length { length: length as usize });
         }
-        for kind in [0, 8, 255] {
+        for kind in [0, 9, 255] {
             let error = read(&[0, 0, 0, 7, kind]).expect_err("a bad kind");
             assert_eq!(error, FrameError::Kind(kind));
         }

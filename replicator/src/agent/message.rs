@@ -90,6 +90,7 @@ type Pairs = Vec<(String, String)>;
 pub(crate) enum Request {
     Inventory { root: Text<DatasetName>, all: bool },
     About { pool: Text<DatasetName> },
+    Lock { root: Text<DatasetName>, all: bool },
     Properties { root: Text<DatasetName>, all: bool },
     SnapshotGuids { snapshots: Vec<Text<SnapshotName>> },
     Estimate { streams: Vec<SendRequest> },
@@ -101,6 +102,10 @@ pub(crate) enum Request {
 impl Request {
     pub(crate) fn inventory(root: &DatasetName, depth: Depth) -> Self {
         Self::Inventory { root: Text(root.clone()), all: depth == Depth::All }
+    }
+
+    pub(crate) fn lock(root: &DatasetName, depth: Depth) -> Self {
+        Self::Lock { root: Text(root.clone()), all: depth == Depth::All }
     }
 
     pub(crate) fn properties(root: &DatasetName, depth: Depth) -> Self {

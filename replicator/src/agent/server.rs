@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use zfs_core::name::DatasetName;
 
@@ -41,6 +42,10 @@ use wire::Output;
 /// How many snapshots, bookmarks or names go into one frame. Names have at most 255 bytes, none of which JSON escapes.
 const ROWS: usize = 1000;
 
+/// An agent that waits says so this often. An asking end that lost its power says nothing, and its machine knows nothing
+/// of the connection when it is back: only what is sent to it finds that out, and ends what is held for it here.
+const ALIVE: Duration = Duration::from_secs(5);
+
 /// About how many bytes of properties go into one frame.
 const PROPERTY_BYTES: usize = 64 * 1024;
 
@@ -54,8 +59,19 @@ pub fn serve<R: Read + AsFd, W: Write>(
     host: &mut dyn Host,
     limits: &Limits,
 ) -> Result<(), ServeError> {
-    let input = Input::new(input);
-    let mut server = Server { input, output: Output::new(output), host, limits, last: 0 };
+    serve_alive(input, output, host, limits, ALIVE)
+}
+
+/// The same with another time between two signs of life.
+pub(super) fn serve_alive<R: Read + AsFd, W: Write>(
+    input: R,
+    output: W,
+    host: &mut dyn Host,
+    limits: &Limits,
+    alive: Duration,
+) -> Result<(), ServeError> {
+    let (input, output) = (Input::new(input), Output::new(output, alive));
+    let mut server = Server { input, output, host, limits, last: 0 };
     let ended = server.run();
     if let Err(ServeError::Protocol(why)) = &ended {
         // The asking end learns why, if it still listens.
@@ -77,7 +93,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
     fn run(&mut self) -> Result<(), ServeError> {
         let ours = Hello::ours();
         self.output.message(Kind::Hello, 0, &ours)?;
-        let Some(frame) = self.input.next()? else { return Ok(()) };
+        let Some(frame) = self.input.next(&mut self.output)? else { return Ok(()) };
         let theirs = match frame.kind {
             Kind::Hello => serde_json::from_slice::<Hello>(&frame.payload).map_err(protocol)?,
             kind => return Err(protocol(format!("it begins with {kind:?}"))),
@@ -88,7 +104,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         if ours.common(&theirs).is_none() {
             return Err(ServeError::Version { ours: ours.describe(), theirs: theirs.describe() });
         }
-        while let Some(frame) = self.input.next()? {
+        while let Some(frame) = self.input.next(&mut self.output)? {
             match frame.kind {
                 Kind::Request if frame.id > self.last => self.last = frame.id,
                 // It crossed with the answer.
@@ -118,6 +134,12 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 self.limits.pool(&pool.0)?;
                 let about = self.host.about(pool.0.as_str())?;
                 Ok(self.output.part(id, &Part::About(about.into()))?)
+            }
+            // Until this agent ends. It keeps out whoever may write there, so only they may have it.
+            Request::Lock { root, all } => {
+                self.limits.allows(Class::Receive)?;
+                self.limits.name(&root.0)?;
+                Ok(self.host.lock(&root.0, depth(all))?)
             }
             Request::Properties { root, all } => self.properties(id, &root.0, depth(all)),
             Request::SnapshotGuids { snapshots } => {

@@ -547,3 +547,57 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn other_runs_are_kept_out_only_of_what_may_be_received_into() {
+    const LOCK: &str = r#"{"lock":{"root":"tank/in/a","all":true}}"#;
+    let mut raw = Raw::inside();
+    assert_eq!(raw.ask(1, LOCK), Answer::Done);
+    let answer = raw.ask(2, r#"{"lock":{"root":"tank/in/busy","all":false}}"#);
+    assert!(matches!(answer, Answer::Failed(Fault::Busy { process: Some(7), .. })), "{answer:?}");
+    let answer = raw.ask(3, r#"{"lock":{"root":"tank/out","all":true}}"#);
+    assert!(matches!(answer, Answer::Failed(Fault::Refused { .. })), "{answer:?}");
+    let (_, log) = raw.close();
+    assert_eq!(log, ["lock tank/in/a All", "lock tank/in/busy One"]);
+
+    let mut raw = Raw::new(host(), Limits::within(vec![dataset("tank/in")]).allowing(vec![Class::List]));
+    let answer = raw.ask(1, LOCK);
+    assert!(matches!(answer, Answer::Failed(Fault::Refused { .. })), "{answer:?}");
+    assert_eq!(raw.close().1, [""; 0]);
+}
+
+#[test]
+fn an_agent_that_waits_says_so() {
+    let (mut stream, far) = UnixStream::pair().expect("a pair");
+    let server = std::thread::spawn(move || {
+        let output = far.try_clone().expect("a clone");
+        let alive = std::time::Duration::from_millis(1);
+        super::server::serve_alive(far, output, &mut host(), &inside(), alive)
+    });
+    let hello = whole(Kind::Hello, 0, &serde_json::to_vec(&Hello::ours()).expect("JSON"));
+    stream.write_all(&hello.expect("a frame")).expect("written");
+    let request = whole(Kind::Request, 1, RECEIVE.as_bytes()).expect("a frame");
+    let (mut frames, mut buffer, mut kinds) = (Frames::default(), [0; 4096], Vec::new());
+    // Between requests, and while blocks of a stream are waited for.
+    while kinds.len() < 6 {
+        if let Some(frame) = frames.next().expect("frames") {
+            match frame.kind {
+                Kind::Alive if kinds.last() == Some(&Kind::Alive) => continue,
+                kind => kinds.push(kind),
+            }
+            if kinds == [Kind::Hello, Kind::Alive] {
+                stream.write_all(&request).expect("written");
+            }
+            if kinds.ends_with(&[Kind::Part, Kind::Alive]) {
+                break;
+            }
+            continue;
+        }
+        let n = stream.read(&mut buffer).expect("readable");
+        frames.push(&buffer[..n]);
+    }
+    assert_eq!(kinds, [Kind::Hello, Kind::Alive, Kind::Part, Kind::Alive]);
+    // The connection ends in the middle of the stream, as when the machine is found to be gone.
+    drop(stream);
+    assert!(matches!(server.join().expect("no panic"), Err(ServeError::Connection(_))));
+}

@@ -11,6 +11,7 @@ use super::Outcome;
 use super::connect::SshArguments;
 use super::format;
 use super::places::Place;
+use super::places::left_out;
 use super::places::places;
 use crate::cancel::Cancel;
 use crate::endpoint::Endpoint;
@@ -65,13 +66,14 @@ type Ages = HashMap<String, u64>;
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
     let mut places = places(&arguments.datasets, arguments.recursive, &arguments.ssh, cancel)?;
+    let left_out = left_out(&arguments.datasets, arguments.recursive);
     let Some(target) = &arguments.target else {
         let mut shown = Vec::new();
         for place in &mut places {
             let found = bookmarks::of_tree(&place.tree()?);
             shown.push((place.endpoint.clone(), ages(place, &found)?, found));
         }
-        print(&shown, arguments.json, 0)?;
+        print(&shown, left_out, arguments.json, 0)?;
         return Ok(Outcome::Success);
     };
     let [source] = places.as_mut_slice() else {
@@ -91,7 +93,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     } else {
         0
     };
-    print(&[(source.endpoint.clone(), ages, found)], arguments.json, removed)?;
+    print(&[(source.endpoint.clone(), ages, found)], left_out, arguments.json, removed)?;
     Ok(Outcome::Success)
 }
 
@@ -109,7 +111,12 @@ fn ages(place: &Place, found: &[OfDataset]) -> Result<Ages, Failure> {
     Ok(ages)
 }
 
-fn print(shown: &[(Endpoint, Ages, Vec<OfDataset>)], as_json: bool, removed: usize) -> Result<(), Failure> {
+fn print(
+    shown: &[(Endpoint, Ages, Vec<OfDataset>)],
+    left_out: &str,
+    as_json: bool,
+    removed: usize,
+) -> Result<(), Failure> {
     if as_json {
         let places: Vec<_> = shown
             .iter()
@@ -147,7 +154,7 @@ fn print(shown: &[(Endpoint, Ages, Vec<OfDataset>)], as_json: bool, removed: usi
     }
     let mut text = ids;
     if rows.is_empty() {
-        text.push_str("no bookmarks of ours\n");
+        text.push_str(&format!("no bookmarks of ours{left_out}\n"));
     } else {
         text.push_str(&format::table(&["BOOKMARK", "TARGET", "CREATED", "SNAPSHOT", ""], rows));
     }

@@ -7,6 +7,7 @@ use zfs_core::name::DatasetName;
 use super::Failure;
 use super::Outcome;
 use super::format;
+use super::places::left_out;
 use crate::inspect::holds::Held;
 use crate::inspect::holds::Owner;
 
@@ -69,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             released += 1;
         }
     }
-    print(&all, released, arguments.json)?;
+    print(&all, left_out(&arguments.datasets, arguments.recursive), released, arguments.json)?;
     Ok(Outcome::Success)
 }
 
@@ -95,7 +96,7 @@ fn runs(process: u32) -> bool {
     rustix::process::test_kill_process(process) != Err(rustix::io::Errno::SRCH)
 }
 
-fn print(all: &[Held], released: usize, as_json: bool) -> Result<(), Failure> {
+fn print(all: &[Held], left_out: &str, released: usize, as_json: bool) -> Result<(), Failure> {
     if as_json {
         let list: Vec<_> = all.iter().map(Held::to_json).collect();
         return super::print(&format!("{:#}\n", json!({ "holds": list, "released": released })));
@@ -112,7 +113,7 @@ fn print(all: &[Held], released: usize, as_json: bool) -> Result<(), Failure> {
     let (ours, others): (Vec<_>, Vec<_>) = all.iter().partition(|held| held.owner != Owner::Other);
     let mut text = String::new();
     if ours.is_empty() {
-        text.push_str("no holds of ours\n");
+        text.push_str(&format!("no holds of ours{left_out}\n"));
     } else {
         text.push_str(&format::table(&["SNAPSHOT", "TAG", "CREATED", "OURS"], ours.into_iter().map(row)));
     }

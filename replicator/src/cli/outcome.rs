@@ -11,6 +11,8 @@ use crate::host::HostError;
 use crate::host::agent::START;
 use crate::lock::LockError;
 use crate::transfer::TransferError;
+use crate::transfer::retry::Class;
+use crate::transfer::retry::Transient;
 use crate::transport::TransportError;
 
 /// How the program ended. The numbers are stable.
@@ -32,7 +34,7 @@ pub enum Outcome {
     NoZfs = 5,
     /// Interrupted. What arrived is kept, and the same command goes on from there.
     Interrupted = 6,
-    /// Another run from the same source to the same target is going on.
+    /// Another run into the same target, or into what is above or below it, is going on.
     Busy = 7,
     /// The configuration is broken, or somebody else could have written it. Nothing was done.
     Configuration = 8,
@@ -44,11 +46,11 @@ Exit status:
   0  done, or nothing to do
   1  something failed
   2  the command line is wrong
-  3  stopped for safety: source and target conflict; nothing was changed
+  3  stopped for safety: source and target conflict; what conflicts was left as it is
   4  the other machine or its agent cannot be reached, is not the one we know, or does not let us in
   5  ZFS is missing on a machine
   6  interrupted; the same command goes on from where it was
-  7  another run from this source to this target is going on
+  7  another run into this target, or into what is above or below it, is going on
   8  the configuration is broken; nothing was done";
 
 impl From<Outcome> for ExitCode {
@@ -184,6 +186,12 @@ pub(super) fn of_run(error: &RunError) -> Outcome {
         RunError::Conflict(_) => Outcome::Conflict,
         RunError::Host(error) => host(error),
         RunError::Transfer { error, .. } => match &**error {
+            // The kernel takes one receive at a time: without an agent that is how another run is met.
+            TransferError::Receiver(error)
+                if Class::of_host(error, None) == Class::Transient(Transient::TargetBusy) =>
+            {
+                Outcome::Busy
+            }
             TransferError::Sender(error) | TransferError::Receiver(error) => host(error),
             TransferError::Cancelled => Outcome::Interrupted,
             _ => Outcome::Failed,
@@ -203,6 +211,7 @@ fn host(error: &HostError) -> Outcome {
         }
         HostError::Remote { operation, .. } if *operation == START => Outcome::Connection,
         HostError::Cancelled => Outcome::Interrupted,
+        HostError::Busy { .. } => Outcome::Busy,
         // The agent let us in, and what it was asked failed there, as it might have here.
         _ => Outcome::Failed,
     }
@@ -282,6 +291,19 @@ mod tests {
         };
         assert_eq!(Failure::from(remote("list")).outcome, Outcome::Failed);
         assert_eq!(Failure::from(HostError::NoZfs { host: "far".to_string() }).outcome, Outcome::NoZfs);
+        let busy = HostError::Busy { host: "far".to_string(), dataset: "tank/a".to_string(), process: None };
+        assert_eq!(Failure::from(busy).outcome, Outcome::Busy);
+        let busy = HostError::Remote {
+            host: "far".to_string(),
+            operation: "receive into",
+            subject: "tank/a@x".to_string(),
+            message: "cannot receive: destination 'tank/a' is busy".to_string(),
+        };
+        let error = Box::new(TransferError::Receiver(busy));
+        let to = "tank/a@x".try_into().expect("a name");
+        let failure = Failure::from(RunError::Transfer { to, error });
+        assert_eq!(failure.outcome, Outcome::Busy);
+        assert!(failure.hint().is_some_and(|hint| hint.contains("another run")));
         assert_eq!(Failure::from(HostError::Cancelled).outcome, Outcome::Interrupted);
     }
 }

@@ -68,3 +68,8 @@ pub(super) fn places(
     }
     names.iter().map(|name| Place::new(name.parse()?, recursive, ssh, cancel)).collect()
 }
+
+/// What is added to "there are none" where something was left out.
+pub(super) fn left_out(names: &[String], recursive: bool) -> &'static str {
+    if names.is_empty() || recursive { "" } else { "; what is below was not looked at (-r does that)" }
+}

@@ -2,10 +2,12 @@
 
 use std::num::NonZeroU64;
 use std::time::Duration;
+use std::time::Instant;
 
 use bytesize::ByteSize;
 use serde_json::json;
 use zfs_core::ErrorKind;
+use zfs_core::name::DatasetName;
 
 use super::Failure;
 use super::Outcome;
@@ -15,12 +17,15 @@ use super::outcome::of_run;
 use super::plan_text::describe;
 use super::progress::Progress;
 use crate::cancel::Cancel;
+use crate::cancel::TICK;
 use crate::endpoint::Endpoint;
 use crate::engine;
 use crate::engine::Report;
 use crate::engine::Request;
 use crate::engine::Run;
 use crate::engine::RunError;
+use crate::host::Depth;
+use crate::host::Host;
 use crate::host::HostError;
 use crate::lock::RunLock;
 use crate::plan::Divergence;
@@ -303,9 +308,18 @@ fn print_plan(
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
     let (source, target) = arguments.what.endpoints()?;
-    let _lock = if arguments.dry_run { None } else { Some(RunLock::take(&source, &target)?) };
+    // A target that is set aside or renamed takes along what is below it.
+    let alone = !arguments.what.recursive && arguments.what.divergence == Divergence::Stop;
+    let depth = if alone { Depth::One } else { Depth::All };
+    let machine = target.machine.as_ref().map(|machine| machine.host.as_str());
+    let _lock = if arguments.dry_run { None } else { Some(RunLock::take(machine, &target.dataset, depth)?) };
     let mut request = arguments.what.request(&source, &target)?;
     let (mut from, mut to) = arguments.ssh.hosts(&source, &target, cancel)?;
+    if !arguments.dry_run && target.machine.is_some() {
+        // Runs from other machines, where there is an agent. The zfs command cannot hold a lock; there the kernel
+        // takes one receive at a time.
+        keep_others_out(to.as_mut(), &target.dataset, depth, cancel)?;
+    }
     let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
     if arguments.dry_run {
         return print_plan(&plan, &source, &target, arguments.json);
@@ -326,6 +340,27 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     };
     progress.clear();
     finished(arguments, &plan, report?, &target)
+}
+
+/// How long an agent of an earlier run, whose end was lost, may take to find that out.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// Takes the lock on the target's machine.
+fn keep_others_out(
+    to: &mut dyn Host,
+    root: &DatasetName,
+    depth: Depth,
+    cancel: &Cancel,
+) -> Result<(), HostError> {
+    let deadline = Instant::now() + FAREWELL;
+    loop {
+        match to.lock(root, depth) {
+            Err(HostError::Busy { .. }) if Instant::now() < deadline && !cancel.is_cancelled() => {
+                std::thread::sleep(TICK);
+            }
+            locked => return locked,
+        }
+    }
 }
 
 /// Whether a run ended because the target's user may not rename what the source has renamed.

@@ -7,6 +7,7 @@ use super::Outcome;
 use super::connect::SshArguments;
 use super::format;
 use super::places::Place;
+use super::places::left_out;
 use super::places::places;
 use crate::cancel::Cancel;
 use crate::host::Change;
@@ -76,12 +77,12 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
             return Err(Failure::new(Outcome::Usage, "--source needs exactly one DATASET"));
         }
     }
-    print(&all, arguments.json)?;
+    print(&all, left_out(&arguments.datasets, arguments.recursive), arguments.json)?;
     let stuck = all.iter().any(|(_, one)| one.is_stuck());
     Ok(if stuck { Outcome::Conflict } else { Outcome::Success })
 }
 
-fn print(all: &[(String, Waiting)], as_json: bool) -> Result<(), Failure> {
+fn print(all: &[(String, Waiting)], left_out: &str, as_json: bool) -> Result<(), Failure> {
     if as_json {
         let list: Vec<_> = all
             .iter()
@@ -94,7 +95,7 @@ fn print(all: &[(String, Waiting)], as_json: bool) -> Result<(), Failure> {
         return super::print(&format!("{:#}\n", json!({ "partial_receives": list })));
     }
     if all.is_empty() {
-        return super::print("no partial receives\n");
+        return super::print(&format!("no partial receives{left_out}\n"));
     }
     super::print(&all.iter().map(|(name, one)| describe(name, one)).collect::<String>())
 }
@@ -136,7 +137,7 @@ fn discard(arguments: &Arguments, dataset: &str, cancel: &Cancel) -> Result<Outc
     };
     let (name, dataset, partial) =
         (place.name(&waiting.dataset), waiting.dataset.clone(), waiting.partial.clone());
-    print(&[(name, waiting)], arguments.json)?;
+    print(&[(name, waiting)], "", arguments.json)?;
     place.host.apply(&Change::DiscardPartial { dataset, partial })?;
     if !arguments.json {
         super::print("  thrown away\n")?;

@@ -63,7 +63,10 @@ pub fn execute(
     cancel: &Cancel,
 ) -> Result<Report, RunError> {
     let work = Work { plan, options, run, observer, cancel, reports: Mutex::new(Vec::new()) };
-    work.before(source, target)?;
+    for note in &plan.notes {
+        observer.note(note);
+    }
+    let marked = work.before(source, target)?;
     let schedule = Schedule::new(plan.datasets.iter().map(|dataset| dataset.after.clone()).collect());
     let busy = plan.datasets.iter().filter(|dataset| dataset.streams().next().is_some()).count();
     std::thread::scope(|scope| {
@@ -89,7 +92,9 @@ pub fn execute(
     let mut reports = std::mem::take(&mut *work.reports.lock().unwrap_or_else(PoisonError::into_inner));
     reports.sort_by_key(|(at, _)| *at);
     let report = Report { datasets: reports.into_iter().map(|(_, report)| report).collect() };
-    work.after(source, target, &report);
+    if marked {
+        work.after(source, target, &report);
+    }
     Ok(report)
 }
 
@@ -103,7 +108,9 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    fn before(&self, source: &mut dyn Host, target: &mut dyn Host) -> Result<(), RunError> {
+    /// Gives whether the bookmarks could be made: without them the older ones are still needed.
+    fn before(&self, source: &mut dyn Host, target: &mut dyn Host) -> Result<bool, RunError> {
+        let mut marked = true;
         let of = self.plan.before.len();
         for (at, step) in self.plan.before.iter().enumerate() {
             if self.cancel.is_cancelled() {
@@ -130,6 +137,7 @@ impl Work<'_> {
                     if matches!(change, Change::Bookmark { .. })
                         && Class::of_host(&error, None) == Class::Operator(Operator::Permission) =>
                 {
+                    marked = false;
                     self.observer.note(&format!(
                         "no bookmarks are kept ({error}): only snapshots can be the base of the next run"
                     ));
@@ -137,7 +145,7 @@ impl Work<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(marked)
     }
 
     /// Bookmarks that are not needed any more, of the datasets that reached their end.

@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
+use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
+use zfs_core::stream::Features;
 
 use super::RunError;
+use super::heads;
+use crate::host::Base;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::host::Inventory;
@@ -16,6 +20,7 @@ use crate::plan;
 use crate::plan::Conflict;
 use crate::plan::Divergence;
 use crate::plan::Options;
+use crate::plan::Refused;
 use crate::plan::Sides;
 use crate::plan::TreePlan;
 use crate::transfer::retry::Class;
@@ -86,16 +91,70 @@ pub fn prepare(
         sides.pools = Some((&pools.0, &pools.1));
         plan = plan::plan(sides, &request.options);
     }
-    if request.estimate {
-        let streams: Vec<SendSpec> = plan.streams().cloned().collect();
-        if !streams.is_empty() {
-            plan.set_estimates(&source.estimate(&streams)?);
+    let mut asked = Asked::default();
+    let mut refused = Refused::new();
+    // What one dataset cannot have changes what is planned for others, and may leave more room for them.
+    loop {
+        let found = asked.refuse(source, &mut plan, sides, request)?;
+        if found.is_empty() {
+            return Ok(plan);
         }
-        if !request.ignore_space {
-            refuse_what_does_not_fit(&mut plan, &there);
-        }
+        refused.extend(found);
+        plan = plan::plan_without(sides, &request.options, &refused);
     }
-    Ok(plan)
+}
+
+/// What was asked about streams already.
+#[derive(Default)]
+struct Asked {
+    sizes: HashMap<Key, Option<u64>>,
+    features: HashMap<Key, Option<Features>>,
+}
+
+/// A stream: where it starts, its snapshot, and whether it is raw.
+type Key = (Option<Guid>, SnapshotName, bool);
+
+fn key(spec: &SendSpec) -> Key {
+    (spec.from.as_ref().map(Base::guid), spec.to.name.clone(), spec.raw)
+}
+
+impl Asked {
+    /// The datasets whose streams will not be received, each with the reason. Puts the estimates into the plan.
+    fn refuse(
+        &mut self,
+        source: &mut dyn Host,
+        plan: &mut TreePlan,
+        sides: Sides<'_>,
+        request: &Request,
+    ) -> Result<Refused, RunError> {
+        let mut refused = Refused::new();
+        if let Some(pools) = sides.pools {
+            for (at, spec) in plan::doubtful(plan, pools) {
+                let features =
+                    self.features.entry(key(spec)).or_insert_with(|| heads::features(source, spec));
+                let dataset = &plan.datasets[at];
+                let conflict =
+                    features.and_then(|found| plan::missing(&dataset.source, &dataset.target, found, pools));
+                refused.extend(conflict.map(|conflict| (dataset.source.clone(), conflict)));
+            }
+        }
+        if !request.estimate || !refused.is_empty() {
+            return Ok(refused);
+        }
+        let new: Vec<SendSpec> =
+            plan.streams().filter(|spec| !self.sizes.contains_key(&key(spec))).cloned().collect();
+        if !new.is_empty() {
+            let sizes = source.estimate(&new)?;
+            self.sizes.extend(new.iter().map(key).zip(sizes));
+        }
+        let sizes: Vec<Option<u64>> =
+            plan.streams().map(|spec| self.sizes.get(&key(spec)).copied().flatten()).collect();
+        plan.set_estimates(&sizes);
+        if !request.ignore_space {
+            refused = do_not_fit(plan, sides.target);
+        }
+        Ok(refused)
+    }
 }
 
 /// Datasets that an earlier run set aside for the root of the target: they lie beside it, where its own list does not
@@ -153,7 +212,7 @@ fn trees(host: &mut dyn Host, names: Vec<DatasetName>) -> Result<Vec<Tree>, RunE
 }
 
 /// Streams are weighed in their order against what the target has left. An estimate that is missing weighs nothing.
-fn refuse_what_does_not_fit(plan: &mut TreePlan, target: &Inventory) {
+fn do_not_fit(plan: &TreePlan, target: &Inventory) -> Refused {
     let known: HashMap<&DatasetName, u64> = match target {
         Inventory::Absent { .. } => HashMap::new(),
         Inventory::Present(tree) => tree.datasets().iter().map(|one| (&one.name, one.available)).collect(),
@@ -162,9 +221,9 @@ fn refuse_what_does_not_fit(plan: &mut TreePlan, target: &Inventory) {
         Inventory::Absent { ancestor, .. } => ancestor.available,
         Inventory::Present(tree) => tree.root().available,
     };
+    let mut refused = Refused::new();
     let mut before = 0u64;
-    for at in 0..plan.datasets.len() {
-        let dataset = &plan.datasets[at];
+    for dataset in &plan.datasets {
         let Ok(steps) = &dataset.steps else { continue };
         let needed = steps.iter().filter_map(|step| step.estimated_bytes).fold(0, u64::saturating_add);
         if needed == 0 {
@@ -173,9 +232,10 @@ fn refuse_what_does_not_fit(plan: &mut TreePlan, target: &Inventory) {
         let available = known.get(&dataset.target).copied().unwrap_or(above).saturating_sub(before);
         if needed > available {
             let to = dataset.target.clone();
-            plan.refuse(at, Conflict::NoSpace { to, needed, available });
+            refused.insert(dataset.source.clone(), Conflict::NoSpace { to, needed, available });
         } else {
             before = before.saturating_add(needed);
         }
     }
+    refused
 }

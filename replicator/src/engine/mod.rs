@@ -17,6 +17,7 @@ use crate::transfer::TransferError;
 use crate::transfer::retry::Backoff;
 
 mod execute;
+mod heads;
 mod look;
 mod schedule;
 mod stream;

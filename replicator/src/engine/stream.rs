@@ -44,7 +44,13 @@ impl Stream<'_> {
         cancel: &Cancel,
         progress: &(dyn Fn(Moved) + Sync),
     ) -> Result<Moved, RunError> {
-        let moved = self.transfer(hosts, settings, cancel, progress)?;
+        let ends: Vec<Cancel> =
+            [hosts.source.breaker(), hosts.target.breaker()].into_iter().flatten().collect();
+        let settings = Settings { ends, ..settings.clone() };
+        let moved = self.transfer(hosts, &settings, cancel, progress);
+        // Both streams are dropped: the hosts can be used again.
+        settings.ends.iter().for_each(Cancel::reset);
+        let moved = moved?;
         self.check(hosts.target)?;
         Ok(moved)
     }

@@ -13,9 +13,13 @@ use super::*;
 use crate::cancel::Cancel;
 use crate::host::Host;
 use crate::model::Fault;
+use crate::model::Moment;
 use crate::model::World;
+use crate::plan::Divergence;
 use crate::plan::Options;
 use crate::plan::TreePlan;
+
+mod stall;
 
 fn name(text: &str) -> DatasetName {
     text.parse().expect("a name")
@@ -166,6 +170,55 @@ fn without_the_right_to_bookmark_it_goes_on_and_says_so() {
     assert_eq!(report.failures().count(), 0);
     assert!(told.notes.lock().expect("no panic").iter().any(|note| note.contains("bookmarks")));
     assert_same(&world);
+}
+
+#[test]
+fn without_the_right_to_bookmark_the_older_bookmarks_stay() {
+    let world = world();
+    assert_eq!(run(&world, None, &Told::default()).failures().count(), 0);
+    let marks = |world: &World| {
+        world.on("here", |here| here.dataset(&name("tank/a")).expect("it exists").bookmarks.clone())
+    };
+    let before = marks(&world);
+    assert!(!before.is_empty());
+    world.on("here", |here| here.snapshot(&[snap("tank/a@4")]).expect("snapshot"));
+    let report = run(&world, Some(Fault::NoBookmarks { machine: "here".into() }), &Told::default());
+    world.all_struck();
+    assert_eq!(report.failures().count(), 0);
+    assert_eq!(marks(&world), before, "nothing newer keeps the base");
+}
+
+#[test]
+fn a_target_that_was_set_aside_under_an_old_name_is_gone_on_with() {
+    let world = world();
+    assert_eq!(run(&world, None, &Told::default()).failures().count(), 0);
+    world.on("there", |there| {
+        there.rename(&name("backup/a/x"), &name("backup/a/old")).expect("rename");
+        there.write(&name("backup/a/old"), 1, 1);
+    });
+    world.on("here", |here| here.snapshot(&[snap("tank/a/x@4")]).expect("snapshot"));
+    let mut request = request();
+    request.options.divergence = Divergence::Preserve;
+    request.options.follow_renames = false;
+    let again = |world: &World| {
+        let (mut source, mut target) = (world.host("here"), world.host("there"));
+        let plan = prepare(&mut source, &mut target, &request).expect("a plan");
+        let told = Told::default();
+        let done =
+            execute(&plan, &request.options, &mut source, &mut target, &quick(), &told, &Cancel::new());
+        (plan, done)
+    };
+    for (effect, what) in [(1, "rename backup/a/old to "), (2, "clone "), (3, "promote backup/a/old")] {
+        let world = world.copy();
+        world.inject(Fault::Crash { effect, moment: Moment::After });
+        assert!(again(&world).1.is_err());
+        assert!(world.log().last().expect("an effect").contains(what), "{:?}", world.log());
+        world.restart();
+        let (plan, done) = again(&world);
+        assert!(plan.streams().all(|spec| spec.from.is_some()), "{plan:#?}");
+        assert_eq!(done.expect("a report").failures().count(), 0);
+        assert_eq!(guids(&world, "here", "tank/a/x"), guids(&world, "there", "backup/a/old"));
+    }
 }
 
 #[test]

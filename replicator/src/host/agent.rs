@@ -25,6 +25,7 @@ use crate::agent::Kind;
 use crate::agent::Part;
 use crate::agent::ReceiveRequest;
 use crate::agent::Request;
+use crate::cancel::Cancel;
 use crate::transport::Transport;
 use crate::transport::TransportError;
 use crate::transport::quote::Elevate;
@@ -60,6 +61,8 @@ pub struct AgentCommand {
     pub elevate: Elevate,
     /// How long it may take to say hello, from the open connection on.
     pub patience: Duration,
+    /// How long it may be silent while it owes an answer. What a stream has to move is watched by the transfer.
+    pub silence: Duration,
 }
 
 impl Default for AgentCommand {
@@ -70,6 +73,8 @@ impl Default for AgentCommand {
             arguments: ["agent", "--everywhere", "--allow", "all"].map(str::to_string).to_vec(),
             elevate: Elevate::No,
             patience: Duration::from_secs(30),
+            // A listing of a large pool, or a wait for the pool, may take minutes.
+            silence: Duration::from_secs(600),
         }
     }
 }
@@ -79,6 +84,7 @@ pub struct AgentHost {
     link: Link,
     /// For another connection to the same machine; never used itself.
     template: Box<dyn Transport>,
+    breaker: Option<Cancel>,
     command: AgentCommand,
 }
 
@@ -89,10 +95,10 @@ impl AgentHost {
     /// When the transport has no second connection to offer, or a thread cannot be started.
     pub fn new(transport: Box<dyn Transport>, command: AgentCommand) -> Result<Self, HostError> {
         let label = transport.peer().to_string();
-        let template = transport.another()?;
+        let (template, breaker) = (transport.another()?, transport.breaker());
         let worker = Worker::new(transport)?;
         let link = Link::new(worker, label, command.clone());
-        Ok(Self { link, template, command })
+        Ok(Self { link, template, breaker, command })
     }
 
     /// Starts the agent now, to fail early and to fall back to another way.
@@ -213,25 +219,31 @@ impl Host for AgentHost {
 
     fn receive<'a>(&'a mut self, spec: &ReceiveSpec) -> Result<Box<dyn Incoming + 'a>, HostError> {
         let id = self.link.ask(&Request::Receive(ReceiveRequest::from(spec)), RECEIVE)?;
-        loop {
-            let Some(frame) = self.link.reply(id, RECEIVE)? else { continue };
-            match frame.kind {
-                Kind::Part if self.link.parse::<Part>(&frame, RECEIVE)? == Part::Ready => {
-                    return Ok(Box::new(AgentIncoming::new(&mut self.link, id)));
-                }
-                Kind::Answer => {
-                    let answer = self.link.parse(&frame, RECEIVE)?;
-                    self.link.outcome(answer, RECEIVE)?;
-                    return Err(self.link.broken(RECEIVE, "it is done before it began"));
-                }
-                kind => return Err(self.link.broken(RECEIVE, format!("{kind:?} instead of an answer"))),
+        let frame = self.link.await_reply(id, RECEIVE)?;
+        match frame.kind {
+            Kind::Part if self.link.parse::<Part>(&frame, RECEIVE)? == Part::Ready => {
+                Ok(Box::new(AgentIncoming::new(&mut self.link, id)))
             }
+            Kind::Answer => {
+                let answer = self.link.parse(&frame, RECEIVE)?;
+                self.link.outcome(answer, RECEIVE)?;
+                Err(self.link.broken(RECEIVE, "it is done before it began"))
+            }
+            kind => Err(self.link.broken(RECEIVE, format!("{kind:?} instead of an answer"))),
         }
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
         let request = Request::Apply(change.into());
         self.link.exchange(&request, change.kind(), &mut |_| Err("more than how it went".to_string()))
+    }
+
+    fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {
+        self.link.lock(root, depth)
+    }
+
+    fn breaker(&self) -> Option<Cancel> {
+        self.breaker.clone()
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {

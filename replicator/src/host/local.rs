@@ -47,11 +47,17 @@ use super::Version;
 use super::listing;
 use crate::cancel::Cancel;
 use crate::cancel::TICK;
+use crate::lock::LockError;
+use crate::lock::RunLock;
 use crate::marks;
+use crate::transport::TransportError;
 
 /// The datasets of this machine.
 pub struct Local {
     zfs: Zfs,
+    locks: Vec<RunLock>,
+    run: Cancel,
+    /// This value's own, set with that of the run.
     cancel: Cancel,
 }
 
@@ -59,13 +65,13 @@ impl Local {
     /// With an open handle.
     #[must_use]
     pub fn new(zfs: Zfs) -> Self {
-        Self { zfs, cancel: Cancel::new() }
+        Self { zfs, locks: Vec::new(), run: Cancel::new(), cancel: Cancel::new() }
     }
 
     /// With a flag that ends the wait for a kernel that does not take or give anything.
     #[must_use]
     pub fn cancelled_by(self, cancel: Cancel) -> Self {
-        Self { cancel, ..self }
+        Self { cancel: cancel.child(), run: cancel, ..self }
     }
 
     /// The nearest ancestor that exists. The kernel said "no such dataset" for `dataset` itself.
@@ -144,6 +150,9 @@ impl Local {
     }
 }
 
+/// The most locks of one host. A run needs one.
+const LOCKS_LIMIT: usize = 16;
+
 const LABEL: &str = "this machine";
 
 /// What a dataset's own properties say.
@@ -195,6 +204,32 @@ impl Host for Local {
 
     fn is_far(&self) -> bool {
         false
+    }
+
+    fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {
+        let lock = RunLock::take(None, root, depth).map_err(|error| match error {
+            LockError::Busy { process, .. } => {
+                HostError::Busy { host: LABEL.to_string(), dataset: root.to_string(), process }
+            }
+            error => TransportError::Local {
+                what: "cannot keep other runs out".to_string(),
+                cause: error.to_string(),
+            }
+            .into(),
+        })?;
+        if self.locks.len() >= LOCKS_LIMIT {
+            return Err(HostError::Busy {
+                host: LABEL.to_string(),
+                dataset: root.to_string(),
+                process: None,
+            });
+        }
+        self.locks.push(lock);
+        Ok(())
+    }
+
+    fn breaker(&self) -> Option<Cancel> {
+        Some(self.cancel.clone())
     }
 
     fn protect(&mut self, snapshots: &[SnapshotName]) -> Result<Option<Box<dyn Send>>, HostError> {
@@ -315,7 +350,7 @@ impl Host for Local {
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {
-        Ok(Box::new(Self::new(self.zfs.clone()).cancelled_by(self.cancel.clone())))
+        Ok(Box::new(Self::new(self.zfs.clone()).cancelled_by(self.run.clone())))
     }
 }
 
@@ -356,11 +391,9 @@ impl Local {
 fn unwrap(error: std::io::Error, doing: &'static str) -> HostError {
     match error.downcast::<zfs_core::Error>() {
         Ok(error) => HostError::Zfs(error),
-        Err(error) => crate::transport::TransportError::Local {
-            what: format!("cannot {doing}"),
-            cause: error.to_string(),
+        Err(error) => {
+            TransportError::Local { what: format!("cannot {doing}"), cause: error.to_string() }.into()
         }
-        .into(),
     }
 }
 

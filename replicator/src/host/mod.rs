@@ -7,6 +7,7 @@ use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
+use crate::cancel::Cancel;
 use crate::transport::TransportError;
 
 pub mod agent;
@@ -110,6 +111,20 @@ pub trait Host: Send {
     /// Whether it is another machine, so that what is sent to it or from it goes over a line.
     fn is_far(&self) -> bool {
         true
+    }
+
+    /// A flag of this host alone: while it is set, a call that waits for the other machine or for the kernel's pipe
+    /// ends as if the run were to stop. Who sets it takes it back when the streams are dropped.
+    fn breaker(&self) -> Option<Cancel> {
+        None
+    }
+
+    /// Keeps other runs out of a dataset, or of a whole tree, for as long as this host lives, where the host is able to.
+    ///
+    /// # Errors
+    /// [`HostError::Busy`] at once when another run has it.
+    fn lock(&mut self, _root: &DatasetName, _depth: Depth) -> Result<(), HostError> {
+        Ok(())
     }
 
     /// Keeps snapshots from being destroyed until the returned value is dropped or this process ends, where the host
@@ -246,6 +261,19 @@ pub enum HostError {
         /// The GUID it has.
         found: Option<Guid>,
     },
+    /// Another run has what this one needs for itself.
+    #[error(
+        "{host}: another run into {dataset}, or into what is above or below it, is going on{}",
+        .process.map_or_else(String::new, |process| format!(", process {process} there"))
+    )]
+    Busy {
+        /// The machine.
+        host: String,
+        /// The dataset.
+        dataset: String,
+        /// The process that has it, where that is known.
+        process: Option<u32>,
+    },
     /// The pool is not there.
     #[error("{host} has no pool {pool} (wanted for {dataset})")]
     NoPool {
@@ -304,7 +332,7 @@ impl HostError {
             Self::Remote { message, .. }
                 if message.contains("partially-complete state") || message.contains("is busy") =>
             {
-                Some("an earlier receive may still be running there: wait until it ended, and run the same command again".to_string())
+                Some("another run may be receiving there, or an earlier one still be: wait until it has ended, and run the same command again".to_string())
             }
             Self::Remote { message, .. } if message.contains("out of space") || message.contains("quota") => {
                 Some(
@@ -312,6 +340,7 @@ impl HostError {
                         .to_string(),
                 )
             }
+            Self::Busy { .. } => Some(crate::lock::BUSY.to_string()),
             Self::Changed { .. } => Some("run the same command again: it makes a new plan".to_string()),
             Self::NoPool { host, pool, .. } => Some(format!(
                 "check the name with `zpool list` on {host}, or import it with `zpool import {pool}`"

@@ -223,7 +223,8 @@ pub struct About {
     pub guid: Guid,
     /// The version of the kernel's ZFS; `None` when it does not look like a version.
     pub version: Option<Version>,
-    /// The state of each feature of the pool by its short name (`large_blocks`): `disabled`, `enabled` or `active`.
+    /// The state of each feature of the pool by its short name (`large_blocks`): `disabled`, `enabled` or `active`. One
+    /// that is missing is not enabled.
     pub features: BTreeMap<String, String>,
 }
 

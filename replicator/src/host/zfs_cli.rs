@@ -25,6 +25,7 @@ use super::listing::Lines;
 use super::listing::Misunderstood;
 use super::listing::PoolListing;
 use super::listing::TreeListing;
+use crate::cancel::Cancel;
 use crate::transport::Exit;
 use crate::transport::Transport;
 use crate::transport::TransportError;
@@ -341,6 +342,10 @@ impl Host for ZfsCli {
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
         self.change(change)
+    }
+
+    fn breaker(&self) -> Option<Cancel> {
+        self.transport.breaker()
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {

@@ -70,6 +70,12 @@ impl Machine {
         crypt.filter(|crypt| crypt.own).expect("a dataset with a key of its own").loaded = loaded;
     }
 
+    /// Whether the key of a dataset is loaded; `None` where it has none of its own.
+    #[must_use]
+    pub fn has_key(&self, name: &DatasetName) -> Option<bool> {
+        self.datasets.get(name)?.crypt.as_ref().filter(|crypt| crypt.own).map(|crypt| crypt.loaded)
+    }
+
     /// Writes a number into a block. A dataset that does not exist is a mistake of the test.
     pub fn write(&mut self, name: &DatasetName, block: u64, value: u64) {
         let txg = self.txg(name.pool());
@@ -184,9 +190,7 @@ impl Machine {
                 Some("") | None => to.clone(),
                 Some(rest) => to.child(rest).expect("a name that is not too long"),
             };
-            if let Some(dataset) = self.datasets.remove(&name) {
-                self.datasets.insert(new, dataset);
-            }
+            self.datasets.rename(&name, new);
         }
         Ok(())
     }

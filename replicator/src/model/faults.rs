@@ -12,6 +12,15 @@ pub enum Moment {
     After,
 }
 
+/// When somebody else does something. Both count from 1 since the last restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Just before this call to any machine.
+    Call(u64),
+    /// Just before this change on any machine.
+    Effect(u64),
+}
+
 /// Something that goes wrong once.
 pub enum Fault {
     /// The process dies at the change with this number, counted from 1 since the last restart. From then on every call
@@ -44,15 +53,23 @@ pub enum Fault {
         /// The machine.
         machine: String,
     },
+    /// Changes of one kind are not allowed on a machine, now and later.
+    Denied {
+        /// The machine.
+        machine: String,
+        /// The kind of change, as [`Change::kind`](crate::host::Change::kind) says it; of bookmarks there is
+        /// [`Fault::NoBookmarks`].
+        kind: &'static str,
+    },
     /// The next receive that breaks off goes on running for so many calls to its machine.
     Linger {
         /// How many.
         calls: u64,
     },
-    /// Somebody else does something just before the call with this number, counted from 1 since the last restart.
+    /// Somebody else does something.
     Meddle {
-        /// Which call to any machine.
-        call: u64,
+        /// When.
+        when: When,
         /// On which machine it is done.
         machine: String,
         /// What is done.
@@ -69,7 +86,8 @@ impl std::fmt::Debug for Fault {
             Self::Listing { machine, number } => write!(f, "listing {number} of {machine} failing"),
             Self::NoBookmarks { machine } => write!(f, "no right to bookmark on {machine}"),
             Self::Linger { calls } => write!(f, "a receive that goes on for {calls} calls"),
-            Self::Meddle { call, machine, .. } => write!(f, "somebody else on {machine} before call {call}"),
+            Self::Denied { machine, kind } => write!(f, "no right to {kind} on {machine}"),
+            Self::Meddle { when, machine, .. } => write!(f, "somebody else on {machine} before {when:?}"),
         }
     }
 }
@@ -156,6 +174,15 @@ impl Faults {
         })
     }
 
+    pub(super) fn denied(&mut self, on: &str, change: &str) -> bool {
+        let mine = |fault: &Fault| matches!(fault, Fault::Denied { machine, kind } if machine == on && *kind == change);
+        let found = self.armed.iter_mut().find(|armed| mine(&armed.fault));
+        found.is_some_and(|armed| {
+            armed.struck = true;
+            true
+        })
+    }
+
     pub(super) fn linger(&mut self) -> Option<u64> {
         let found = self.armed.iter_mut().find_map(|armed| match armed.fault {
             Fault::Linger { calls } if !armed.struck => Some((armed, calls)),
@@ -167,10 +194,10 @@ impl Faults {
         })
     }
 
-    /// What somebody else does before this call.
-    pub(super) fn meddle(&mut self, now: u64) -> Option<(String, Meddling)> {
+    /// What somebody else does now.
+    pub(super) fn meddle(&mut self, now: When) -> Option<(String, Meddling)> {
         let due =
-            |armed: &Armed| !armed.struck && matches!(armed.fault, Fault::Meddle { call, .. } if call == now);
+            |armed: &Armed| !armed.struck && matches!(armed.fault, Fault::Meddle { when, .. } if when == now);
         let at = self.armed.iter().position(due)?;
         match self.armed.remove(at).fault {
             Fault::Meddle { machine, what, .. } => Some((machine, what)),

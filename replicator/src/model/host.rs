@@ -1,31 +1,24 @@
 //! A machine of the model as a [`Host`]: what the replication sees of it.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use zfs_core::DatasetKind;
 use zfs_core::ErrorKind;
 use zfs_core::Guid;
 use zfs_core::Operation;
-use zfs_core::Txg;
 use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 use zfs_core::send::IncrementalSource;
 
 use super::World;
-use super::machine::Dataset;
 use super::machine::Machine;
 use super::machine::Refused;
 use super::receive::Receiver;
 use super::send::Stream;
 use crate::host::About;
 use crate::host::Base;
-use crate::host::Bookmark;
 use crate::host::Change;
-use crate::host::DatasetState;
 use crate::host::Depth;
-use crate::host::Encryption;
 use crate::host::Host;
 use crate::host::HostError;
 use crate::host::Incoming;
@@ -35,9 +28,7 @@ use crate::host::Outgoing;
 use crate::host::Properties;
 use crate::host::ReceiveSpec;
 use crate::host::SendSpec;
-use crate::host::Snapshot;
 use crate::host::Tree;
-use crate::host::listing;
 use crate::transport::TransportError;
 
 /// How much of a stream comes at once: less than two records, so that streams of a few blocks come in several pieces.
@@ -221,7 +212,7 @@ impl Host for ModelHost {
                 pool: pool.to_string(),
                 guid: found.guid,
                 version: Some(found.version),
-                features: found.features.clone(),
+                features: found.features.as_ref().clone(),
             })
         })
     }
@@ -275,6 +266,9 @@ impl Host for ModelHost {
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
+        if self.world.lock().faults.denied(&self.machine, change.kind()) {
+            return Err(self.error(Refused::new(operation(change), change, ErrorKind::PermissionDenied)));
+        }
         let name = || change.to_string();
         match change {
             Change::CreateFilesystem { dataset, set } => {
@@ -311,6 +305,19 @@ impl Host for ModelHost {
     }
 }
 
+fn operation(change: &Change) -> Operation {
+    match change {
+        Change::CreateFilesystem { .. } => Operation::Create,
+        Change::Bookmark { .. } => Operation::Bookmark,
+        Change::DestroyBookmarks { .. } => Operation::DestroyBookmarks,
+        Change::Rename { .. } => Operation::Rename,
+        Change::Clone { .. } => Operation::Clone,
+        Change::Promote { .. } => Operation::Promote,
+        Change::SetProperties { .. } => Operation::SetProperty,
+        Change::DiscardPartial { .. } => Operation::AbortReceive,
+    }
+}
+
 fn stream(spec: &SendSpec) -> Stream {
     let from = spec.from.as_ref().map(|from| match from {
         Base::Snapshot(name, _) => IncrementalSource::from(name.clone()),
@@ -318,51 +325,6 @@ fn stream(spec: &SendSpec) -> Stream {
     });
     let resume = spec.resume.as_ref().and_then(|partial| partial.token.parse().ok());
     Stream { to: spec.to.name.clone(), from, raw: spec.raw, resume }
-}
-
-impl Machine {
-    /// A dataset as a listing tells of it.
-    fn state(&self, name: &DatasetName, with_snapshots: bool) -> Option<DatasetState> {
-        let dataset = self.dataset(name)?;
-        let root = self.encryption_root(name);
-        let bytes = dataset.content.len() as u64 * 8;
-        let mut state = DatasetState {
-            name: name.clone(),
-            kind: dataset.kind,
-            guid: dataset.guid,
-            encryption: root.map(|(root, key_loaded)| Encryption { root, key_loaded }),
-            origin: self.origin(name),
-            written: if self.has_written(name) { bytes + 1 } else { 0 },
-            referenced: bytes + 1,
-            available: self.pools.get(name.pool()).map_or(0, |pool| pool.available),
-            partial: self.token(name).and_then(|token| listing::partial(&token)),
-            snapshots: Vec::new(),
-            bookmarks: Vec::new(),
-        };
-        if with_snapshots {
-            state.snapshots = snapshots(name, dataset);
-            state.bookmarks = bookmarks(name, dataset);
-        }
-        Some(state)
-    }
-}
-
-fn snapshots(name: &DatasetName, dataset: &Dataset) -> Vec<Snapshot> {
-    let snapshot = |snap: &super::Snap| {
-        let name = name.snapshot(&snap.short).ok()?;
-        Some(Snapshot { name, guid: snap.guid, createtxg: snap.createtxg, ivset: snap.ivset })
-    };
-    dataset.snapshots.iter().filter_map(snapshot).collect()
-}
-
-fn bookmarks(name: &DatasetName, dataset: &Dataset) -> Vec<Bookmark> {
-    let mut by_txg: BTreeMap<Txg, Vec<Bookmark>> = BTreeMap::new();
-    for (short, mark) in &dataset.bookmarks {
-        let Ok(name) = name.bookmark(short) else { continue };
-        let bookmark = Bookmark { name, guid: mark.guid, createtxg: mark.createtxg, ivset: mark.ivset };
-        by_txg.entry(mark.createtxg).or_default().push(bookmark);
-    }
-    by_txg.into_values().flatten().collect()
 }
 
 struct ModelOutgoing {

@@ -15,6 +15,9 @@ use zfs_core::name::SnapshotName;
 use crate::host::PropertySource;
 use crate::host::Version;
 
+use super::random::Random;
+use super::shelf::Shelf;
+
 /// The data of a dataset: numbered blocks with a number in each.
 pub type Content = Arc<BTreeMap<u64, u64>>;
 
@@ -159,6 +162,12 @@ impl Dataset {
         self.partial.as_ref().map(|partial| partial.bytes)
     }
 
+    /// The GUID of the snapshot that the partial receive is for.
+    #[must_use]
+    pub fn partial_guid(&self) -> Option<Guid> {
+        self.partial.as_ref().map(|partial| partial.to_guid)
+    }
+
     /// Whether it is encrypted.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
@@ -178,30 +187,15 @@ pub(super) struct Pool {
     pub guid: Guid,
     pub txg: u64,
     pub version: Version,
-    pub features: BTreeMap<String, String>,
+    pub features: Arc<BTreeMap<String, String>>,
     pub available: u64,
-}
-
-/// Numbers that look random, the same for the same seed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Random(pub u64);
-
-impl Random {
-    /// SplitMix64.
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }
 
 /// A machine with its pools. Cloning it gives an independent copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     pub(super) pools: BTreeMap<String, Pool>,
-    pub(super) datasets: BTreeMap<DatasetName, Dataset>,
+    pub(super) datasets: Shelf,
     pub(super) random: Random,
     pub(super) next_id: Id,
 }
@@ -210,19 +204,26 @@ impl Machine {
     /// Without pools. The GUIDs it gives follow from the seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { pools: BTreeMap::new(), datasets: BTreeMap::new(), random: Random(seed), next_id: 1 }
+        Self { pools: BTreeMap::new(), datasets: Shelf::default(), random: Random::new(seed), next_id: 1 }
     }
 
     /// Makes a pool with its root dataset. A name that is no pool's, or one that exists, is a mistake of the test.
     pub fn create_pool(&mut self, name: &str) {
         let root: DatasetName = name.parse().expect("the name of a pool");
         assert!(root.depth() == 1 && !self.pools.contains_key(name), "{name}");
-        let features = [("large_blocks", "active"), ("encryption", "enabled"), ("zstd_compress", "enabled")];
+        let features = [
+            ("bookmarks", "enabled"),
+            ("encryption", "enabled"),
+            ("extensible_dataset", "active"),
+            ("large_blocks", "active"),
+            ("lz4_compress", "active"),
+            ("zstd_compress", "enabled"),
+        ];
         let pool = Pool {
             guid: self.guid(),
             txg: 10,
             version: Version { major: 2, minor: 4, patch: 4 },
-            features: features.map(|(name, state)| (name.to_string(), state.to_string())).into(),
+            features: Arc::new(features.map(|(name, state)| (name.to_string(), state.to_string())).into()),
             available: 1 << 30,
         };
         self.pools.insert(name.to_string(), pool);
@@ -253,6 +254,21 @@ impl Machine {
     /// All datasets, by name.
     pub fn datasets(&self) -> impl Iterator<Item = (&DatasetName, &Dataset)> {
         self.datasets.iter()
+    }
+
+    /// What is not the same as in a copy that was made earlier: for each name the dataset then and now.
+    #[must_use]
+    pub fn changed<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> Vec<(&'a DatasetName, Option<&'a Dataset>, Option<&'a Dataset>)> {
+        self.datasets.changed(&before.datasets)
+    }
+
+    /// The GUID of a pool. A pool that does not exist is a mistake of the test.
+    #[must_use]
+    pub fn pool_guid(&self, pool: &str) -> Guid {
+        self.pools.get(pool).expect("a pool of this machine").guid
     }
 
     /// The snapshot of that name.
@@ -328,7 +344,7 @@ impl Machine {
     }
 
     pub(super) fn guid(&mut self) -> Guid {
-        Guid(self.random.next().max(1))
+        Guid(self.random.number().max(1))
     }
 
     pub(super) fn id(&mut self) -> Id {

@@ -2,15 +2,16 @@
 //! that answer by the kernel's rules, and faults that strike before or after any single change. The rules are compared
 //! with a real kernel by `tests/scenarios`. Nothing here is part of a release: it needs the feature `test-support`.
 
-#[cfg(test)]
-mod campaign;
 mod datasets;
 mod faults;
 mod host;
 mod machine;
+mod random;
 mod receive;
 mod send;
+mod shelf;
 mod snapshots;
+mod states;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -18,6 +19,7 @@ mod world;
 pub use faults::Fault;
 pub use faults::Meddling;
 pub use faults::Moment;
+pub use faults::When;
 pub use host::ModelHost;
 pub use machine::Content;
 pub use machine::Dataset;
@@ -25,6 +27,8 @@ pub use machine::Machine;
 pub use machine::Mark;
 pub use machine::Refused;
 pub use machine::Snap;
+pub use random::Random;
 pub use receive::Receiver;
 pub use send::Stream;
+pub use world::Effect;
 pub use world::World;

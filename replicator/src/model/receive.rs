@@ -375,8 +375,8 @@ impl Machine {
     /// The dataset that a receive works on, under whatever name it has by now.
     fn receiving(&mut self, id: u64) -> Option<(DatasetName, &mut Dataset)> {
         let running = |dataset: &Dataset| dataset.partial.as_ref().is_some_and(|p| p.running == Some(id));
-        let found = self.datasets.iter_mut().find(|(_, dataset)| running(dataset));
-        found.map(|(name, dataset)| (name.clone(), dataset))
+        let name = self.datasets.iter().find(|(_, dataset)| running(dataset))?.0.clone();
+        Some((name.clone(), self.datasets.get_mut(&name)?))
     }
 
     fn receive_block(&mut self, id: u64, offset: u64, value: Option<u64>) -> Result<(), ErrorKind> {
@@ -410,6 +410,8 @@ impl Machine {
         let dataset = self.datasets.get(&name).ok_or(ErrorKind::Interrupted)?;
         let partial = dataset.partial.clone().ok_or(ErrorKind::Interrupted)?;
         let newest = self.newest(dataset);
+        // A stream without anything in it writes nothing.
+        let unchanged = newest.as_ref().filter(|_| partial.object == 0).map(|newest| newest.modified);
         if !dataset.inconsistent {
             if newest.as_ref().map(|snap| snap.id) != partial.prev {
                 return Err(ErrorKind::StreamMismatch);
@@ -428,7 +430,7 @@ impl Machine {
         dataset.reset = false;
         dataset.log = false;
         dataset.content = partial.content.clone();
-        dataset.modified = txg;
+        dataset.modified = unchanged.unwrap_or(txg);
         dataset.snapshots.push(Snap {
             id: snap_id,
             short: into.short().to_string(),
@@ -438,9 +440,18 @@ impl Machine {
             content: partial.content,
             holds: BTreeSet::new(),
             log: false,
-            modified: txg,
+            modified: dataset.modified,
         });
         Ok(())
+    }
+
+    /// Nobody writes any more into any of the receives that run: the process that did is dead.
+    pub fn end_receives(&mut self) {
+        let running = |dataset: &Dataset| dataset.partial.as_ref().and_then(|partial| partial.running);
+        let all: Vec<u64> = self.datasets.values().filter_map(running).collect();
+        for id in all {
+            self.receive_stopped(id);
+        }
     }
 
     /// Nobody writes any more: what came is kept, if there is anything to keep.

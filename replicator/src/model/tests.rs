@@ -364,7 +364,7 @@ fn faults_strike_once_and_are_missed_when_they_do_not() {
     assert!(here.inventory(&name("tank/a"), Depth::One).is_err(), "a host of an earlier process");
     let mut here = world.host("here");
     world.inject(Fault::Meddle {
-        call: 2,
+        when: When::Call(2),
         machine: "here".to_string(),
         what: Box::new(|here| here.destroy_snapshot(&snap("tank/a@1")).expect("destroy")),
     });

@@ -12,7 +12,24 @@ use super::ModelHost;
 use super::faults::Fault;
 use super::faults::Faults;
 use super::faults::Moment;
+use super::faults::When;
 use super::machine::Machine;
+
+/// A change that was made, or refused, for whoever watches.
+#[derive(Debug)]
+pub struct Effect<'w> {
+    /// Its number since the last restart.
+    pub number: u64,
+    /// Where.
+    pub machine: &'w str,
+    /// What.
+    pub name: &'w str,
+    /// All machines, as they are afterwards.
+    pub machines: &'w BTreeMap<String, Machine>,
+}
+
+/// What is called after each change.
+type Watcher = Box<dyn FnMut(&Effect<'_>) + Send>;
 
 /// Machines of the model. Cloning gives another handle to the same world.
 #[derive(Clone, Debug)]
@@ -34,6 +51,16 @@ pub(super) struct Inner {
     /// Receives that go on without anybody writing: the machine, the receive, and for how many calls.
     lingering: Vec<(String, u64, u64)>,
     log: Vec<String>,
+    watcher: Watching,
+}
+
+#[derive(Default)]
+struct Watching(Option<Watcher>);
+
+impl std::fmt::Debug for Watching {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "watched" } else { "not watched" })
+    }
 }
 
 impl World {
@@ -47,7 +74,9 @@ impl World {
         Self::of(machines.iter().enumerate().map(machine).collect())
     }
 
-    fn of(machines: BTreeMap<String, Machine>) -> Self {
+    /// Of machines as they are.
+    #[must_use]
+    pub fn of(machines: BTreeMap<String, Machine>) -> Self {
         let inner = Inner {
             machines,
             faults: Faults::default(),
@@ -57,6 +86,7 @@ impl World {
             calls: 0,
             lingering: Vec::new(),
             log: Vec::new(),
+            watcher: Watching::default(),
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
@@ -65,6 +95,18 @@ impl World {
     #[must_use]
     pub fn copy(&self) -> Self {
         Self::of(self.lock().machines.clone())
+    }
+
+    /// The machines as they are now.
+    #[must_use]
+    pub fn machines(&self) -> BTreeMap<String, Machine> {
+        self.lock().machines.clone()
+    }
+
+    /// Has each change of a host told from now on, in the order in which they are made. `watcher` must not use this
+    /// world.
+    pub fn watch(&self, watcher: impl FnMut(&Effect<'_>) + Send + 'static) {
+        self.lock().watcher = Watching(Some(Box::new(watcher)));
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -150,7 +192,7 @@ impl Inner {
             return Err(died());
         }
         self.calls += 1;
-        while let Some((machine, what)) = self.faults.meddle(self.calls) {
+        while let Some((machine, what)) = self.faults.meddle(When::Call(self.calls)) {
             what(self.machine(&machine));
         }
         for (on, _, left) in &mut self.lingering {
@@ -177,12 +219,19 @@ impl Inner {
     ) -> Result<T, HostError> {
         self.effects += 1;
         let number = self.effects;
-        self.log.push(format!("{number}: {machine}: {}", name()));
+        while let Some((machine, what)) = self.faults.meddle(When::Effect(number)) {
+            what(self.machine(&machine));
+        }
+        let name = name();
+        self.log.push(format!("{number}: {machine}: {name}"));
         if self.faults.crash(number, Moment::Before) {
             self.dead = true;
             return Err(died());
         }
         let done = change(self.machine(machine));
+        if let Some(watcher) = &mut self.watcher.0 {
+            watcher(&Effect { number, machine, name: &name, machines: &self.machines });
+        }
         if self.faults.crash(number, Moment::After) {
             self.dead = true;
             return Err(died());

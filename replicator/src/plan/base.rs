@@ -47,6 +47,10 @@ impl Bases {
         Self(all)
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Found> {
+        self.0.values()
+    }
+
     pub(super) fn get(&self, guid: Guid) -> Option<&Found> {
         self.0.get(&guid)
     }

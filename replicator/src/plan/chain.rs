@@ -38,11 +38,13 @@ pub(super) struct Origin {
 }
 
 /// The steps for one dataset.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Chain {
     /// The newest snapshot that both sides have already.
     pub(super) common: Option<Found>,
     pub(super) steps: Vec<Step>,
+    /// What the reader should know.
+    pub(super) notes: Vec<String>,
 }
 
 /// Plans one dataset. `target` is `None` where it is known not to exist.
@@ -117,7 +119,7 @@ impl Planner<'_> {
         let base = self.common_base(target, raw)?;
         self.check_undiverged(target, &base)?;
         let steps = self.increments(Some(target), &base.base, base.createtxg, raw, steps)?;
-        Ok(Chain { common: Some(base), steps })
+        Ok(Chain { common: Some(base), steps, notes: Vec::new() })
     }
 
     /// A first replication, after `steps`.
@@ -159,7 +161,7 @@ impl Planner<'_> {
         steps.push(self.send(first, from, raw, None, true, why)?);
         let base = Base::Snapshot(first.name.clone(), first.guid);
         let steps = self.increments(None, &base, first.createtxg, raw, steps)?;
-        Ok(Chain { common: None, steps })
+        Ok(Chain { common: None, steps, notes: Vec::new() })
     }
 
     /// A target with a partial receive: continue it, if it is what we would send; else discard it, if allowed.
@@ -177,7 +179,7 @@ impl Planner<'_> {
                 let done = Base::Snapshot(to.name.clone(), to.guid);
                 let steps = self.increments(Some(target), &done, to.createtxg, content.raw, vec![first])?;
                 // For a new clone the source of its first stream is on another dataset, and no common base.
-                Ok(Chain { common: from.filter(|_| !creates), steps })
+                Ok(Chain { common: from.filter(|_| !creates), steps, notes: Vec::new() })
             }
             Err(problem) if self.options.discard_partial => {
                 let change =

@@ -6,6 +6,7 @@ use std::fmt;
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 use zfs_core::name::NameError;
+use zfs_core::name::SnapshotName;
 
 use crate::host::Base;
 use crate::host::DatasetKind;
@@ -51,6 +52,29 @@ pub enum Conflict {
         /// The dataset of the source above it.
         parent: DatasetName,
     },
+    /// A clone can be made on the target when the snapshot it is made of is there.
+    #[error("{from} cannot be sent, because {} is not replicated, and it is a clone of {origin}", .origin.dataset())]
+    OriginNotReplicated {
+        /// The source.
+        from: DatasetName,
+        /// The snapshot of the source that it is a clone of.
+        origin: SnapshotName,
+    },
+    /// The source became a clone when another dataset was promoted, and gave it all that the target has.
+    #[error(
+        "{from} starts at {origin} now, since {} was promoted; a stream from there cannot be received into {to}, which exists",
+        .origin.dataset()
+    )]
+    Promoted {
+        /// The source.
+        from: DatasetName,
+        /// The target.
+        to: DatasetName,
+        /// Where the source starts.
+        origin: SnapshotName,
+        /// That snapshot on the target.
+        there: SnapshotName,
+    },
     /// The streams need more than the target has.
     #[error("{to} has {available} bytes left, and about {needed} bytes are to be sent")]
     NoSpace {
@@ -68,6 +92,23 @@ pub enum Conflict {
         from: DatasetName,
         /// What happens in which versions, with the number of the report.
         why: String,
+    },
+    /// The streams need features that the target's pool does not have.
+    #[error(
+        "{from} cannot be received into {to}: its streams need {} (pool {from_pool}), which the pool {to_pool} does not have enabled",
+        features_named(.features)
+    )]
+    FeatureMissing {
+        /// The source.
+        from: DatasetName,
+        /// The target.
+        to: DatasetName,
+        /// Short names of features, at least one.
+        features: Vec<String>,
+        /// The source's pool.
+        from_pool: String,
+        /// The target's pool.
+        to_pool: String,
     },
     /// A filesystem on one side, a volume on the other.
     #[error("{from} is a {from_kind} and {to} is a {to_kind}")]
@@ -199,6 +240,11 @@ impl fmt::Display for PartialProblem {
     }
 }
 
+fn features_named(features: &[String]) -> String {
+    let word = if features.len() == 1 { "feature" } else { "features" };
+    format!("the {word} {}", features.join(", "))
+}
+
 /// How many snapshots of a list are printed.
 const SHOWN: usize = 20;
 
@@ -230,6 +276,9 @@ impl Conflict {
             Self::ParentNotReplicated { .. } => "parent-not-replicated",
             Self::NoSpace { .. } => "no-space",
             Self::Bug { .. } => "zfs-bug",
+            Self::FeatureMissing { .. } => "feature-missing",
+            Self::OriginNotReplicated { .. } => "origin-not-replicated",
+            Self::Promoted { .. } => "promoted",
             Self::KindMismatch { .. } => "kind-mismatch",
             Self::TargetWithoutSnapshots { .. } => "target-without-snapshots",
             Self::NoCommonBase { .. } => "no-common-base",
@@ -257,18 +306,33 @@ impl Conflict {
                 "make room on the target, or run with --ignore-space if the estimate is wrong".to_string()
             }
             Self::Bug { .. } => "upgrade OpenZFS on the machine that is named".to_string(),
+            Self::FeatureMissing { features, to_pool, .. } => {
+                let set: Vec<_> = features.iter().map(|one| format!("`zpool set feature@{one}=enabled {to_pool}`")).collect();
+                format!(
+                    "enable it with {}, or all that its OpenZFS knows with `zpool upgrade {to_pool}` (upgrade OpenZFS there if it does not know it; older versions cannot use the pool afterwards)",
+                    set.join(" and ")
+                )
+            }
+            Self::OriginNotReplicated { origin, .. } => {
+                format!("resolve what keeps {} from being sent; its clones follow", origin.dataset())
+            }
+            Self::Promoted { there, .. } => format!(
+                "run the same command with --divergence preserve: what the target has is moved aside, and the dataset is received anew as a clone of {there}, so that nothing is sent twice"
+            ),
             Self::KindMismatch { .. } | Self::TargetWithoutSnapshots { .. } | Self::NoCommonBase { .. } => {
                 "choose another name for the target, or move what is there aside with `zfs rename`; nothing there is overwritten"
                     .to_string()
             }
             Self::Diverged { to, target_only, target_written, .. } => {
-                let mut hint = String::from("keep what the target has with `zfs rename`, or ");
+                let mut hint = String::from(
+                    "run again with --divergence preserve: it sets the target aside under another name, with all it has, and goes on. Or ",
+                );
                 if target_only.is_empty() && *target_written > 0 {
                     hint.push_str(&format!(
-                        "if its changes are not needed, undo them yourself with `zfs rollback` to its newest snapshot and keep it from changing with `zfs set readonly=on {to}`"
+                        "undo its changes yourself, if nobody needs them, with `zfs rollback` to its newest snapshot, and keep it from changing with `zfs set readonly=on {to}`"
                     ));
                 } else {
-                    hint.push_str("destroy its own snapshots yourself if they are not needed; nothing was changed");
+                    hint.push_str("destroy its own snapshots yourself, if nobody needs them");
                 }
                 hint
             }

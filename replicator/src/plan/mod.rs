@@ -7,7 +7,9 @@ mod base;
 mod bugs;
 mod chain;
 mod conflict;
+mod features;
 mod json;
+mod mapping;
 mod marking;
 mod options;
 mod preserve;
@@ -15,12 +17,16 @@ mod steps;
 mod tree;
 
 #[cfg(test)]
+mod diverged_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tree_tests;
 
 pub use conflict::Conflict;
 pub use conflict::PartialProblem;
+pub use features::doubtful;
+pub use features::missing;
 pub use options::Divergence;
 pub use options::Initial;
 pub use options::Options;
@@ -32,6 +38,8 @@ pub use steps::Kept;
 pub use steps::Side;
 pub use steps::Step;
 pub use steps::TreePlan;
+pub use tree::Refused;
 pub use tree::Sides;
 pub use tree::needs_pools;
 pub use tree::plan;
+pub use tree::plan_without;

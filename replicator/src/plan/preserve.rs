@@ -5,6 +5,7 @@
 //! finishes it.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
@@ -54,10 +55,42 @@ pub(super) fn set_aside(
     current: &mut Current,
     steps: &mut Vec<Step>,
 ) -> Result<(), Conflict> {
-    let Some(state) = current.get(target) else { return Ok(()) };
+    let aside = move_to_aside(
+        target,
+        now,
+        current,
+        steps,
+        "it has changed since the newest common snapshot: all of it is kept",
+    )?;
+    if let Some(aside) = aside {
+        go_on(source, &aside, target, properties, current, steps);
+    }
+    Ok(())
+}
+
+/// Plans to set a dataset aside whose place is then taken by a stream.
+pub(super) fn move_aside(
+    target: &DatasetName,
+    now: i64,
+    current: &mut Current,
+    steps: &mut Vec<Step>,
+) -> Result<(), Conflict> {
+    let reason =
+        "the source's dataset is a clone now, and comes anew as a clone of what is here: all of it is kept";
+    move_to_aside(target, now, current, steps, reason).map(drop)
+}
+
+fn move_to_aside(
+    target: &DatasetName,
+    now: i64,
+    current: &mut Current,
+    steps: &mut Vec<Step>,
+    reason: &str,
+) -> Result<Option<DatasetName>, Conflict> {
+    let Some(state) = current.get(target) else { return Ok(None) };
     if target.parent().is_none() {
         // A pool's root dataset cannot be renamed: the conflict stays as it is.
-        return Ok(());
+        return Ok(None);
     }
     let aside = marks::set_aside(target, now).map_err(|error| Conflict::NameTooLong {
         to: target.clone(),
@@ -65,14 +98,24 @@ pub(super) fn set_aside(
         error: Box::new(error),
     })?;
     let change = Change::Rename { from: target.clone(), guid: state.guid, to: aside.clone() };
-    steps.push(Step::change(
-        Side::Target,
-        change,
-        "it has changed since the newest common snapshot: all of it is kept",
-    ));
+    steps.push(Step::change(Side::Target, change, reason));
     move_tree(current, target, &aside);
-    go_on(source, &aside, target, properties, current, steps);
-    Ok(())
+    Ok(Some(aside))
+}
+
+/// What the target will be once it was set aside and goes on: as it was at the common snapshot.
+pub(super) fn replica(state: &DatasetState, base: Guid) -> DatasetState {
+    let upto = state.snapshots.iter().position(|one| one.guid == base).map_or(0, |at| at + 1);
+    DatasetState {
+        written: 0,
+        partial: None,
+        snapshots: state.snapshots[..upto].to_vec(),
+        bookmarks: state.bookmarks.clone(),
+        name: state.name.clone(),
+        encryption: state.encryption.clone(),
+        origin: state.origin.clone(),
+        ..*state
+    }
 }
 
 /// The dataset that was set aside for `target`, which itself is missing: the crash came right after the rename.
@@ -81,12 +124,41 @@ pub(super) fn interrupted(
     target: &DatasetName,
     current: &Current,
 ) -> Option<DatasetName> {
+    let mut asides = asides(target, current).peekable();
+    asides.peek()?;
     let bases = Bases::of(source);
-    let mut found = current.values().rev().filter(|there| {
-        marks::was_set_aside(&there.name).as_ref() == Some(target)
-            && bases.newest_common(there, false).is_some()
+    let common = asides.filter(|there| bases.newest_common(there, false).is_some());
+    common.last().map(|there| there.name.clone())
+}
+
+/// What was set aside for a dataset, oldest first. Their names begin alike, so that they lie beside each other.
+fn asides<'c>(target: &DatasetName, current: &'c Current) -> impl Iterator<Item = &'c DatasetState> {
+    let target = target.clone();
+    let from = current.range((Bound::Excluded(target.clone()), Bound::Unbounded));
+    let begins = target.clone();
+    from.map(|(_, state)| state)
+        .take_while(move |state| state.name.as_str().starts_with(begins.as_str()))
+        .filter(move |state| marks::was_set_aside(&state.name).as_ref() == Some(&target))
+}
+
+/// The same for a dataset that went on under an old name of its own: what was set aside, and that name, which no name of
+/// the source leads to (`is_free`).
+pub(super) fn interrupted_elsewhere(
+    source: &DatasetState,
+    current: &Current,
+    is_free: impl Fn(&DatasetName) -> bool,
+) -> Option<(DatasetName, DatasetName)> {
+    let bases = Bases::of(source);
+    let mut found = current.values().rev().filter_map(|there| {
+        let old = marks::was_set_aside(&there.name)?;
+        // Missing, or a clone that was not promoted yet.
+        let begun = current.get(&old).is_none_or(|state| {
+            state.snapshots.is_empty() && state.origin.as_ref().is_some_and(|o| *o.dataset() == there.name)
+        });
+        (begun && is_free(&old) && bases.newest_common(there, false).is_some())
+            .then(|| (there.name.clone(), old))
     });
-    found.next().map(|there| there.name.clone())
+    found.next()
 }
 
 /// The steps after the rename.
@@ -135,14 +207,14 @@ pub(super) fn go_on(
 /// What is left to do where a clone of a dataset that was set aside has the target's name.
 pub(super) fn finish_begun(target: &DatasetName, current: &mut Current, steps: &mut Vec<Step>) {
     let is_aside = |name: &DatasetName| marks::was_set_aside(name).as_ref() == Some(target);
-    let origin = current.get(target).and_then(|state| state.origin.clone());
+    // What has snapshots or a partial receive was received as a clone, and was not left half done.
+    let fresh = current.get(target).filter(|state| state.snapshots.is_empty() && state.partial.is_none());
+    let origin = fresh.and_then(|state| state.origin.clone());
     if let Some(origin) = origin.filter(|origin| is_aside(origin.dataset())) {
         promote(target, &origin, current, steps);
     }
     // Children of a dataset that was set aside, as soon as its clone was promoted.
-    let asides: Vec<DatasetName> = current
-        .values()
-        .filter(|state| is_aside(&state.name))
+    let asides: Vec<DatasetName> = asides(target, current)
         .filter(|state| state.origin.as_ref().is_some_and(|origin| origin.dataset() == target))
         .map(|state| state.name.clone())
         .collect();

@@ -146,27 +146,6 @@ impl TreePlan {
         self.datasets.iter().filter_map(|dataset| Some((&dataset.source, dataset.steps.as_ref().err()?)))
     }
 
-    /// Turns the plan of one dataset into a conflict, and takes out what was only planned for its streams.
-    pub(crate) fn refuse(&mut self, at: usize, conflict: Conflict) {
-        let Some(dataset) = self.datasets.get_mut(at) else { return };
-        dataset.steps = Err(conflict);
-        let source = dataset.source.clone();
-        for list in [&mut self.before, &mut self.after] {
-            list.retain_mut(|step| match &mut step.action {
-                Action::Change { change: Change::Bookmark { bookmarks }, .. } => {
-                    bookmarks.retain(|(name, ..)| *name.dataset() != source);
-                    !bookmarks.is_empty()
-                }
-                Action::Change { change: Change::DestroyBookmarks { bookmarks }, .. } => {
-                    bookmarks.retain(|(name, _)| *name.dataset() != source);
-                    !bookmarks.is_empty()
-                }
-                _ => true,
-            });
-        }
-        self.drop_what_is_in_vain();
-    }
-
     /// Where no dataset can go on, nothing is changed for any of them.
     pub(super) fn drop_what_is_in_vain(&mut self) {
         if !self.datasets.is_empty() && self.datasets.iter().all(|dataset| dataset.steps.is_err()) {

@@ -1,33 +1,37 @@
-//! A whole tree: which dataset goes where, in which order, and what must be made before. Each dataset's own steps come
-//! from [`super::chain`]; a conflict of one never keeps the others from going on.
+//! A whole tree: in which order its datasets go, what each waits for, and the plan in the end. Which dataset goes where
+//! and what must be made before is in [`super::mapping`], each dataset's own steps come from [`super::chain`]; a conflict
+//! of one never keeps the others from going on.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
 
-use super::base::Bases;
 use super::bugs;
 use super::chain;
 use super::chain::Chain;
 use super::chain::Origin;
 use super::conflict::Conflict;
+use super::features;
+use super::mapping::Mapped;
+use super::mapping::Strays;
 use super::marking;
-use super::options::Divergence;
 use super::options::Options;
-use super::preserve;
+use super::steps::Action;
 use super::steps::DatasetPlan;
 use super::steps::Kept;
-use super::steps::Side;
 use super::steps::Step;
 use super::steps::TreePlan;
 use crate::host::About;
-use crate::host::Change;
 use crate::host::DatasetState;
+use crate::host::Encryption;
 use crate::host::Inventory;
 use crate::host::Properties;
+use crate::host::Snapshot;
 use crate::host::Tree;
 use crate::marks;
 
@@ -50,40 +54,44 @@ pub struct Sides<'a> {
     pub now: i64,
 }
 
+/// Datasets of the source that cannot be sent for reasons that are not in the inventories: what is found out about
+/// their streams once there is a plan.
+pub type Refused = BTreeMap<DatasetName, Conflict>;
+
 /// Plans a tree.
 #[must_use]
 pub fn plan(sides: Sides<'_>, options: &Options) -> TreePlan {
-    let mut planner = TreePlanner::new(sides, options);
+    plan_without(sides, options, &Refused::new())
+}
+
+/// Plans a tree of which some datasets are not to be sent: nothing is changed for these on the target.
+#[must_use]
+pub fn plan_without(sides: Sides<'_>, options: &Options, refused: &Refused) -> TreePlan {
+    let mut planner = TreePlanner::new(sides, options, refused);
     planner.missing_parents();
     planner.map_all();
     let chains = planner.all_chains();
     planner.finish(chains)
 }
 
-/// Where a dataset of the source goes, and what is there when its own steps begin.
-#[derive(Debug)]
-struct Mapped {
-    target: DatasetName,
-    /// `None` where it does not exist.
-    state: Option<DatasetState>,
-    /// Another name under which bookmarks were kept, where the target was renamed.
-    known_as: Option<DatasetName>,
-    refused: Option<Conflict>,
-}
-
-struct TreePlanner<'a> {
-    sides: Sides<'a>,
-    options: &'a Options,
-    selected: Vec<&'a DatasetState>,
+pub(super) struct TreePlanner<'a> {
+    pub(super) sides: Sides<'a>,
+    pub(super) options: &'a Options,
+    pub(super) refused: &'a Refused,
+    pub(super) selected: Vec<&'a DatasetState>,
     /// The place of each selected dataset.
-    places: HashMap<&'a DatasetName, usize>,
+    pub(super) places: HashMap<&'a DatasetName, usize>,
     /// The target's datasets under the names they have after the steps planned so far.
-    current: BTreeMap<DatasetName, DatasetState>,
+    pub(super) current: BTreeMap<DatasetName, DatasetState>,
+    /// Made when a dataset is missing for the first time.
+    pub(super) strays: Option<Strays>,
+    /// Where on the target there are snapshots that the source has clones of; made when a clone is missing.
+    origins: OnceCell<HashMap<Guid, Vec<DatasetName>>>,
     /// Filesystems that `before` makes.
-    made: HashSet<DatasetName>,
-    mapped: Vec<Mapped>,
-    before: Vec<Step>,
-    notes: Vec<String>,
+    pub(super) made: HashSet<DatasetName>,
+    pub(super) mapped: Vec<Mapped>,
+    pub(super) before: Vec<Step>,
+    pub(super) notes: Vec<String>,
 }
 
 /// The chain of a dataset, as far as it is planned.
@@ -94,7 +102,7 @@ enum Progress {
 }
 
 impl<'a> TreePlanner<'a> {
-    fn new(sides: Sides<'a>, options: &'a Options) -> Self {
+    fn new(sides: Sides<'a>, options: &'a Options, refused: &'a Refused) -> Self {
         let root = &sides.source.root().name;
         let all = sides.source.datasets().iter().take(if options.recursive { usize::MAX } else { 1 });
         let selected: Vec<_> = all.filter(|one| options.datasets.select_dataset(&one.name, root)).collect();
@@ -108,6 +116,9 @@ impl<'a> TreePlanner<'a> {
         Self {
             sides,
             options,
+            refused,
+            strays: None,
+            origins: OnceCell::new(),
             selected,
             places,
             current,
@@ -115,167 +126,6 @@ impl<'a> TreePlanner<'a> {
             mapped: Vec::new(),
             before: Vec::new(),
             notes: Vec::new(),
-        }
-    }
-
-    /// The name on the target that belongs to one on the source.
-    fn target_of(&self, source: &DatasetName) -> Result<DatasetName, Conflict> {
-        let below = source.strip_prefix(&self.sides.source.root().name).unwrap_or_default();
-        if below.is_empty() {
-            return Ok(self.sides.target_root.clone());
-        }
-        self.sides.target_root.child(below).map_err(|error| Conflict::NameTooLong {
-            to: self.sides.target_root.clone(),
-            snapshot: below.to_string(),
-            error: Box::new(error),
-        })
-    }
-
-    /// Filesystems above the target that do not exist.
-    fn missing_parents(&mut self) {
-        let Inventory::Absent { ancestor, .. } = self.sides.target else { return };
-        let mut missing = Vec::new();
-        let mut parent = self.sides.target_root.parent();
-        while let Some(name) = parent.filter(|name| *name != ancestor.name) {
-            parent = name.parent();
-            missing.push(name);
-        }
-        let encryption = match &ancestor.encryption {
-            Some(encryption) => format!("; it inherits the encryption of {}", encryption.root),
-            None => String::new(),
-        };
-        for name in missing.into_iter().rev() {
-            self.make(name, &format!("the target needs it as a parent{encryption}"));
-        }
-    }
-
-    /// A filesystem that only holds others.
-    fn make(&mut self, dataset: DatasetName, reason: &str) {
-        if self.made.insert(dataset.clone()) {
-            let set = vec![("canmount".to_string(), "off".to_string())];
-            let change = Change::CreateFilesystem { dataset, set };
-            self.before.push(Step::change(Side::Target, change, reason));
-        }
-    }
-
-    fn map_all(&mut self) {
-        for at in 0..self.selected.len() {
-            let source = self.selected[at];
-            let mapped = match self.target_of(&source.name) {
-                Ok(target) => self.map(source, target),
-                Err(conflict) => Mapped {
-                    target: self.sides.target_root.clone(),
-                    state: None,
-                    known_as: None,
-                    refused: Some(conflict),
-                },
-            };
-            self.mapped.push(mapped);
-        }
-    }
-
-    fn map(&mut self, source: &'a DatasetState, target: DatasetName) -> Mapped {
-        let mut mapped = Mapped { target, state: None, known_as: None, refused: None };
-        if self.current.contains_key(&mapped.target) {
-            preserve::finish_begun(&mapped.target, &mut self.current, &mut self.before);
-        } else if let Some(aside) = preserve::interrupted(source, &mapped.target, &self.current) {
-            let properties = self.sides.target_properties;
-            preserve::go_on(source, &aside, &mapped.target, properties, &mut self.current, &mut self.before);
-        } else if let Some(old) = self.renamed(source, &mapped.target) {
-            self.follow(old, &mut mapped);
-        } else if self.needs_placeholder(source)
-            && let Some(parent) = mapped.target.parent()
-        {
-            self.placeholders(parent);
-        }
-        if self.options.divergence == Divergence::Preserve {
-            self.preserve(source, &mut mapped);
-        }
-        mapped.state = self.current.get(&mapped.target).cloned();
-        mapped
-    }
-
-    /// Whether the dataset above is left out, so that nobody else makes it on the target.
-    fn needs_placeholder(&self, source: &DatasetState) -> bool {
-        source.name != self.sides.source.root().name
-            && source.name.parent().is_some_and(|parent| !self.places.contains_key(&parent))
-    }
-
-    fn placeholders(&mut self, parent: DatasetName) {
-        let mut missing = Vec::new();
-        let mut next = Some(parent);
-        while let Some(name) = next {
-            let planned = self.mapped.iter().any(|one| one.target == name);
-            if planned || self.current.contains_key(&name) || !name.is_within(self.sides.target_root) {
-                break;
-            }
-            next = name.parent();
-            missing.push(name);
-        }
-        for name in missing.into_iter().rev() {
-            self.make(name, "the dataset itself is not selected, but one below it is");
-        }
-    }
-
-    /// A dataset of the target that no name of the source leads to, and that has snapshots of this one.
-    fn renamed(&self, source: &DatasetState, wanted: &DatasetName) -> Option<DatasetName> {
-        let bases = Bases::of(source);
-        let free = self.current.values().filter(|there| {
-            let below = there.name.strip_prefix(self.sides.target_root);
-            let name = below.and_then(|below| match below {
-                "" => Some(self.sides.source.root().name.clone()),
-                below => self.sides.source.root().name.child(below).ok(),
-            });
-            name.is_none_or(|name| self.sides.source.get(&name).is_none())
-                && marks::was_set_aside(&there.name).is_none()
-                && !there.snapshots.is_empty()
-        });
-        let found = free.filter_map(|there| {
-            let base = bases.newest_common(there, false)?;
-            Some((base.createtxg, there.name.clone()))
-        });
-        let mut found: Vec<_> = found.collect();
-        found.sort();
-        match found.as_slice() {
-            [.., (second, _), (first, _)] if first == second => None,
-            [.., (_, name)] if name != wanted && !wanted.is_within(name) => Some(name.clone()),
-            _ => None,
-        }
-    }
-
-    fn follow(&mut self, old: DatasetName, mapped: &mut Mapped) {
-        let parent = mapped.target.parent();
-        let can = parent.is_none_or(|parent| {
-            self.current.contains_key(&parent)
-                || self.made.contains(&parent)
-                || !parent.is_within(self.sides.target_root)
-        });
-        mapped.known_as = Some(old.clone());
-        let Some(state) = self.current.get(&old) else { return };
-        if self.options.follow_renames && can {
-            let change = Change::Rename { from: old.clone(), guid: state.guid, to: mapped.target.clone() };
-            let reason = "the source's dataset was renamed; it is the same by the GUIDs of its snapshots";
-            self.before.push(Step::change(Side::Target, change, reason));
-            move_tree(&mut self.current, &old, &mapped.target);
-        } else {
-            self.notes.push(format!("{} goes on under its old name, {old}", mapped.target));
-            mapped.target = old;
-        }
-    }
-
-    /// With the policy `preserve`, a target that diverged is set aside.
-    fn preserve(&mut self, source: &DatasetState, mapped: &mut Mapped) {
-        let Some(state) = self.current.get(&mapped.target) else { return };
-        let planned = chain::plan(source, None, &mapped.target, Some(state), self.options);
-        if !matches!(planned, Err(Conflict::Diverged { .. })) {
-            return;
-        }
-        let properties = self.sides.target_properties;
-        let (target, now) = (&mapped.target, self.sides.now);
-        let set_aside =
-            preserve::set_aside(source, target, now, properties, &mut self.current, &mut self.before);
-        if let Err(conflict) = set_aside {
-            mapped.refused = Some(conflict);
         }
     }
 
@@ -287,7 +137,7 @@ impl<'a> TreePlanner<'a> {
         let done = progress.into_iter().map(|one| match one {
             Progress::Done(chain, after) => (chain, after),
             // Not reached: every place was planned by the loop above.
-            Progress::Open | Progress::Busy => (Ok(Chain { common: None, steps: Vec::new() }), Vec::new()),
+            Progress::Open | Progress::Busy => (Ok(Chain::default()), Vec::new()),
         });
         done.collect()
     }
@@ -316,49 +166,184 @@ impl<'a> TreePlanner<'a> {
                 }
             }
         }
-        let origin = self.origin(at, progress, &mut after);
+        let state = mapped.state.as_ref();
         let planned = planned.and_then(|()| {
-            chain::plan(source, origin.as_ref(), &mapped.target, mapped.state.as_ref(), self.options)
+            let origin = self.origin(at, progress, &mut after)?;
+            let encryption = match state {
+                Some(state) => state.encryption.clone(),
+                None => self.inherited(at, progress),
+            };
+            self.judged(source, origin.as_ref(), &mapped.target, state, encryption.as_ref())
         });
-        let planned = planned.and_then(|chain| {
-            bugs::check(source, mapped.state.as_ref(), &chain.steps, self.sides.pools)?;
-            Ok(chain)
-        });
+        let planned = planned.map_err(|conflict| self.or_promoted(conflict, source, state));
         progress[at] = Progress::Done(planned, after);
     }
 
-    /// The origin of a clone, where the target has it or gets it in this run.
-    fn origin(&self, at: usize, progress: &mut Vec<Progress>, after: &mut Vec<usize>) -> Option<Origin> {
-        let begun = self.mapped[at].state.as_ref().is_none_or(|state| state.snapshots.is_empty());
-        let name = self.selected[at].origin.clone().filter(|_| begun)?;
-        let place = *self.places.get(name.dataset())?;
-        let origin = self.selected[place].snapshots.iter().find(|one| one.name == name)?;
+    /// Says why there is no common snapshot, where that is known.
+    fn or_promoted(
+        &self,
+        conflict: Conflict,
+        source: &DatasetState,
+        there: Option<&DatasetState>,
+    ) -> Conflict {
+        if !matches!(conflict, Conflict::NoCommonBase { .. } | Conflict::TargetWithoutSnapshots { .. }) {
+            return conflict;
+        }
+        match there.and_then(|there| Some((there, self.start_of_promoted(source, there)?))) {
+            Some((there, Origin { name: origin, into, .. })) => {
+                Conflict::Promoted { from: source.name.clone(), to: there.name.clone(), origin, there: into }
+            }
+            None => conflict,
+        }
+    }
+
+    /// The steps of one dataset, if nothing that is known before they are carried out speaks against them.
+    /// `encryption` is the target's, or what it inherits when it is made.
+    pub(super) fn judged(
+        &self,
+        source: &DatasetState,
+        origin: Option<&Origin>,
+        target: &DatasetName,
+        state: Option<&DatasetState>,
+        encryption: Option<&Encryption>,
+    ) -> Result<Chain, Conflict> {
+        let mut chain = chain::plan(source, origin, target, state, self.options)?;
+        let encrypts = |step: &Step| {
+            matches!(&step.action, Action::Send { spec, creates: Some(set), .. }
+            if !spec.raw && set.iter().all(|(name, _)| name != "encryption"))
+        };
+        if let Some(encryption) = encryption.filter(|one| !one.key_loaded)
+            && chain.steps.iter().any(encrypts)
+        {
+            let (dataset, root) = (target.clone(), encryption.root.clone());
+            return Err(Conflict::KeyNotLoaded { dataset, root });
+        }
+        chain.notes = bugs::check(source, state, encryption, &chain.steps, self.sides.pools)?;
+        features::check(source, target, &chain.steps, self.sides.pools)?;
+        Ok(chain)
+    }
+
+    /// How a dataset is encrypted that does not exist yet: as the nearest one above it that exists, or that a raw
+    /// stream makes before.
+    fn inherited(&self, at: usize, progress: &[Progress]) -> Option<Encryption> {
+        let above = |at: usize| self.places.get(&self.selected[at].name.parent()?).copied();
+        let mut place = above(at);
+        while let Some(at) = place {
+            let mapped = &self.mapped[at];
+            if let Some(state) = &mapped.state {
+                return state.encryption.clone();
+            }
+            let Progress::Done(Ok(chain), _) = &progress[at] else { return None };
+            if chain.steps.iter().find_map(Step::stream).is_some_and(|spec| spec.raw) {
+                return Some(Encryption { root: mapped.target.clone(), key_loaded: false });
+            }
+            place = above(at);
+        }
+        let mut above = self.mapped[at].target.parent();
+        while let Some(name) = above {
+            if let Some(state) = self.current.get(&name) {
+                return state.encryption.clone();
+            }
+            above = name.parent();
+        }
+        match self.sides.target {
+            Inventory::Absent { ancestor, .. } => ancestor.encryption.clone(),
+            Inventory::Present(_) => None,
+        }
+    }
+
+    /// What a dataset that is to be made on the target becomes a clone of: the origin of a clone, where the target has
+    /// it or gets it in this run; and for one that was promoted, the snapshot that the target has elsewhere.
+    fn origin(
+        &self,
+        at: usize,
+        progress: &mut Vec<Progress>,
+        after: &mut Vec<usize>,
+    ) -> Result<Option<Origin>, Conflict> {
+        let source = self.selected[at];
+        if self.mapped[at].state.as_ref().is_some_and(|state| !state.snapshots.is_empty()) {
+            return Ok(None);
+        }
+        let Some(name) = source.origin.clone() else { return Ok(self.start_under_clone(source)) };
+        let Some(origin) = self.source_snapshot(&name) else { return Ok(None) };
+        let place = self.places.get(name.dataset()).copied();
+        let found =
+            |into| Some(Origin { guid: origin.guid, createtxg: origin.createtxg, name: name.clone(), into });
+        let beside = place.and_then(|place| self.mapped[place].state.as_ref());
+        if let Some(into) = beside.and_then(|there| self.suits(source, origin, there)) {
+            return Ok(found(into));
+        }
+        if let Some(into) = self.on_target(source, origin) {
+            return Ok(found(into));
+        }
+        let Some(place) = place else { return Ok(None) };
         self.chain(place, progress);
         // It waits for this one itself, so that this one cannot wait for it, and goes in full.
         if waits(progress, place) {
-            return None;
+            return Ok(None);
         }
-        let Progress::Done(planned, _) = &progress[place] else { return None };
-        let there = self.mapped[place].state.as_ref();
-        let has = there.and_then(|there| there.snapshots.iter().find(|one| one.guid == origin.guid));
-        let into = match has {
-            Some(there) => there.name.clone(),
-            None => {
-                let steps = &planned.as_ref().ok()?.steps;
-                let sent =
-                    steps.iter().any(|step| step.stream().is_some_and(|spec| spec.to.guid == origin.guid));
-                after.push(place);
-                self.mapped[place].target.snapshot(name.short()).ok().filter(|_| sent)?
-            }
+        let Progress::Done(planned, _) = &progress[place] else { return Ok(None) };
+        let Ok(chain) = planned else {
+            return Err(Conflict::OriginNotReplicated { from: source.name.clone(), origin: name });
         };
-        Some(Origin { name, guid: origin.guid, createtxg: origin.createtxg, into })
+        let sent =
+            chain.steps.iter().any(|step| step.stream().is_some_and(|spec| spec.to.guid == origin.guid));
+        after.push(place);
+        Ok(self.mapped[place].target.snapshot(name.short()).ok().filter(|_| sent).and_then(found))
+    }
+
+    /// For a dataset that was promoted and is new on the target: the newest of its snapshots that the target has under
+    /// a dataset that was its origin before, and is its clone now.
+    fn start_under_clone(&self, source: &DatasetState) -> Option<Origin> {
+        let clones = self.selected.iter().filter_map(|one| one.origin.as_ref());
+        let of_this = clones.filter(|origin| *origin.dataset() == source.name);
+        let found = of_this.filter_map(|origin| {
+            let snapshot = self.source_snapshot(origin)?;
+            let into = self.on_target(source, snapshot)?;
+            let (guid, createtxg) = (snapshot.guid, snapshot.createtxg);
+            Some(Origin { name: origin.clone(), guid, createtxg, into })
+        });
+        found.max_by_key(|origin| origin.createtxg)
+    }
+
+    /// A snapshot anywhere on the target that is the same as this one of the source, where some dataset of the source
+    /// is a clone of it.
+    fn on_target(&self, source: &DatasetState, origin: &Snapshot) -> Option<SnapshotName> {
+        let origins = self.origins.get_or_init(|| {
+            let all = self.sides.source.datasets().iter().filter_map(|one| one.origin.as_ref());
+            let guids: HashSet<Guid> =
+                all.filter_map(|name| Some(self.source_snapshot(name)?.guid)).collect();
+            let mut there: HashMap<Guid, Vec<DatasetName>> = HashMap::new();
+            for state in self.current.values() {
+                for snapshot in state.snapshots.iter().filter(|one| guids.contains(&one.guid)) {
+                    there.entry(snapshot.guid).or_default().push(state.name.clone());
+                }
+            }
+            there
+        });
+        let names = origins.get(&origin.guid)?;
+        names.iter().find_map(|name| self.suits(source, origin, self.current.get(name)?))
+    }
+
+    /// The snapshot of this dataset of the target that a clone of `origin` can be made of.
+    fn suits(&self, source: &DatasetState, origin: &Snapshot, there: &DatasetState) -> Option<SnapshotName> {
+        let raw = source.encrypted() && !self.options.decrypt;
+        let found = there.snapshots.iter().find(|one| one.guid == origin.guid)?;
+        let joins = !raw
+            || there.encrypted()
+                && (origin.ivset.is_none() || found.ivset.is_none() || origin.ivset == found.ivset);
+        joins.then(|| found.name.clone())
     }
 
     fn finish(mut self, chains: Vec<(Result<Chain, Conflict>, Vec<usize>)>) -> TreePlan {
         let mut datasets = Vec::with_capacity(chains.len());
         let mut marking = marking::Marking::default();
+        let bookmarks = self.options.bookmarks && self.can_bookmark();
         for ((source, mapped), (chain, after)) in self.selected.iter().zip(&self.mapped).zip(chains) {
-            if let (Ok(chain), Some((_, pool)), true) = (&chain, self.sides.pools, self.options.bookmarks) {
+            if let Ok(chain) = &chain {
+                self.notes.extend(chain.notes.iter().cloned());
+            }
+            if let (Ok(chain), Some((_, pool)), true) = (&chain, self.sides.pools, bookmarks) {
                 let names: Vec<_> =
                     [Some(&mapped.target), mapped.known_as.as_ref()].into_iter().flatten().collect();
                 marking.dataset(source, &names, pool.guid, chain, &mut self.notes);
@@ -371,6 +356,11 @@ impl<'a> TreePlanner<'a> {
                 after,
                 steps: chain.map(|chain| chain.steps),
             });
+        }
+        if let Some(pools) =
+            self.sides.pools.filter(|_| datasets.iter().any(|one| one.streams().next().is_some()))
+        {
+            self.notes.extend(bugs::unknown_versions(pools));
         }
         let kept = self.kept();
         let (marks, after) = marking.steps();
@@ -388,15 +378,34 @@ impl<'a> TreePlanner<'a> {
         plan
     }
 
+    /// Whether the source's pool can have bookmarks at all.
+    fn can_bookmark(&mut self) -> bool {
+        let without = self.sides.pools.is_some_and(|(from, _)| features::lacks(from, "bookmarks"));
+        if without {
+            self.notes.push(format!(
+                "the pool {} does not have the feature bookmarks enabled: only snapshots can be the base of the next run",
+                self.sides.source.root().name.pool()
+            ));
+        }
+        !without
+    }
+
     /// What the target has and the source has not. Only the topmost of each: what is below goes with it.
     fn kept(&self) -> Vec<Kept> {
         if !self.options.recursive {
             return Vec::new();
         }
-        let mapped: HashSet<&DatasetName> = self.mapped.iter().map(|one| &one.target).collect();
-        let holds = |name: &DatasetName| mapped.iter().any(|one| one.is_within(name));
+        // What is received into, and everything above that.
+        let mut needed: HashSet<DatasetName> = HashSet::new();
+        for one in &self.mapped {
+            let mut name = Some(one.target.clone());
+            while let Some(next) = name.filter(|name| !needed.contains(name)) {
+                name = next.parent();
+                needed.insert(next);
+            }
+        }
         let mut kept: Vec<Kept> = Vec::new();
-        for name in self.current.keys().filter(|name| !holds(name)) {
+        for name in self.current.keys().filter(|name| !needed.contains(*name)) {
             if kept.last().is_some_and(|last| name.is_within(&last.dataset)) {
                 continue;
             }

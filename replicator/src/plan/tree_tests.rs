@@ -17,18 +17,18 @@ use crate::marks;
 use crate::marks::Mark;
 use crate::marks::TargetId;
 
-const NOW: i64 = 1_795_371_300;
+pub(super) const NOW: i64 = 1_795_371_300;
 
-fn name(text: &str) -> DatasetName {
+pub(super) fn name(text: &str) -> DatasetName {
     text.parse().expect("a name")
 }
 
 /// Datasets in the notation of [`dataset`], the first of them the root.
-fn tree(datasets: &[(&str, &str)]) -> Tree {
+pub(super) fn tree(datasets: &[(&str, &str)]) -> Tree {
     states(datasets.iter().map(|(name, content)| dataset(name, content)).collect())
 }
 
-fn states(mut datasets: Vec<DatasetState>) -> Tree {
+pub(super) fn states(mut datasets: Vec<DatasetState>) -> Tree {
     for (at, one) in datasets.iter_mut().enumerate() {
         one.guid = Guid(9000 + at as u64);
     }
@@ -36,20 +36,21 @@ fn states(mut datasets: Vec<DatasetState>) -> Tree {
     Tree::new(&root, datasets).expect("a tree")
 }
 
-fn about(guid: u64, version: &str) -> About {
-    let features = std::collections::BTreeMap::new();
+pub(super) fn about(guid: u64, version: &str) -> About {
+    let features = ["bookmarks", "encryption", "extensible_dataset", "large_blocks", "lz4_compress"];
+    let features = features.map(|feature| (feature.to_string(), "active".to_string())).into();
     About { pool: "p".into(), guid: Guid(guid), version: crate::host::Version::parse(version), features }
 }
 
-fn recursive() -> Options {
+pub(super) fn recursive() -> Options {
     Options { recursive: true, ..Options::default() }
 }
 
-fn absent() -> Inventory {
+pub(super) fn absent() -> Inventory {
     Inventory::Absent { ancestor: Box::new(dataset("dst", "")), children: Vec::new() }
 }
 
-fn planned(source: &Tree, target: &Inventory, options: &Options) -> TreePlan {
+pub(super) fn planned(source: &Tree, target: &Inventory, options: &Options) -> TreePlan {
     let root = match target {
         Inventory::Absent { .. } => name("dst/data"),
         Inventory::Present(tree) => tree.root().name.clone(),
@@ -72,7 +73,7 @@ fn planned(source: &Tree, target: &Inventory, options: &Options) -> TreePlan {
 }
 
 /// The changes before the streams, as they are printed.
-fn before(plan: &TreePlan) -> Vec<String> {
+pub(super) fn before(plan: &TreePlan) -> Vec<String> {
     let shown = plan.before.iter().map(|step| match &step.action {
         Action::Change { change, .. } => change.to_string(),
         Action::Send { .. } => panic!("a stream before the streams"),
@@ -81,7 +82,7 @@ fn before(plan: &TreePlan) -> Vec<String> {
 }
 
 /// Each dataset with its steps: `src -> dst: full @a, @a>@b`, or its conflict.
-fn shown(plan: &TreePlan) -> Vec<String> {
+pub(super) fn shown(plan: &TreePlan) -> Vec<String> {
     let one = |dataset: &DatasetPlan| {
         let what = match &dataset.steps {
             Err(conflict) => conflict.kind().to_string(),
@@ -348,7 +349,7 @@ fn removed(step: &Step) -> Vec<String> {
     }
 }
 
-fn preserving() -> Options {
+pub(super) fn preserving() -> Options {
     Options { divergence: Divergence::Preserve, ..recursive() }
 }
 

@@ -5,10 +5,15 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use jiff::Timestamp;
+
 use super::length::Length;
+use super::length::Unit;
 use super::parse::ParseError;
 use super::parse::Problem;
 use super::parse::number;
+use super::slots::day_number;
+use super::zone::Zone;
 
 const KIND: &str = "retention grid";
 
@@ -22,6 +27,25 @@ pub struct Step {
     pub width: Length,
     /// How many places there are.
     pub count: NonZeroU32,
+}
+
+impl Step {
+    /// The number of the place that a time, in seconds since 1970, lies in; a later place has a higher number.
+    /// Minutes and hours count in real time, days and more on the calendar of the zone, weeks from Monday.
+    pub(super) fn place(&self, at: i64, zone: &Zone) -> i64 {
+        let (number, unit) = (i64::from(self.width.number()), self.width.unit());
+        let date = || Some(Timestamp::from_second(at).ok()?.to_zoned(zone.jiff().clone()).date());
+        let units = match unit {
+            Unit::Minute | Unit::Hour => None,
+            Unit::Day => date().and_then(day_number),
+            // The first Monday of 1970 was its fifth day.
+            Unit::Week => date().and_then(day_number).map(|day| (day - 4).div_euclid(7)),
+            Unit::Month => date().map(|date| i64::from(date.year()) * 12 + i64::from(date.month()) - 1),
+            Unit::Year => date().map(|date| i64::from(date.year())),
+        };
+        // A date that no calendar has is still earlier or later than others.
+        units.unwrap_or_else(|| at.div_euclid(unit.seconds() as i64)).div_euclid(number)
+    }
 }
 
 /// Steps, each of which counts from now on its own. Never empty.

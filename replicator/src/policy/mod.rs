@@ -5,16 +5,33 @@
 //! The clock that is passed in should not run ahead of the kernel's, which dates snapshots by its coarse clock: with
 //! `CLOCK_REALTIME_COARSE` a snapshot taken right after a slot began is never dated before it.
 
+mod due;
 mod grid;
 mod length;
 mod names;
 mod parse;
 mod period;
+mod protect;
+mod prune;
+mod reason;
 mod retention;
+mod sanoid;
 mod schedule;
+mod slots;
 mod snapshot;
 mod zone;
 
+#[cfg(test)]
+mod due_tests;
+#[cfg(test)]
+mod prune_tests;
+#[cfg(test)]
+mod year_tests;
+
+pub use due::Due;
+pub use due::DueReason;
+pub use due::SnapshotText;
+pub use due::due;
 pub use grid::Grid;
 pub use grid::Step;
 pub use length::Length;
@@ -25,6 +42,16 @@ pub use parse::ParseError;
 pub use parse::Problem;
 pub use period::PerPeriod;
 pub use period::Period;
+pub use protect::Away;
+pub use protect::Base;
+pub use protect::Need;
+pub use protect::Needed;
+pub use protect::Target;
+pub use prune::Decision;
+pub use prune::Pruning;
+pub use prune::kept_until;
+pub use prune::prune;
+pub use reason::Reason;
 pub use retention::Defer;
 pub use retention::Keep;
 pub use retention::Retention;
@@ -38,6 +65,7 @@ pub use schedule::TimeOfDay;
 pub use schedule::Weekday;
 pub use schedule::Weekly;
 pub use schedule::Yearly;
+pub use slots::Slot;
 pub use snapshot::Snapshot;
 pub use zone::Zone;
 pub use zone::ZoneError;

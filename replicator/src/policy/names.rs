@@ -173,7 +173,7 @@ mod tests {
             ("autosnap_2026-11-22_18:15:00_quarterly", None, None),
             ("autosnap_2026-11-22_18:15:00_hourly2", None, None),
             ("autosnap_2026-11-22_18:15:00", None, None),
-            ("autosnap_2026-11-22_18:15:0x_hourly", None, None),
+            ("autosnap_2026-11-22_18:15:0x_hourly", None, Some(Period::Hourly)),
             ("autosnap_2026-11-22_18:15:00é_hourly", None, Some(Period::Hourly)),
             ("my_autosnap_2026-11-22_18:15:00_hourly", None, None),
             ("manual", None, None),

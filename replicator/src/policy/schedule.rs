@@ -83,10 +83,6 @@ impl Weekday {
     pub fn from_sunday_offset(self) -> u8 {
         self.0.to_sunday_zero_offset().unsigned_abs()
     }
-
-    pub(super) fn civil(self) -> jiff::civil::Weekday {
-        self.0
-    }
 }
 
 impl fmt::Display for Weekday {

@@ -87,7 +87,7 @@ const ALL: usize = usize::MAX;
 pub(super) struct Flow<'t> {
     pub(super) pulse: Pulse,
     cancel: &'t Cancel,
-    ends: Option<&'t Cancel>,
+    ends: &'t [Cancel],
     /// The stages up to this one stop.
     over: AtomicUsize,
     first: Mutex<Option<TransferError>>,
@@ -96,7 +96,7 @@ pub(super) struct Flow<'t> {
 }
 
 impl<'t> Flow<'t> {
-    pub(super) fn new(cancel: &'t Cancel, ends: Option<&'t Cancel>, patience: Patience) -> Self {
+    pub(super) fn new(cancel: &'t Cancel, ends: &'t [Cancel], patience: Patience) -> Self {
         Self {
             pulse: Pulse::new(patience),
             cancel,
@@ -142,9 +142,7 @@ impl<'t> Flow<'t> {
             stages = self.stage_ended.wait_timeout(stages, TICK).unwrap_or_else(PoisonError::into_inner).0;
             if let Some((end, still)) = self.pulse.stalled(Instant::now()) {
                 self.end_all(TransferError::Stalled { end, still });
-                if let Some(ends) = self.ends {
-                    ends.cancel();
-                }
+                self.ends.iter().for_each(Cancel::cancel);
             }
         }
     }

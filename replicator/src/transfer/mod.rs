@@ -162,9 +162,9 @@ pub struct Settings {
     pub compression: Compression,
     /// Threads of each transfer that compress, up to [`MAX_WORKERS`]. Each takes up to 10 MiB out of the budget.
     pub workers: NonZeroU32,
-    /// Set when a transfer stalls, so that an end that hangs in a call gets out of it: what the connections of this
-    /// transfer look at beside `cancel`. Without it, such a call is waited for.
-    pub ends: Option<Cancel>,
+    /// Set when a transfer stalls, so that an end that hangs in a call gets out of it: the
+    /// [breakers](crate::host::Host::breaker) of the two hosts. Without them, such a call is waited for.
+    pub ends: Vec<Cancel>,
 }
 
 impl Default for Settings {
@@ -177,7 +177,7 @@ impl Default for Settings {
             patience: Patience::default(),
             compression: Compression::default(),
             workers: if processors > 1 { const { NonZeroU32::new(2).unwrap() } } else { NonZeroU32::MIN },
-            ends: None,
+            ends: Vec::new(),
         }
     }
 }
@@ -210,7 +210,7 @@ pub fn transfer<'a>(
     cancel: &Cancel,
     progress: &(dyn Fn(Moved) + Sync),
 ) -> Result<Moved, TransferError> {
-    let flow = Flow::new(cancel, settings.ends.as_ref(), settings.patience);
+    let flow = Flow::new(cancel, &settings.ends, settings.patience);
     let written = std::thread::scope(|scope| {
         let moved = run(scope, source, target, leaves, wire, expected, settings, progress, &flow);
         moved.map_err(|error| flow.end_all(error))

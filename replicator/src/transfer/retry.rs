@@ -112,6 +112,7 @@ impl Class {
             HostError::NoAgent { .. } | HostError::AgentVersion { .. } => Self::Operator(Operator::Host),
             HostError::Refused { .. } => Self::Operator(Operator::Permission),
             HostError::Changed { .. } => Self::Replan(Replan::Changed),
+            HostError::Busy { .. } => Self::Transient(Transient::TargetBusy),
             HostError::NoPool { .. } => Self::Operator(Operator::Pool),
             HostError::NoZfs { .. } => Self::Operator(Operator::Host),
             HostError::BadAnswer { .. } => Self::Operator(Operator::Other),

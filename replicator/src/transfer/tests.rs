@@ -14,6 +14,7 @@ use crate::host::Outgoing;
 use crate::transport::TransportError;
 
 mod stages;
+mod stuck;
 
 fn stream(to: u64, from: u64, blocks: u64) -> Vec<u8> {
     let begin = Begin { to_guid: to, from_guid: from, to_name: "a/b@c".to_string(), ..Begin::default() };

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::cancel::Cancel;
+
 pub mod known_hosts;
 pub mod quote;
 pub mod ssh;
@@ -22,6 +24,12 @@ pub trait Transport: Send {
     /// Starts a command line, which is read by the login shell there. One command at a time: a process must be
     /// finished or dropped before the next is started.
     fn start<'a>(&'a mut self, command_line: &str) -> Result<Box<dyn Process + 'a>, TransportError>;
+
+    /// A flag of this transport alone: while it is set, everything that waits here ends as if the run were to stop.
+    /// Who sets it takes it back when the command is dropped.
+    fn breaker(&self) -> Option<Cancel> {
+        None
+    }
 
     /// Another way to the same machine, for commands at the same time. Connects when it is first used.
     fn another(&self) -> Result<Box<dyn Transport>, TransportError>;

@@ -73,6 +73,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 if incoming.idle()? {
                     return Err(Trouble::last(reason(incoming.finish(), None)));
                 }
+                output.alive()?;
                 continue;
             };
             match frame.kind {

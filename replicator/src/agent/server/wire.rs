@@ -17,6 +17,7 @@ use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::Duration;
+use std::time::Instant;
 
 pub(super) struct Input<R> {
     reader: R,
@@ -29,11 +30,15 @@ impl<R: Read + AsFd> Input<R> {
         Self { reader, frames: Frames::default(), piece: vec![0; 64 * 1024] }
     }
 
-    /// The next frame; none at the end between two frames.
-    pub(super) fn next(&mut self) -> Result<Option<Frame>, ServeError> {
+    /// The next frame; none at the end between two frames. While it waits, `output` tells that it does.
+    pub(super) fn next<W: Write>(&mut self, output: &mut Output<W>) -> Result<Option<Frame>, ServeError> {
         loop {
             if let Some(frame) = self.frames.next()? {
                 return Ok(Some(frame));
+            }
+            if !self.comes(output.alive)? {
+                output.alive()?;
+                continue;
             }
             if !self.read()? {
                 return if self.frames.is_empty() { Ok(None) } else { Err(gone()) };
@@ -48,16 +53,23 @@ impl<R: Read + AsFd> Input<R> {
             if let Some(frame) = self.frames.next()? {
                 return Ok(Some(frame));
             }
-            let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
-            let mut fds = [PollFd::from_borrowed_fd(self.reader.as_fd(), PollFlags::IN)];
-            match poll(&mut fds, Some(&limit)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(None),
-                Ok(_) => {}
-                Err(errno) => return Err(ServeError::Connection(errno.into())),
+            if !self.comes(limit)? {
+                return Ok(None);
             }
             if !self.read()? {
                 return Err(gone());
             }
+        }
+    }
+
+    /// Whether there is something to read, or the end, within that time.
+    fn comes(&self, limit: Duration) -> Result<bool, ServeError> {
+        let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+        let mut fds = [PollFd::from_borrowed_fd(self.reader.as_fd(), PollFlags::IN)];
+        match poll(&mut fds, Some(&limit)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => Ok(false),
+            Ok(_) => Ok(true),
+            Err(errno) => Err(ServeError::Connection(errno.into())),
         }
     }
 
@@ -83,11 +95,23 @@ fn gone() -> ServeError {
 
 pub(super) struct Output<W> {
     writer: W,
+    /// How often a waiting agent says that it is there.
+    alive: Duration,
+    written: Instant,
 }
 
 impl<W: Write> Output<W> {
-    pub(super) fn new(writer: W) -> Self {
-        Self { writer }
+    pub(super) fn new(writer: W, alive: Duration) -> Self {
+        Self { writer, alive, written: Instant::now() }
+    }
+
+    /// A sign of life, when the last one was long ago.
+    pub(super) fn alive(&mut self) -> Result<(), ServeError> {
+        if self.written.elapsed() < self.alive {
+            return Ok(());
+        }
+        self.write(&header(Kind::Alive, 0, 0))?;
+        self.writer.flush().map_err(ServeError::Connection)
     }
 
     pub(super) fn message(
@@ -118,6 +142,7 @@ impl<W: Write> Output<W> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), ServeError> {
+        self.written = Instant::now();
         self.writer.write_all(bytes).map_err(ServeError::Connection)
     }
 }

@@ -2,6 +2,7 @@
 //! What the answers mean is not here.
 
 use super::AgentCommand;
+use super::Depth;
 use super::HostError;
 use super::START;
 use super::worker::Worker;
@@ -21,7 +22,9 @@ use crate::transport::printable;
 use crate::transport::quote::program;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 use std::time::Instant;
+use zfs_core::name::DatasetName;
 
 /// The most entries (datasets, snapshots, bookmarks, properties) of one answer, as for a list of `zfs`.
 const ENTRIES_LIMIT: usize = if cfg!(test) { 20_000 } else { 2_000_000 };
@@ -32,12 +35,17 @@ const ANSWER_LIMIT: usize = 512 << 20;
 /// How much of a stream that was given up is read off before the agent is given up too.
 const REST_LIMIT: usize = if cfg!(test) { 8 << 20 } else { 64 << 20 };
 
+/// What an error says was going on.
+const WAITING: &str = "waiting for the agent";
+
 /// The connection to a running agent.
 pub(super) struct Link {
     pub(super) worker: Worker,
     pub(super) label: String,
     pub(super) command: AgentCommand,
     open: Option<Open>,
+    /// What each agent that is started keeps other runs out of.
+    locked: Option<(DatasetName, Depth)>,
 }
 
 /// What is known of a running agent.
@@ -57,7 +65,7 @@ enum Came {
 
 impl Link {
     pub(super) fn new(worker: Worker, label: String, command: AgentCommand) -> Self {
-        Self { worker, label, command, open: None }
+        Self { worker, label, command, open: None, locked: None }
     }
 
     pub(super) fn bad(&self, operation: &'static str, why: impl Into<String>) -> HostError {
@@ -70,7 +78,7 @@ impl Link {
         self.bad(operation, why)
     }
 
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if self.open.take().is_some() {
             self.worker.abandon();
         }
@@ -81,13 +89,30 @@ impl Link {
         error.into()
     }
 
+    /// Keeps other runs out of a dataset there, now and whenever a new agent has to be started.
+    pub(super) fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {
+        self.start()?;
+        self.exchange(&Request::lock(root, depth), LOCK, &mut nothing)?;
+        self.locked = Some((root.clone(), depth));
+        Ok(())
+    }
+
     /// Starts the agent, unless it runs.
     pub(super) fn start(&mut self) -> Result<(), HostError> {
-        const ASKED: &str = "the hello";
         if self.open.is_some() {
             return Ok(());
         }
-        let AgentCommand { program: name, arguments, elevate, patience } = &self.command;
+        self.greet()?;
+        let Some((root, depth)) = self.locked.clone() else { return Ok(()) };
+        let locked = self.exchange(&Request::lock(&root, depth), LOCK, &mut nothing);
+        // The agent before it may still be there: without the lock nothing is done, and the next call asks again.
+        locked.inspect_err(|_| self.close())
+    }
+
+    /// Starts the agent and agrees on a version.
+    fn greet(&mut self) -> Result<(), HostError> {
+        const ASKED: &str = "the hello";
+        let AgentCommand { program: name, arguments, elevate, patience, .. } = &self.command;
         let deadline = Instant::now() + *patience;
         let limit = *patience;
         let line = program(*elevate, name, arguments).map_err(|error| TransportError::Local {
@@ -109,11 +134,7 @@ impl Link {
                     return Err(self.broken(ASKED, format!("it begins with {:?}", frame.kind)));
                 }
                 Came::Nothing if Instant::now() < deadline => {}
-                Came::Nothing => {
-                    self.close();
-                    let (peer, phase) = (self.label.clone(), "waiting for the agent");
-                    return Err(TransportError::Timeout { peer, phase, limit }.into());
-                }
+                Came::Nothing => return Err(self.silent(limit)),
                 Came::End => return Err(self.not_there()),
             }
         };
@@ -178,6 +199,8 @@ impl Link {
         let open = self.open.as_mut().ok_or_else(gone)?;
         loop {
             match open.frames.next() {
+                // No answer, and no reason to wait longer for one.
+                Ok(Some(frame)) if frame.kind == Kind::Alive => return Ok(Came::Nothing),
                 Ok(Some(frame)) => return Ok(Came::Frame(frame)),
                 Ok(None) => {}
                 Err(error) => {
@@ -257,9 +280,11 @@ impl Link {
     fn settle(&mut self, asked: &'static str) -> Result<(), HostError> {
         let Some(owed) = self.open.as_mut().and_then(|open| open.owed.take()) else { return Ok(()) };
         let mut rest = 0usize;
+        let deadline = Instant::now() + self.command.silence;
         loop {
             match self.come(asked)? {
-                Came::Nothing => {}
+                Came::Nothing if Instant::now() < deadline => {}
+                Came::Nothing => return Err(self.silent(self.command.silence)),
                 Came::Frame(frame) if frame.id == owed && frame.kind == Kind::Answer => return Ok(()),
                 Came::Frame(frame) if frame.id == owed && rest < REST_LIMIT => {
                     rest += frame.payload.len() + 9;
@@ -292,7 +317,7 @@ impl Link {
             Came::End => {
                 let exit = self.finish()?;
                 let (peer, cause) = (self.label.clone(), ended(&exit));
-                Err(TransportError::Lost { peer, phase: "waiting for the agent", cause }.into())
+                Err(TransportError::Lost { peer, phase: WAITING, cause }.into())
             }
             Came::Frame(frame) if frame.id == id => Ok(Some(frame)),
             // It gives up the whole connection, and says why.
@@ -321,6 +346,25 @@ impl Link {
         }
     }
 
+    /// Waits for the next frame of an answer.
+    pub(super) fn await_reply(&mut self, id: u32, asked: &'static str) -> Result<Frame, HostError> {
+        let limit = self.command.silence;
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.reply(id, asked)? {
+                Some(frame) => return Ok(frame),
+                None if Instant::now() < deadline => {}
+                None => return Err(self.silent(limit)),
+            }
+        }
+    }
+
+    /// It runs, and says nothing: stopped, or waiting for a pool that does not answer.
+    fn silent(&mut self, limit: Duration) -> HostError {
+        self.close();
+        TransportError::Timeout { peer: self.label.clone(), phase: WAITING, limit }.into()
+    }
+
     /// Asks, gives each part of the answer to `take`, and says how it ended. The number of entries that `take` counts
     /// and the bytes are bounded.
     pub(super) fn exchange(
@@ -332,7 +376,7 @@ impl Link {
         let id = self.ask(request, asked)?;
         let (mut entries, mut bytes) = (0usize, 0usize);
         loop {
-            let Some(frame) = self.reply(id, asked)? else { continue };
+            let frame = self.await_reply(id, asked)?;
             match frame.kind {
                 Kind::Part => {
                     bytes += frame.payload.len();
@@ -353,6 +397,13 @@ impl Link {
             }
         }
     }
+}
+
+const LOCK: &str = "lock";
+
+/// The parts of an answer that has none.
+fn nothing(_: Part) -> Result<usize, String> {
+    Err("more than how it went".to_string())
 }
 
 /// What was said, or where nothing was said, how it ended.

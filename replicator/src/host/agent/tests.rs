@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use zfs_core::ErrorKind;
 
 use super::*;
+use crate::agent::Answer;
 use crate::agent::Class;
 use crate::agent::DATA_LIMIT;
 use crate::agent::Frames;
@@ -526,4 +527,39 @@ proptest! {
         prop_assert!(saying(bytes.clone()).inventory(&dataset("tank"), Depth::All).is_err());
         prop_assert!(saying(bytes).receive(&receive_spec("tank@s")).is_err());
     }
+}
+
+#[test]
+fn each_new_agent_keeps_other_runs_out_again() {
+    let root: DatasetName = "tank/in".parse().expect("a name");
+    let fake = Fake::default();
+    let log = fake.log.clone();
+    let (mut host, starts) = serving(fake);
+    host.lock(&root, Depth::All).expect("free");
+    host.link.close();
+    host.about("tank").expect("a new agent");
+    assert_eq!(starts.load(Ordering::SeqCst), 2);
+    assert_eq!(log.all(), ["lock tank/in All", "lock tank/in All"]);
+
+    let error = host.lock(&"tank/busy".parse().expect("a name"), Depth::One).expect_err("busy");
+    assert!(matches!(&error, HostError::Busy { host, process: Some(7), .. } if host == "far"), "{error}");
+    assert!(error.to_string().contains("tank/busy") && error.hint().is_some(), "{error}");
+    // What is not had is not asked for again.
+    host.link.close();
+    host.about("tank").expect("a new agent");
+    assert_eq!(log.all().last().map(String::as_str), Some("lock tank/in All"));
+}
+
+#[test]
+fn signs_of_life_are_no_answer() {
+    let alive = header(Kind::Alive, 0, 0).repeat(3);
+    let done = serde_json::to_vec(&Answer::Done).expect("JSON");
+    let answer = whole(Kind::Answer, 1, &done).expect("a frame");
+    let root = "tank".parse().expect("a name");
+    let mut host = saying([alive.as_slice(), &answer].concat());
+    host.lock(&root, Depth::One).expect("it was done");
+    // For ever, and nothing else.
+    let mut host = saying(header(Kind::Alive, 0, 0).repeat(100_000));
+    host.link.command.silence = Duration::ZERO;
+    assert!(host.lock(&root, Depth::One).is_err());
 }

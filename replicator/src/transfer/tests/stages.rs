@@ -432,7 +432,7 @@ fn impatient() -> Settings {
     let short = Some(Duration::from_millis(300));
     Settings {
         patience: Patience { bytes: short, end: short },
-        ends: Some(Cancel::new()),
+        ends: vec![Cancel::new()],
         ..Settings::default()
     }
 }
@@ -458,7 +458,7 @@ fn a_receiver_that_hangs_in_a_call_is_named_and_got_out_of_it() {
     for at_end in [false, true] {
         let dropped = AtomicU64::new(0);
         let settings = impatient();
-        let ends = settings.ends.clone().expect("set");
+        let ends = settings.ends[0].clone();
         let hang = || {
             while !ends.is_cancelled() {
                 std::thread::sleep(Duration::from_millis(1));

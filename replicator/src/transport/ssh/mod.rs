@@ -69,7 +69,9 @@ impl SshOptions {
 
 /// One SSH connection, made when it is first needed and made again after a command was abandoned.
 pub struct SshTransport {
+    /// Their flag is this connection's own.
     options: SshOptions,
+    run: Cancel,
     user: String,
     peer: String,
     link: Option<Link>,
@@ -80,13 +82,15 @@ impl SshTransport {
     ///
     /// # Errors
     /// When no user is given and the local one has no name.
-    pub fn new(options: SshOptions) -> Result<Self, TransportError> {
+    pub fn new(mut options: SshOptions) -> Result<Self, TransportError> {
         let user = match &options.user {
             Some(user) => user.clone(),
             None => auth::local_user()?,
         };
         let peer = format!("{user}@{}", options.host);
-        Ok(Self { options, user, peer, link: None })
+        let own = options.cancel.child();
+        let run = std::mem::replace(&mut options.cancel, own);
+        Ok(Self { options, run, user, peer, link: None })
     }
 
     /// Connects now, to fail early.
@@ -122,8 +126,12 @@ impl Transport for SshTransport {
         Ok(Box::new(process::SshProcess::start(link, command_line)?))
     }
 
+    fn breaker(&self) -> Option<Cancel> {
+        Some(self.options.cancel.clone())
+    }
+
     fn another(&self) -> Result<Box<dyn Transport>, TransportError> {
-        Ok(Box::new(Self::new(self.options.clone())?))
+        Ok(Box::new(Self::new(SshOptions { cancel: self.run.clone(), ..self.options.clone() })?))
     }
 }
 
@@ -279,5 +287,32 @@ impl Drop for Link {
         }
         // libssh2 may try to send once more when the session is freed: a closed socket makes that fail at once.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Real servers are met by the scenarios on nodes; this one takes the connection and says nothing.
+    #[test]
+    fn the_breaker_ends_what_waits_here_and_nothing_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let run = Cancel::new();
+        let options = SshOptions { port, cancel: run.clone(), ..SshOptions::new("127.0.0.1") };
+        let mut ssh = SshTransport::new(SshOptions { user: Some("x".into()), ..options }).expect("prepared");
+        let (breaker, other) = (ssh.breaker(), ssh.another().expect("prepared").breaker());
+        let (breaker, other) = (breaker.expect("it has one"), other.expect("it has one, too"));
+        std::thread::scope(|scope| {
+            let connecting = scope.spawn(|| ssh.connect());
+            let _taken = listener.accept().expect("a connection");
+            breaker.cancel();
+            let outcome = connecting.join().expect("no panic");
+            assert!(matches!(outcome, Err(TransportError::Cancelled)), "{outcome:?}");
+        });
+        assert!(!run.is_cancelled() && !other.is_cancelled());
     }
 }

@@ -67,7 +67,9 @@ impl SystemSshOptions {
 
 /// The `ssh` program, with one connection for all commands, made when it is first needed and ended on drop.
 pub struct SystemSsh {
+    /// Their flag is this connection's own.
     options: SystemSshOptions,
+    run: Cancel,
     arguments: Vec<std::ffi::OsString>,
     peer: String,
     control: Control,
@@ -78,14 +80,16 @@ impl SystemSsh {
     ///
     /// # Errors
     /// A name or a path that cannot be given to ssh safely, or no private folder.
-    pub fn new(options: SystemSshOptions) -> Result<Self, TransportError> {
+    pub fn new(mut options: SystemSshOptions) -> Result<Self, TransportError> {
         let arguments = arguments::common(&options)?;
         let peer = match &options.user {
             Some(user) => format!("{user}@{}", options.host),
             None => options.host.clone(),
         };
         let control = Control::new(options.share)?;
-        Ok(Self { options, arguments, peer, control })
+        let own = options.cancel.child();
+        let run = std::mem::replace(&mut options.cancel, own);
+        Ok(Self { options, run, arguments, peer, control })
     }
 
     /// Connects now, to fail early. Does nothing where connections are not shared.
@@ -129,8 +133,12 @@ impl Transport for SystemSsh {
         Ok(Box::new(process::SystemProcess::start(self, command_line)?))
     }
 
+    fn breaker(&self) -> Option<Cancel> {
+        Some(self.options.cancel.clone())
+    }
+
     /// With a connection of its own: one ssh encrypts on one processor only.
     fn another(&self) -> Result<Box<dyn Transport>, TransportError> {
-        Ok(Box::new(Self::new(self.options.clone())?))
+        Ok(Box::new(Self::new(SystemSshOptions { cancel: self.run.clone(), ..self.options.clone() })?))
     }
 }

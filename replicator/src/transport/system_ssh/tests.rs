@@ -203,6 +203,24 @@ fn cancelling_ends_a_write_that_waits() {
 }
 
 #[test]
+fn the_breaker_ends_what_waits_here_and_nothing_else() {
+    for mut ssh in both("nas") {
+        let (run, breaker) = (ssh.run.clone(), ssh.breaker().expect("it has one"));
+        let other = ssh.another().expect("prepared").breaker().expect("it has one, too");
+        let mut process = ssh.start("exec sleep 600").expect("started");
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| process.write(&Bytes::from(vec![0; 16 << 20])));
+            breaker.cancel();
+            assert!(matches!(writer.join().expect("no panic"), Err(TransportError::Cancelled)));
+        });
+        drop(process);
+        assert!(!run.is_cancelled() && !other.is_cancelled());
+        breaker.reset();
+        assert!(super::tests::run(&mut ssh, "true").expect("the next one runs").0.success());
+    }
+}
+
+#[test]
 fn dropping_kills_and_reaps() {
     for mut ssh in both("nas") {
         let mut process = ssh.start("echo $$; exec sleep 600").expect("started");

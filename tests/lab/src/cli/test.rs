@@ -12,7 +12,10 @@ const ON_HOST: &[&str] =
     &["replicator-zfs-sys", "replicator-zfs-core", "zfs-replicator", "benches", "lab", "scenarios"];
 
 /// Packages with further tests in `tests/` that run on this machine (those of `lab` boot nodes themselves).
-const ON_HOST_INTEGRATION: &[&str] = &["replicator-zfs-sys", "replicator-zfs-core", "zfs-replicator", "lab"];
+const ON_HOST_INTEGRATION: &[&str] = &["replicator-zfs-sys", "replicator-zfs-core", "lab"];
+
+/// The integration test of `zfs-replicator` that tries crashes on the ZFS in memory: optimised, as it makes many steps.
+const CAMPAIGN: &str = "campaign";
 
 /// Packages whose documentation's examples run in a node.
 const DOCTESTS: &[&str] = &["replicator-zfs-core", "zfs-replicator"];
@@ -95,6 +98,17 @@ impl Test {
                 c.args(["--package", package, "--test", "*"]);
             });
         }
+        run.step_with("the campaign, optimised, on this machine", &["--nocapture".into()], |c| {
+            c.args([
+                "--package",
+                "zfs-replicator",
+                "--release",
+                "--features",
+                "test-support",
+                "--test",
+                CAMPAIGN,
+            ]);
+        });
         run.step("bindings made anew, on this machine", |c| {
             c.args([
                 "--package",
@@ -156,7 +170,6 @@ fn has_integration(package: &str) -> bool {
     let folder = match package {
         "replicator-zfs-sys" => "zfs-sys",
         "replicator-zfs-core" => "zfs-core",
-        "zfs-replicator" => "replicator",
         _ => "tests/lab",
     };
     let tests = std::fs::read_dir(workspace::root().join(folder).join("tests"));

@@ -3,13 +3,16 @@
 
 use crate::replicas::*;
 
+/// F49: what is no name, of a dataset or of a machine, as people and scripts may write it.
 #[test]
 fn names_that_zfs_would_not_take_are_refused_before_anything_happens() {
     let cluster = pair();
     let (a, b) = (cluster.node(1), cluster.node(2));
     fill(a, "tank/data", 1);
     let before = (state(a), state(b));
-    let long = format!("back/{}", "x".repeat(300));
+    let long = format!("back/{}", "x".repeat(251));
+    assert_eq!(long.len(), 256);
+    let deep = format!("back{}", "/x".repeat(50));
     let mut tried = 0;
     for name in [
         "back/x;touch /tmp/pwned",
@@ -24,6 +27,11 @@ fn names_that_zfs_would_not_take_are_refused_before_anything_happens() {
         "back/x@y",
         "back/x#y",
         "back/x%y",
+        "back/%recv",
+        "back/x/%recv",
+        "back/x\ty",
+        "back/x\u{1b}[31my",
+        "back/-x -o y=*",
         "back/../x",
         "back/./x",
         "back//x",
@@ -32,6 +40,7 @@ fn names_that_zfs_would_not_take_are_refused_before_anything_happens() {
         "",
         "back/é",
         long.as_str(),
+        deep.as_str(),
     ] {
         for argument in [name.to_string(), format!("root@node2:{name}")] {
             for arguments in [vec!["tank/data", &argument], vec![&argument, "tank/data"]] {
@@ -47,15 +56,26 @@ fn names_that_zfs_would_not_take_are_refused_before_anything_happens() {
             }
         }
     }
-    for machine in
-        ["-oProxyCommand=x:back/x", "ro ot@node2:back/x", "node;2:back/x", "@node2:back/x", "node2:"]
-    {
+    for machine in [
+        "-oProxyCommand=x:back/x",
+        "ro ot@node2:back/x",
+        "node;2:back/x",
+        "@node2:back/x",
+        "node2:",
+        "$(touch /tmp/pwned)@node2:back/x",
+        "`touch /tmp/pwned`:back/x",
+        "node2|touch /tmp/pwned:back/x",
+        "root;touch@node2:back/x",
+        "-l@node2:back/x",
+        "root@-oProxyCommand=touch:back/x",
+        "root@node2\nHost x:back/x",
+    ] {
         let output =
             a.command("replicator").args(["replicate", "--", "tank/data", machine]).run().expect("answers");
         assert_eq!(output.code(), 2, "{machine}\n{}", output.err());
         tried += 1;
     }
-    assert_eq!(tried, 85);
+    assert_eq!(tried, 116);
     assert_eq!(before, (state(a), state(b)));
     for node in [a, b] {
         assert_eq!(sh(node, "ls /tmp | grep pwned || true"), "");

@@ -1,8 +1,6 @@
 //! The commands beside `replicate`: each finds something wrong that was put there, here and on another machine, and
 //! changes nothing unless it is told to.
 
-use std::time::Duration;
-
 use crate::replicas::*;
 
 /// Runs the program and compares its status and its words.
@@ -294,36 +292,4 @@ fn holds_finds_those_of_a_process_that_is_gone_and_releases_no_others() {
     let found = says(node, "holds -r tank --release", 0, &["keep"]);
     assert!(!found.contains("released"), "{found}");
     sh(node, "kill $(cat /tmp/pid)");
-}
-
-#[test]
-fn a_second_run_at_the_same_time_ends_at_once_with_its_own_status() {
-    let cluster = pair();
-    let (a, b) = (cluster.node(1), cluster.node(2));
-    sh(a, "zfs create tank/data; head -c 12000000 /dev/urandom > /tank/data/f; zfs snapshot tank/data@s1");
-    // A node has no systemd, which makes this folder elsewhere.
-    sh(a, "mkdir -p -m 1777 /run/lock");
-    cluster.link(1, 2).bandwidth(Some(1_000_000));
-    let first = a
-        .command("replicator")
-        .args(["replicate", "tank/data", "node2:back/data"])
-        .limit(Duration::from_secs(120))
-        .spawn()
-        .expect("started");
-    sh(
-        a,
-        "for i in $(seq 100); do [ -s /run/lock/replicator/*.lock ] && break; sleep 0.1; done; ls /run/lock/replicator",
-    );
-    let process = sh(a, "cat /run/lock/replicator/*.lock");
-    let said = refused(a, "tank/data node2:back/data", 7, &["another run", "tank/data", "node2:back/data"]);
-    assert!(said.contains(&format!("process {process}")), "{said}");
-    // Other pairs, and what only looks, go on.
-    says(a, "replicate tank/data node2:back/other --dry-run", 0, &[]);
-    // A run that is killed keeps nothing locked.
-    sh(a, &format!("kill -9 {process}"));
-    assert_ne!(first.wait().expect("it ended").code(), 0);
-    cluster.link(1, 2).bandwidth(None);
-    sh(b, "for i in $(seq 100); do pgrep -x zfs >/dev/null || break; sleep 0.1; done");
-    replicate(a, "tank/data node2:back/data");
-    assert_eq!(guids(a, "tank/data"), guids(b, "back/data"));
 }

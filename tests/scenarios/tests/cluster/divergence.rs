@@ -7,6 +7,7 @@ use lab::Node;
 
 use crate::replicas::*;
 use crate::support::long;
+use crate::ways::over_every_way;
 
 /// The dataset that was set aside for this one; there is exactly one.
 fn aside(node: &Node, target: &str) -> String {
@@ -77,51 +78,94 @@ fn a_diverged_child_stops_alone_and_its_siblings_go_on() {
     }
 }
 
+/// F22: the target was written to since its newest snapshot. It stops with what was written; with `preserve` that is
+/// kept under another name, and the replica goes on.
 #[test]
-fn preserve_keeps_what_was_written_and_what_was_snapshotted_and_goes_on() {
-    let cluster = pair();
-    let (a, b) = (cluster.node(1), cluster.node(2));
-    for (node, route, target) in [
-        (a, "tank/push node2:back/push --divergence preserve", "back/push"),
-        (b, "node1:tank/pull back/pull --divergence preserve", "back/pull"),
-    ] {
-        let source = target.replace("back", "tank");
-        fill(a, &source, 2);
-        completely(node, &[a, b], route);
-        write_to(b, target, "one");
+fn what_was_written_on_the_target_stops_or_is_preserved() {
+    over_every_way(|route| {
+        let (source, target) = (&route.source, &route.target);
+        fill(route.from, source, 2);
+        route.as_planned("", "");
+        write_to(route.to, target, "one");
+        change(route.from, source, 3);
+        let before = (route.state(), all_guids(route.to, &[target]), head(route.to, target));
+        assert!(before.2.contains("./one"));
+        let words = ["has changed since", "written on the target", &format!("{source}@s3")];
+        route.refused("", 3, &words);
+        assert_eq!(actions(&route.plan("--json", 3).out()), Vec::<String>::new());
+        assert_eq!(before.0, route.state());
+        let old = files(route.to, target, "s1");
+        let plan = route.completely("--divergence preserve");
+        assert!(!plan.contains("\"full\""), "{plan}");
+        let aside = aside(route.to, target);
+        assert_eq!(before.2, head(route.to, &aside));
+        assert_eq!(old, files(route.to, target, "s1"));
+        assert!(all_guids(route.to, &[target, &aside]).is_superset(&before.1));
+        route.assert_same();
+    });
+}
+
+/// F23: the target has snapshots of its own after the newest common one, and more in its head. They stop it; with
+/// `preserve` each of them is readable under the new name, with its GUID, its holds and its files.
+#[test]
+fn newer_snapshots_of_the_target_stop_or_are_preserved() {
+    over_every_way(|route| {
+        let (source, target) = (&route.source, &route.target);
+        fill(route.from, source, 2);
+        route.as_planned("", "");
+        write_to(route.to, target, "one");
         sh(
-            b,
+            route.to,
             &format!(
                 "zfs snapshot {target}@theirs; zfs hold keep {target}@s1; zfs hold keep {target}@theirs
                  zfs bookmark {target}@s1 {target}#own; zfs set org.example:note=mine {target}
                  zfs set compression=gzip-3 {target}"
             ),
         );
-        write_to(b, target, "two");
-        change(a, &source, 3);
-        let before = (all_guids(b, &[target]), head(b, target), files(b, target, "theirs"));
-        assert!(before.1.contains("./two") && before.2.contains("./one"));
-        completely(node, &[a, b], route);
-        let aside = aside(b, target);
-        // Under the new name: all snapshots that are not with the replica again, and the files as they were.
-        assert_eq!(before.1, head(b, &aside));
-        assert_eq!(before.2, files(b, &aside, "theirs"));
-        assert!(all_guids(b, &[target, &aside]).is_superset(&before.0));
-        assert_eq!(sh(b, &format!("zfs get -H -o value origin {aside}")), format!("{target}@s2"));
-        assert_same((a, &source), (b, target));
+        write_to(route.to, target, "two");
+        sh(route.to, &format!("zfs snapshot {target}@newest"));
+        write_to(route.to, target, "three");
+        change(route.from, source, 3);
+        let each = |dataset: &dyn Fn(&str) -> String| {
+            ["s1", "s2", "theirs", "newest"].map(|short| files(route.to, &dataset(short), short))
+        };
+        let before = (route.state(), all_guids(route.to, &[target]), head(route.to, target));
+        let old = each(&|_| target.clone());
+        assert!(before.2.contains("./three") && old[2].contains("./one") && old[3].contains("./two"));
+        let words = [&format!("{target}@theirs"), &format!("{target}@newest"), &format!("{source}@s3")];
+        route.refused("", 3, &words.map(String::as_str));
+        assert_eq!(actions(&route.plan("--json", 3).out()), Vec::<String>::new());
+        assert_eq!(before.0, route.state());
+        let preserve = "--divergence preserve";
+        route.completely(preserve);
+        // Under the new name is everything that is not with the replica again.
+        let aside = aside(route.to, target);
+        let now = |short: &str| if short.starts_with('s') { target.clone() } else { aside.clone() };
+        assert_eq!(old, each(&now));
+        assert_eq!(before.2, head(route.to, &aside));
+        assert!(all_guids(route.to, &[target, &aside]).is_superset(&before.1));
+        assert_eq!(sh(route.to, &format!("zfs get -H -o value origin {aside}")), format!("{target}@s2"));
+        route.assert_same();
         assert_eq!(
-            sh(b, &format!("zfs get -H -o value readonly,compression,org.example:note,mounted {target}")),
+            sh(
+                route.to,
+                &format!("zfs get -H -o value readonly,compression,org.example:note,mounted {target}")
+            ),
             "on\ngzip-3\nmine\nno"
         );
-        let holds = sh(b, &format!("zfs holds -H {target}@s1 {aside}@theirs | awk '{{print $1, $2}}'"));
+        let holds =
+            sh(route.to, &format!("zfs holds -H {target}@s1 {aside}@theirs | awk '{{print $1, $2}}'"));
         assert_eq!(holds, format!("{target}@s1 keep\n{aside}@theirs keep"));
-        assert_eq!(sh(b, &format!("zfs list -H -o name -t bookmark {target}")), format!("{target}#own"));
+        assert_eq!(
+            sh(route.to, &format!("zfs list -H -o name -t bookmark {target}")),
+            format!("{target}#own")
+        );
         // And on it goes.
-        change(a, &source, 4);
-        completely(node, &[a, b], route);
-        assert_same((a, &source), (b, target));
-        assert_eq!(before.1, head(b, &aside));
-    }
+        change(route.from, source, 4);
+        route.completely(preserve);
+        route.assert_same();
+        assert_eq!(before.2, head(route.to, &aside));
+    });
 }
 
 #[test]
@@ -246,4 +290,159 @@ fn a_crash_between_any_two_steps_of_preserve_is_finished_by_the_next_run() {
         broken_off += 1;
     }
     assert!(broken_off >= 7 / every, "only {broken_off} places were tried");
+}
+
+#[test]
+fn preserve_leaves_a_changed_target_as_it_is_while_there_is_nothing_newer() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    fill(node, "tank/t", 2);
+    completely(node, &[node], "tank/t back/t");
+    write_to(node, "back/t", "theirs");
+    let route = "tank/t back/t --divergence preserve";
+    let before = (state(node), head(node, "back/t"));
+    for _ in 0..2 {
+        assert_eq!(actions(&as_planned(node, &[node], route, "")), Vec::<String>::new());
+        let said = replicate(node, route);
+        assert!(
+            said.contains("back/t has changed since tank/t@s2") && said.contains("nothing newer"),
+            "{said}"
+        );
+    }
+    assert_eq!(before, (state(node), head(node, "back/t")));
+    refused(node, "tank/t back/t", 3, &["back/t has changed since"]);
+    // With something newer it is set aside once, and then there is nothing left to do.
+    change(node, "tank/t", 3);
+    completely(node, &[node], route);
+    assert_eq!(before.1, head(node, &aside(node, "back/t")));
+    assert_same((node, "tank/t"), (node, "back/t"));
+    // The copy is mounted, writable, and nothing is written: no reason to set it aside.
+    sh(node, "zfs set readonly=off back/t; zfs mount back/t; ls /back/t; zfs unmount back/t; zpool sync");
+    change(node, "tank/t", 4);
+    completely(node, &[node], route);
+    aside(node, "back/t");
+}
+
+#[test]
+fn a_snapshot_of_the_target_that_changes_nothing_stops_and_is_preserved() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    fill(node, "tank/t", 2);
+    completely(node, &[node], "tank/t back/t");
+    sh(node, "zfs snapshot back/t@theirs");
+    change(node, "tank/t", 3);
+    let before = state(node);
+    refused(node, "tank/t back/t", 3, &["back/t@theirs", "0 bytes"]);
+    assert_eq!(before, state(node));
+    let theirs = all_guids(node, &["back/t"]);
+    completely(node, &[node], "tank/t back/t --divergence preserve");
+    assert!(all_guids(node, &["back/t", &aside(node, "back/t")]).is_superset(&theirs));
+    assert_same((node, "tank/t"), (node, "back/t"));
+}
+
+#[test]
+fn what_cannot_go_on_is_not_set_aside() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    sh(node, "truncate -s 80M /tmp/small.img; zpool create -O mountpoint=none small /tmp/small.img");
+    fill(node, "tank/t", 1);
+    completely(node, &[node], "tank/t small/t");
+    sh(
+        node,
+        "zfs snapshot small/t@theirs; head -c 90000000 /dev/urandom > /tank/t/big; zfs snapshot tank/t@s2",
+    );
+    let before = state(node);
+    refused(node, "tank/t small/t --divergence preserve", 3, &["small/t has", "bytes are to be sent"]);
+    assert_eq!(before, state(node));
+    // A name that an older snapshot of the target has, of which the source knows nothing.
+    fill(node, "tank/u", 1);
+    completely(node, &[node], "tank/u back/u");
+    change(node, "tank/u", 2);
+    sh(node, "zfs snapshot back/u@theirs; zfs rename back/u@s1 s2");
+    let before = state(node);
+    refused(node, "tank/u back/u --divergence preserve", 3, &["names of some", "tank/u@s2"]);
+    assert_eq!(before, state(node));
+}
+
+/// Where a key is kept: the same for all pools of a node.
+const KEY: &str = "head -c 32 /dev/urandom > /root/key";
+
+#[test]
+fn preserve_goes_on_with_what_the_target_encrypts_itself() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    let encrypted = "-o encryption=on -o keyformat=raw -o keylocation=file:///root/key";
+    sh(node, &format!("{KEY}; zfs create {encrypted} back/vault"));
+    // Below an encrypted parent, and as an encryption root of its own, which only another tool makes of a plain stream.
+    fill(node, "tank/below", 2);
+    fill(node, "tank/root", 2);
+    fill(node, "tank/root/child", 1);
+    sh(
+        node,
+        &format!(
+            "zfs send -L -c tank/root@s1 | zfs receive -u {encrypted} -o readonly=on -o canmount=noauto back/root"
+        ),
+    );
+    for (source, target) in [("tank/below", "back/vault/below"), ("tank/root", "back/root")] {
+        let route = format!("-r {source} {target} --divergence preserve");
+        completely(node, &[node], &route);
+        assert_eq!(sh(node, &format!("zfs get -H -o value encryption {target}")), "aes-256-gcm");
+        write_to(node, target, "one");
+        sh(node, &format!("zfs snapshot {target}@theirs"));
+        write_to(node, target, "two");
+        change(node, source, 3);
+        let before = (all_guids(node, &[target]), head(node, target), files(node, target, "theirs"));
+        completely(node, &[node], &route);
+        let aside = aside(node, target);
+        assert_eq!(before.1, head(node, &aside));
+        assert_eq!(before.2, files(node, &aside, "theirs"));
+        assert!(all_guids(node, &[target, &aside]).is_superset(&before.0));
+        assert_same((node, source), (node, target));
+        // The key is taken away and given back, as a reboot does; and on it goes.
+        let root = sh(node, &format!("zfs get -H -o value encryptionroot {target}"));
+        sh(node, &format!("zfs unload-key -r {root}"));
+        change(node, source, 4);
+        refused(node, &format!("-r {source} {target}"), 3, &["key of", "zfs load-key"]);
+        sh(node, &format!("zfs load-key -L file:///root/key {root}"));
+        completely(node, &[node], &route);
+        assert_same((node, source), (node, target));
+        assert_eq!(before.1, head(node, &aside));
+    }
+    assert_same((node, "tank/root/child"), (node, "back/root/child"));
+}
+
+#[test]
+fn parents_siblings_and_renamed_children_diverge_at_once() {
+    let cluster = alone();
+    let node = cluster.node(1);
+    let all = ["", "/a", "/a/deep", "/b", "/c"];
+    for below in all {
+        fill(node, &format!("tank/t{below}"), 1);
+    }
+    let route = "-r tank/t back/t --divergence preserve";
+    completely(node, &[node], route);
+    let diverged = ["", "/a", "/a/deep", "/b"];
+    let mut before = Vec::new();
+    for below in diverged {
+        let target = format!("back/t{below}");
+        write_to(node, &target, "theirs");
+        sh(node, &format!("zfs snapshot {target}@theirs"));
+        before.push((all_guids(node, &[&target]), head(node, &target)));
+    }
+    for below in all {
+        change(node, &format!("tank/t{below}"), 2);
+    }
+    sh(node, "zfs rename tank/t/c tank/t/renamed");
+    let plan = completely(node, &[node], route);
+    assert!(!actions(&plan).contains(&"full".to_string()), "{plan}");
+    for below in ["", "/a", "/a/deep", "/b", "/renamed"] {
+        assert_same((node, &format!("tank/t{below}")), (node, &format!("back/t{below}")));
+    }
+    for (below, (guids, files)) in diverged.iter().zip(before) {
+        let target = format!("back/t{below}");
+        let aside = aside(node, &target);
+        assert_eq!(files, head(node, &aside));
+        assert!(all_guids(node, &["back/t", &aside]).is_superset(&guids));
+    }
+    assert_eq!(sh(node, "zfs list -H -o name -r back | grep -c diverged"), "4");
 }

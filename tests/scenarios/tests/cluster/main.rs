@@ -1,20 +1,35 @@
 //! Scenarios of several machines, or of the whole program: run on this machine, against nodes that the lab boots.
 
 mod bad_input;
+mod bent;
 mod bookmarks;
 mod commands;
+mod cuts;
 mod divergence;
+mod drift;
 mod encryption;
 mod examples;
-mod interrupted;
+mod faults;
+mod features;
+mod hostile;
+mod killed;
+mod limited;
+mod meddle;
+mod names;
 mod no_op;
-mod power_cut;
+mod overlap;
+mod promote;
+mod relay;
 mod replicas;
 mod replicate;
+mod retries;
 mod ssh_auth;
 mod ssh_hostkeys;
+mod stalls;
 mod support;
 mod system_ssh;
+mod target_state;
+mod tokens;
 mod trees;
 mod ways;
 mod wire;

@@ -89,16 +89,17 @@ pub(crate) fn guids(node: &Node, dataset: &str) -> Vec<String> {
 
 /// Checksums, kinds, modes and link counts of all files of a snapshot, mounted for the purpose.
 pub(crate) fn files(node: &Node, dataset: &str, snapshot: &str) -> String {
-    let sums = sh(
+    let found = sh(
         node,
         &format!(
             "at=$(mktemp -d); mount -t zfs -o ro '{dataset}@{snapshot}' $at; cd $at
-             find . -type f -print0 | sort -z | xargs -0 sha256sum; find . -printf '%p %y %m %n\\n' | sort
-             cd /; umount $at; rmdir $at"
+             find . -printf '%p %y %m %n\\n' -type f -exec sha256sum {{}} +; cd /; umount $at"
         ),
     );
-    assert!(sums.lines().count() > 4, "nothing was compared: {sums}");
-    sums
+    let mut lines: Vec<&str> = found.lines().collect();
+    assert!(lines.len() > 4, "nothing was compared: {found}");
+    lines.sort_unstable();
+    lines.join("\n")
 }
 
 /// Both sides have the same snapshots, and the same files in each of them.
@@ -117,23 +118,33 @@ pub(crate) fn assert_same(source: (&Node, &str), target: (&Node, &str)) {
     }
 }
 
-/// The plan in what `--json` prints, one line, sorted, for comparing. The time in names of what is set aside goes.
-pub(crate) const PLAN: &str = "python3 -c 'import json,re,sys
-j = json.load(sys.stdin)
-plan = json.dumps(j.get(\"plan\", j), sort_keys=True, ensure_ascii=False)
-print(re.sub(\"_diverged_[0-9T]+Z\", \"_diverged_TIME\", plan))'";
+/// The plan in what `--json` prints, for comparing. The time in names of what is set aside goes.
+pub(crate) fn plan_in(json: &str) -> String {
+    const ASIDE: &str = "_diverged_";
+    let json: serde_json::Value =
+        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"));
+    let plan = format!("{:#}", json.get("plan").unwrap_or(&json));
+    let mut parts = plan.split(ASIDE);
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let time = part.find(|c: char| !c.is_ascii_digit() && c != 'T').unwrap_or(part.len());
+        out.push_str(&format!("{ASIDE}TIME{}", &part[time..].trim_start_matches('Z')));
+    }
+    out
+}
 
 /// Plans, checks that planning changed nothing, runs, and checks that this was the plan; gives the plan. `what` are
 /// the arguments for both, `how` those for the run alone.
 pub(crate) fn as_planned(node: &Node, all: &[&Node], what: &str, how: &str) -> String {
     let before: Vec<String> = all.iter().map(|node| state(node)).collect();
-    let planned =
-        sh(node, &format!("replicator plan {what} --json > /tmp/plan.json; {PLAN} < /tmp/plan.json"));
+    let plan = replicator(node, &format!("plan {what} --json"));
+    assert_eq!(plan.code(), 0, "plan {what}\n{}\n{}", plan.out(), plan.err());
+    let planned = plan_in(&plan.out());
     let after: Vec<String> = all.iter().map(|node| state(node)).collect();
     assert_eq!(before, after, "planning {what} changed something");
-    let run = replicator(node, &format!("replicate {what} {how} --json > /tmp/run.json"));
+    let run = replicator(node, &format!("replicate {what} {how} --json"));
     assert_eq!(run.code(), 0, "replicate {what} {how}\n{}", run.err());
-    let executed = sh(node, &format!("{PLAN} < /tmp/run.json"));
+    let executed = plan_in(&run.out());
     assert_eq!(planned, executed, "replicate {what} {how}");
     executed
 }
@@ -187,7 +198,9 @@ pub(crate) fn our_bookmarks(node: &Node, dataset: &str) -> Vec<String> {
 pub(crate) fn state(node: &Node) -> String {
     sh(
         node,
-        "zpool sync; zfs list -Hp -t all -o name,guid,createtxg,written,receive_resume_token,readonly
-         zfs list -H -o name -t snapshot | while read -r s; do zfs holds -H \"$s\"; done",
+        "zpool sync
+         zfs list -Hp -t all -o name,guid,createtxg,written,receive_resume_token,readonly,userrefs |
+             while IFS=$'\\t' read -r name rest; do
+                 echo \"$name $rest\"; case $rest in *$'\\t'-|*$'\\t'0) ;; *) zfs holds -H \"$name\";; esac; done",
     )
 }

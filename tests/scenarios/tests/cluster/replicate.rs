@@ -78,19 +78,6 @@ fn a_bookmark_stands_in_for_a_snapshot_that_the_source_destroyed() {
 }
 
 #[test]
-fn names_with_spaces_and_colons_arrive_on_both_ways() {
-    let cluster = pair();
-    let (a, b) = (cluster.node(1), cluster.node(2));
-    fill(a, "tank/with a  space", 1);
-    sh(a, "zfs snapshot 'tank/with a  space@daily 12:00 -x'");
-    replicate(a, "'tank/with a  space' 'node2:back/a b:c'");
-    assert_same((a, "tank/with a  space"), (b, "back/a b:c"));
-    sh(a, "zfs snapshot 'tank/with a  space@0'");
-    replicate(b, "'node1:tank/with a  space' 'back/a b:c'");
-    assert_same((a, "tank/with a  space"), (b, "back/a b:c"));
-}
-
-#[test]
 fn volumes_and_encrypted_datasets_arrive() {
     let cluster = pair();
     let (a, b) = (cluster.node(1), cluster.node(2));
@@ -131,10 +118,9 @@ fn a_dry_run_changes_nothing_and_says_what_the_run_does() {
             (b, "node1:tank/data back/pulled"),
         ] {
             let before = (state(a), state(b));
-            let plan = PLAN;
-            let dry = sh(node, &format!("replicator replicate {route} --dry-run --json | {plan}"));
+            let dry = plan_in(&sh(node, &format!("replicator replicate {route} --dry-run --json")));
             assert_eq!(before, (state(a), state(b)), "the dry run of {route} changed something");
-            let run = sh(node, &format!("replicator replicate {route} --json | {plan}"));
+            let run = plan_in(&sh(node, &format!("replicator replicate {route} --json")));
             let streams = if round == 0 { vec!["full", "incremental"] } else { vec!["incremental"] };
             let expected = [vec!["bookmark"], streams, vec!["destroy-bookmarks"]].concat();
             assert_eq!(actions(&dry), expected, "{dry}");
@@ -144,43 +130,4 @@ fn a_dry_run_changes_nothing_and_says_what_the_run_does() {
         change(a, "tank/data", 3 + round);
     }
     assert_eq!(compared, 6);
-}
-
-#[test]
-fn divergence_stops_the_run_with_both_lists_and_changes_nothing() {
-    let cluster = pair();
-    let (a, b) = (cluster.node(1), cluster.node(2));
-    fill(a, "tank/data", 1);
-    replicate(a, "tank/data node2:back/snap");
-    replicate(a, "tank/data node2:back/written");
-    sh(
-        b,
-        "zfs snapshot back/snap@theirs; zfs set readonly=off back/written; zfs mount back/written; echo x > /back/written/x",
-    );
-    sh(b, "zfs create back/other; zfs snapshot back/other@s1; zfs create back/plain");
-    change(a, "tank/data", 2);
-    let before = (state(a), state(b));
-    for (target, words) in [
-        ("back/snap", ["back/snap@theirs", "tank/data@s2"]),
-        ("back/written", ["written on the target", "tank/data@s2"]),
-        ("back/other", ["no snapshot in common", "back/other@s1"]),
-        ("back/plain", ["has no snapshots", "nothing there is overwritten"]),
-    ] {
-        refused(a, &format!("tank/data node2:{target}"), 3, &words);
-        refused(b, &format!("node1:tank/data {target}"), 3, &words);
-    }
-    assert_eq!(before, (state(a), state(b)));
-}
-
-#[test]
-fn a_name_that_the_target_uses_for_another_snapshot_is_found_before_sending() {
-    let cluster = alone();
-    let node = cluster.node(1);
-    fill(node, "tank/data", 2);
-    replicate(node, "tank/data back/data");
-    // s1 goes, another snapshot takes its name, and the target still has the old one.
-    sh(node, "zfs destroy tank/data@s1; echo y > /tank/data/y; zfs snapshot tank/data@s1");
-    let before = state(node);
-    refused(node, "tank/data back/data", 3, &["names", "tank/data@s1"]);
-    assert_eq!(before, state(node));
 }

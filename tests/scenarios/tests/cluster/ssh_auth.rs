@@ -16,6 +16,7 @@ fn a_refused_connection_and_an_unknown_name_are_told_apart() {
     );
 }
 
+/// F05: while it connects.
 #[test]
 fn a_machine_that_is_silent_is_given_up_in_time() {
     let cluster = pair();

@@ -13,6 +13,7 @@ fn with_known_hosts(content: &str) -> (lab::Cluster, String) {
 
 const ROUTE: &str = "tank/data node2:back/data --known-hosts /tmp/known";
 
+/// F10: over libssh2, as all of this file.
 #[test]
 fn an_unknown_host_is_refused_with_file_fingerprint_and_fix() {
     let (cluster, before) = with_known_hosts("echo '# nobody'");
@@ -32,6 +33,7 @@ fn an_unknown_host_is_refused_with_file_fingerprint_and_fix() {
     replicate(cluster.node(1), ROUTE);
 }
 
+/// F10: somebody else answers.
 #[test]
 fn a_changed_host_key_is_refused_with_file_and_line() {
     let make = "ssh-keygen -q -t ed25519 -N '' -f /tmp/other; (echo '# comment'; echo \"node2 $(cat /tmp/other.pub)\")";
@@ -72,6 +74,7 @@ fn each_single_key_type_and_a_hashed_file_are_enough() {
     }
 }
 
+/// F10: a key that is known to be in wrong hands.
 #[test]
 fn a_revoked_key_is_refused_although_another_line_has_it() {
     let (cluster, before) =

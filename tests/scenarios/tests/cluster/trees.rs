@@ -171,33 +171,6 @@ fn missing_parents_of_the_target_are_made_and_not_mounted() {
 }
 
 #[test]
-fn a_dataset_that_was_renamed_is_followed_by_its_guids() {
-    let cluster = pair();
-    let (a, b) = (cluster.node(1), cluster.node(2));
-    for dataset in ["tank/t", "tank/t/old", "tank/t/old/child", "tank/t/other"] {
-        fill(a, dataset, 2);
-    }
-    completely(a, &[a, b], "-r tank/t node2:back/t");
-    sh(a, "zfs rename tank/t/old tank/t/new");
-    change(a, "tank/t/new", 3);
-    change(a, "tank/t/new/child", 3);
-    let plan = completely(a, &[a, b], "-r tank/t node2:back/t");
-    let done = actions(&plan);
-    assert!(done.contains(&"rename".to_string()) && !done.contains(&"full".to_string()), "{plan}");
-    assert_eq!(sh(b, "zfs list -H -o name -r back/t"), "back/t\nback/t/new\nback/t/new/child\nback/t/other");
-    for below in ["", "/new", "/new/child", "/other"] {
-        assert_same((a, &format!("tank/t{below}")), (b, &format!("back/t{below}")));
-    }
-    // Of one dataset alone, and the other way round: its old bookmarks are found under the new name.
-    sh(a, "zfs rename tank/t/other tank/t/again");
-    change(a, "tank/t/again", 3);
-    completely(b, &[a, b], "-r node1:tank/t back/t");
-    assert_same((a, "tank/t/again"), (b, "back/t/again"));
-    assert_eq!(our_bookmarks(a, "tank/t/again").len(), 1);
-    assert_eq!(our_bookmarks(a, "tank/t/new").len(), 1);
-}
-
-#[test]
 fn a_dataset_that_is_gone_at_the_source_stays_and_a_source_that_is_gone_is_an_error() {
     let cluster = pair();
     let (a, b) = (cluster.node(1), cluster.node(2));
@@ -260,29 +233,4 @@ fn one_broken_dataset_of_twenty_keeps_none_of_the_others_from_going_on() {
 /// Everything of one dataset.
 fn state_of(node: &lab::Node, dataset: &str) -> String {
     sh(node, &format!("zfs list -Hp -d 1 -t all -o name,guid,createtxg,written '{dataset}'"))
-}
-
-#[test]
-fn a_dataset_that_is_full_is_named_and_the_others_go_on() {
-    let cluster = pair();
-    let (a, b) = (cluster.node(1), cluster.node(2));
-    for dataset in ["tank/t", "tank/t/a", "tank/t/full", "tank/t/z"] {
-        fill(a, dataset, 1);
-    }
-    completely(a, &[a, b], "-r tank/t node2:back/t");
-    sh(b, "zfs set quota=2M back/t/full");
-    for dataset in ["a", "z"] {
-        change(a, &format!("tank/t/{dataset}"), 2);
-    }
-    sh(a, "head -c 8000000 /dev/urandom > /tank/t/full/big; zfs snapshot tank/t/full@s2");
-    let old = files(b, "back/t/full", "s1");
-    refused(a, "-r tank/t node2:back/t", 3, &["back/t/full", "bytes left", "1 of 4 datasets"]);
-    refused(a, "-r tank/t node2:back/t --ignore-space", 1, &["back/t/full", "1 of 4 datasets"]);
-    for dataset in ["tank/t", "tank/t/a", "tank/t/z"] {
-        assert_same((a, dataset), (b, &dataset.replace("tank", "back")));
-    }
-    assert_eq!(old, files(b, "back/t/full", "s1"));
-    sh(b, "zfs set quota=none back/t/full");
-    replicate(a, "-r tank/t node2:back/t");
-    assert_same((a, "tank/t/full"), (b, "back/t/full"));
 }

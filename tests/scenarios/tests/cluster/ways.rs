@@ -21,7 +21,7 @@ const fn way(transport: &'static str, far_end: &'static str, pull: bool) -> Way 
 }
 
 /// Each pair of values comes once in the first four.
-const WAYS: [Way; 8] = [
+pub(crate) const WAYS: [Way; 8] = [
     way("libssh2", "agent", false),
     way("libssh2", "zfs", true),
     way("ssh", "agent", true),

@@ -1,0 +1,136 @@
+//! The model of ZFS that the replication is tested with, against the real one: the same random operations on both must
+//! be allowed or refused alike, for the same reason, and leave the same behind. `LAB_SEED` repeats a failure.
+
+mod apply;
+mod choose;
+mod compare;
+mod op;
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use replicator::model::Machine;
+use zfs_core::DatasetKind;
+use zfs_core::ErrorKind;
+use zfs_core::Guid;
+use zfs_core::PropertySet;
+
+use crate::pool::Pool;
+use crate::pool::tag;
+
+/// Operations in one sequence.
+const LENGTH: usize = 40;
+
+#[test]
+fn agrees_with_the_kernel_on_random_sequences() {
+    // The short set is always the same, so that it fails for what was changed; the long one looks for what is new.
+    let long = std::env::var_os("LAB_LONG").is_some();
+    let count = if long { 2_000 } else { 50 };
+    let seed = std::env::var("LAB_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+        if long { now.as_secs() } else { 1 }
+    });
+    println!("LAB_SEED={seed}");
+    let mut pools = [Pool::new(), Pool::new()];
+    let mut counts = Counts::default();
+    let mut failed = Vec::new();
+    for seed in seed..seed + count {
+        let run = || Sequence::new(seed, [&pools[0], &pools[1]]).run(&mut counts);
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        if ended.is_err() {
+            failed.push(seed);
+        }
+        if !ended.is_ok_and(|cleared| cleared) {
+            // What it left is in the way of the next one.
+            pools = [Pool::new(), Pool::new()];
+        }
+    }
+    let Counts { allowed, refused } = counts;
+    // A comparison of refusals only, or of one kind of operation only, would show nothing.
+    println!("allowed {allowed:?}\nrefused {refused:?}");
+    let kinds: BTreeSet<_> = allowed.keys().copied().collect();
+    assert!(failed.is_empty(), "the kernel and the model differ; LAB_SEED is one of {failed:?}");
+    assert!(kinds.len() >= 18, "only {kinds:?} were ever allowed");
+}
+
+/// How often each operation was allowed, and refused for which reason.
+#[derive(Default)]
+struct Counts {
+    allowed: BTreeMap<&'static str, u64>,
+    refused: BTreeMap<(&'static str, String), u64>,
+}
+
+/// One sequence with what it has done so far.
+struct Sequence<'p> {
+    seed: u64,
+    random: u64,
+    pools: [&'p Pool; 2],
+    model: Machine,
+    /// GUIDs of the kernel and of the model that mean the same.
+    guids: BTreeMap<Guid, Guid>,
+    written: u64,
+    log: String,
+}
+
+impl<'p> Sequence<'p> {
+    fn new(seed: u64, pools: [&'p Pool; 2]) -> Self {
+        let mut model = Machine::new(seed);
+        for pool in pools {
+            model.create_pool(pool.root().as_str());
+            let root = pool.dataset("w");
+            // Devices of volumes come and go by themselves, and would make them busy.
+            pool.zfs.create_filesystem(&root, &PropertySet::new().text("volmode", "none")).expect("create");
+            model.create(&root, DatasetKind::Filesystem, &[]).expect("create");
+        }
+        let (guids, log) = (BTreeMap::new(), String::new());
+        let mut sequence = Self { seed, random: seed, pools, model, guids, written: 0, log };
+        for _ in 0..20 {
+            sequence.below(2);
+        }
+        sequence
+    }
+
+    /// Tells whether the pools could be cleared: clones can depend on each other in a circle that `zfs destroy -R`
+    /// does not get out of.
+    fn run(mut self, counts: &mut Counts) -> bool {
+        for _ in 0..LENGTH {
+            let Some(op) = self.choose() else { continue };
+            let kind = op.kind();
+            let _ = writeln!(self.log, "{op:?}");
+            let (real, model) = self.apply(&op);
+            let _ = writeln!(self.log, "    {real:?}");
+            assert_eq!(
+                real, model,
+                "the kernel (left) and the model differ; LAB_SEED={}\n{}",
+                self.seed, self.log
+            );
+            match real {
+                Ok(()) => *counts.allowed.entry(kind).or_default() += 1,
+                Err(error) => *counts.refused.entry((kind, format!("{error:?}"))).or_default() += 1,
+            }
+            self.compare();
+        }
+        for pool in self.pools {
+            self.release_all(pool);
+        }
+        self.pools.iter().all(|pool| {
+            let mut destroy = std::process::Command::new("zfs");
+            let output = destroy.args(["destroy", "-R", pool.dataset("w").as_str()]).output();
+            output.expect("zfs").status.success()
+        })
+    }
+
+    fn release_all(&self, pool: &Pool) {
+        for (name, dataset) in self.model.datasets().filter(|(name, _)| name.is_within(&pool.root())) {
+            for snap in &dataset.snapshots {
+                let name = name.snapshot(&snap.short).expect("short");
+                let holds: Vec<_> = snap.holds.iter().map(|hold| (name.clone(), tag(hold))).collect();
+                pool.zfs.release(&holds).expect("release");
+            }
+        }
+    }
+}
+
+/// Done, or why not.
+type Outcome = Result<(), ErrorKind>;
