@@ -19,49 +19,84 @@ use zfs_core::Guid;
 use zfs_core::Txg;
 use zfs_core::name::DatasetName;
 
-/// Snapshots of each dataset; their number is what grows.
-const EACH: usize = 1000;
-
 fn name(text: &str) -> DatasetName {
     text.parse().expect("a valid name")
 }
 
-/// So many datasets below `root`, each with [`EACH`] snapshots, of which the target lacks the newest `behind`.
-fn tree(root: &str, datasets: usize, behind: usize) -> Tree {
-    let state = |name: DatasetName, number: u64| {
-        let snapshots = (0..EACH - behind).map(|at| Snapshot {
-            name: name.snapshot(&format!("autosnap_{at:06}")).expect("a valid name"),
-            guid: Guid(number * 1_000_000 + at as u64 + 1),
-            createtxg: Txg(at as u64 + 10),
-            ivset: None,
-        });
-        DatasetState {
-            snapshots: snapshots.collect(),
-            bookmarks: Vec::<Bookmark>::new(),
-            kind: DatasetKind::Filesystem,
-            guid: Guid(number),
-            encryption: None,
-            origin: None,
-            written: 0,
-            referenced: 0,
-            available: 1 << 40,
-            partial: None,
-            name,
-        }
-    };
-    let mut all = vec![state(name(root), 1)];
-    all.extend((1..datasets).map(|at| state(name(&format!("{root}/d{at}")), at as u64 + 1)));
-    Tree::new(&name(root), all).expect("a tree")
+/// A history: so many datasets with so many snapshots each.
+#[derive(Clone, Copy)]
+struct Shape {
+    datasets: usize,
+    each: usize,
+}
+
+impl Shape {
+    /// The tree at `root`, without the newest `behind` snapshots of each dataset. `called` names the datasets below the
+    /// root by their number; `guid` tells datasets apart whose snapshots are not the same.
+    fn tree(self, root: &str, behind: usize, called: fn(usize) -> String, guid: fn(usize) -> usize) -> Tree {
+        let state = |name: DatasetName, number: usize| {
+            let snapshots = (0..self.each - behind).map(|at| Snapshot {
+                name: name.snapshot(&format!("autosnap_{at:07}")).expect("a valid name"),
+                guid: Guid((guid(number) * 10_000_000 + at + 1) as u64),
+                createtxg: Txg(at as u64 + 10),
+                ivset: None,
+            });
+            DatasetState {
+                snapshots: snapshots.collect(),
+                bookmarks: Vec::<Bookmark>::new(),
+                kind: DatasetKind::Filesystem,
+                guid: Guid(number as u64 + 1),
+                encryption: None,
+                origin: None,
+                written: 0,
+                referenced: 0,
+                available: 1 << 40,
+                partial: None,
+                name,
+            }
+        };
+        let mut all = vec![state(name(root), 0)];
+        all.extend((1..self.datasets).map(|at| state(name(&format!("{root}/{}", called(at))), at)));
+        Tree::new(&name(root), all).expect("a tree")
+    }
+}
+
+fn same(number: usize) -> String {
+    format!("d{number}")
+}
+
+/// Every second dataset has another name there.
+fn renamed(number: usize) -> String {
+    if number % 2 == 0 { same(number) } else { format!("old{number}") }
+}
+
+/// Those that are called otherwise also have other snapshots.
+fn strange(number: usize) -> usize {
+    if number % 2 == 0 { number } else { number + 100_000 }
 }
 
 fn planning(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("plan");
     group.sample_size(10);
     for snapshots in [100_000, 1_000_000] {
-        for (what, behind) in [("up to date", 0), ("ten behind", 10)] {
-            let source = tree("tank/data", snapshots / EACH, 0);
+        let many = Shape { datasets: snapshots / 1000, each: 1000 };
+        let single = Shape { datasets: 1, each: snapshots };
+        let there = |shape: Shape, behind, called: fn(usize) -> String, guid: fn(usize) -> usize| {
+            (shape, Inventory::Present(shape.tree("back/data", behind, called, guid)))
+        };
+        let ancestor = Shape { datasets: 1, each: 1 }.tree("back", 1, same, |at| at).root().clone();
+        let nothing = Inventory::Absent { ancestor: Box::new(ancestor), children: Vec::new() };
+        for (what, (shape, target), streams) in [
+            ("up to date", there(many, 0, same, |at| at), 0),
+            ("ten behind", there(many, 10, same, |at| at), many.datasets * 10),
+            ("one dataset, ten behind", there(single, 10, same, |at| at), 10),
+            ("one dataset, all behind", there(single, snapshots - 1, same, |at| at), snapshots - 1),
+            ("first run", (many, nothing), snapshots),
+            ("half renamed", there(many, 10, renamed, |at| at), many.datasets * 10),
+            ("half unknown", there(many, 0, renamed, strange), many.datasets / 2 * 1000),
+        ] {
+            let source = shape.tree("tank/data", 0, same, |at| at);
             let target_root = name("back/data");
-            let target = Inventory::Present(tree("back/data", snapshots / EACH, behind));
             let sides = Sides {
                 source: &source,
                 target: &target,
@@ -72,7 +107,7 @@ fn planning(criterion: &mut Criterion) {
                 now: 0,
             };
             let options = Options { recursive: true, ..Options::default() };
-            assert_eq!(plan(sides, &options).streams().count(), snapshots / EACH * behind);
+            assert_eq!(plan(sides, &options).streams().count(), streams, "{what}");
             group.throughput(Throughput::Elements(snapshots as u64));
             group.bench_function(BenchmarkId::new(what, snapshots), |bencher| {
                 bencher.iter(|| plan(sides, &options));

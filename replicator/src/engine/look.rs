@@ -1,5 +1,6 @@
 //! Looking at both sides, in as few questions as it takes, and planning with the answers.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use zfs_core::Guid;
@@ -13,6 +14,8 @@ use crate::host::Base;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::host::Inventory;
+use crate::host::Properties;
+use crate::host::RemovalCost;
 use crate::host::SendSpec;
 use crate::host::Tree;
 use crate::marks;
@@ -67,12 +70,17 @@ pub fn prepare(
     if asides.is_empty() && lacks_children(&here, &there, request) {
         asides = left_beside(target, &request.target)?;
     }
+    let names = compared(&request.options);
     let properties = match request.options.divergence {
         Divergence::Preserve => match (&there, asides.first()) {
             (Inventory::Present(_), _) => Some(target.properties(&request.target, target_depth)?),
             (Inventory::Absent { .. }, Some(aside)) => Some(target.properties(&aside.root().name, depth)?),
             (Inventory::Absent { .. }, None) => None,
         },
+        // What is gone at the source is found by its marks, whether there is something to send or not.
+        Divergence::Stop if request.options.remove_gone_after.is_some() && request.options.recursive => {
+            compared_on(target, &there, depth, names.as_deref())?
+        }
         Divergence::Stop => None,
     };
     let mut sides = Sides {
@@ -81,14 +89,37 @@ pub fn prepare(
         asides: &asides,
         target_root: &request.target,
         pools: None,
+        source_properties: None,
         target_properties: properties.as_ref(),
+        costs: None,
         now: request.now,
     };
     let mut plan = plan::plan(sides, &request.options);
     let pools;
-    if plan::needs_pools(&plan, &here) {
+    let needs_pools = plan::needs_pools(&plan, &here);
+    if needs_pools {
         pools = (source.about(request.source.pool())?, target.about(request.target.pool())?);
         sides.pools = Some((&pools.0, &pools.1));
+    }
+    // A run with nothing to send shall stay one command on a machine that has only `zfs`.
+    let compares = !request.options.properties.is_empty()
+        && (plan.streams().next().is_some() || source.answers_itself() && target.answers_itself());
+    let here_set;
+    let there_set;
+    if compares {
+        here_set = some(source, &request.source, depth, names.as_deref())?;
+        sides.source_properties = Some(&here_set);
+        if properties.is_none() {
+            there_set = compared_on(target, &there, depth, names.as_deref())?;
+            sides.target_properties = there_set.as_ref();
+        }
+    }
+    if needs_pools || compares {
+        plan = plan::plan(sides, &request.options);
+    }
+    let costs = removal_costs(target, &plan)?;
+    if !costs.is_empty() {
+        sides.costs = Some(&costs);
         plan = plan::plan(sides, &request.options);
     }
     let mut asked = Asked::default();
@@ -155,6 +186,49 @@ impl Asked {
         }
         Ok(refused)
     }
+}
+
+/// The names of the properties that are looked at on both sides; `None` where that takes all of them.
+fn compared(options: &Options) -> Option<Vec<String>> {
+    let mut names = options.properties.names()?;
+    if options.remove_gone_after.is_some() {
+        names.extend([marks::REPLICA, marks::GONE].map(str::to_string));
+    }
+    Some(names)
+}
+
+fn some(
+    host: &mut dyn Host,
+    root: &DatasetName,
+    depth: Depth,
+    names: Option<&[String]>,
+) -> Result<Properties, RunError> {
+    Ok(match names {
+        Some(names) => host.some_properties(root, depth, names)?,
+        None => host.properties(root, depth)?,
+    })
+}
+
+/// What the target has of them, where there is a target.
+fn compared_on(
+    host: &mut dyn Host,
+    found: &Inventory,
+    depth: Depth,
+    names: Option<&[String]>,
+) -> Result<Option<Properties>, RunError> {
+    match found {
+        Inventory::Absent { .. } => Ok(None),
+        Inventory::Present(tree) => some(host, &tree.root().name, depth, names).map(Some),
+    }
+}
+
+/// What it would cost to remove what is due for it.
+fn removal_costs(
+    host: &mut dyn Host,
+    plan: &TreePlan,
+) -> Result<BTreeMap<DatasetName, RemovalCost>, RunError> {
+    let due = plan.kept.iter().filter(|kept| kept.due);
+    due.map(|kept| Ok((kept.dataset.clone(), host.removal_cost(&kept.dataset)?))).collect()
 }
 
 /// Datasets that an earlier run set aside for the root of the target: they lie beside it, where its own list does not

@@ -22,6 +22,7 @@ use super::PartialContent;
 use super::Properties;
 use super::Property;
 use super::PropertySource;
+use super::RemovalCost;
 use super::Snapshot;
 use super::Tree;
 use super::Version;
@@ -219,8 +220,72 @@ pub fn property(line: &str, root: &DatasetName, all: &mut Properties) -> Result<
         return Err("a dataset that was not asked for".to_string());
     }
     let property = Property { value: value.to_string(), source };
-    all.entry(dataset).or_default().insert(name.to_string(), property);
-    Ok(())
+    match all.entry(dataset).or_default().insert(name.to_string(), property) {
+        None => Ok(()),
+        // A user property may hold newlines, and behind one something that looks like another property.
+        Some(_) => Err("a property twice".to_string()),
+    }
+}
+
+/// Reads what stands against the removal of a dataset: a line of it with `name,usedbydataset,usedbysnapshots,mounted`,
+/// and one of each of its snapshots with `name,userrefs,clones`.
+#[derive(Debug)]
+pub struct CostListing {
+    dataset: DatasetName,
+    own: Option<(u64, bool)>,
+    held: Option<SnapshotName>,
+    cloned: Option<SnapshotName>,
+}
+
+impl CostListing {
+    /// For the dataset that was asked for.
+    #[must_use]
+    pub fn new(dataset: DatasetName) -> Self {
+        Self { dataset, own: None, held: None, cloned: None }
+    }
+
+    /// Takes a line.
+    ///
+    /// # Errors
+    /// When it is of another dataset, or not what was asked for.
+    pub fn take(&mut self, line: &str) -> Result<(), Misunderstood> {
+        let fields: Vec<&str> = line.split('\t').collect();
+        match fields.as_slice() {
+            [name, data, snapshots, mounted] if *name == self.dataset.as_str() && self.own.is_none() => {
+                let bytes = number(data)?.saturating_add(number(snapshots)?);
+                let mounted = match *mounted {
+                    "yes" => true,
+                    "no" | "-" => false,
+                    _ => return Err("neither mounted nor not".to_string()),
+                };
+                self.own = Some((bytes, mounted));
+                Ok(())
+            }
+            [name, holds, clones] => {
+                let name = SnapshotName::try_from(*name).map_err(text)?;
+                if *name.dataset() != self.dataset {
+                    return Err("a snapshot that was not asked for".to_string());
+                }
+                if number(holds)? > 0 {
+                    self.held.get_or_insert(name.clone());
+                }
+                if !matches!(*clones, "" | "-") {
+                    self.cloned.get_or_insert(name);
+                }
+                Ok(())
+            }
+            _ => Err("another line than what was asked for".to_string()),
+        }
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// When the dataset itself was not among it.
+    pub fn finish(self) -> Result<RemovalCost, Misunderstood> {
+        let (bytes, mounted) = self.own.ok_or("the dataset itself is missing")?;
+        Ok(RemovalCost { bytes, mounted, held: self.held, cloned: self.cloned })
+    }
 }
 
 /// A number, or `-`.

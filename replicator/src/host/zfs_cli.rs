@@ -17,6 +17,7 @@ use super::Inventory;
 use super::Outgoing;
 use super::Properties;
 use super::ReceiveSpec;
+use super::RemovalCost;
 use super::SendSpec;
 use super::Version;
 use super::listing;
@@ -228,11 +229,21 @@ impl Host for ZfsCli {
     }
 
     fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError> {
+        self.some_properties(root, depth, &["all".to_string()])
+    }
+
+    fn some_properties(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<Properties, HostError> {
+        let names = names.join(",");
         let how = match depth {
             Depth::One => ["-d", "0"].as_slice(),
             Depth::All => &["-r"],
         };
-        let what = ["-t", "filesystem,volume", "-o", "name,property,value,source", "all"];
+        let what = ["-t", "filesystem,volume", "-o", "name,property,value,source", &names];
         let arguments = ["get", "-Hp"].iter().chain(how).chain(&what).copied().chain([root.as_str()]);
         let script = self.script(arguments)?;
         let mut all = Properties::new();
@@ -240,6 +251,18 @@ impl Host for ZfsCli {
             listing::property(line, root, &mut all)
         })?;
         Ok(all)
+    }
+
+    fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError> {
+        let name = dataset.as_str();
+        let own =
+            ["list", "-Hp", "-t", "filesystem,volume", "-o", "name,usedbydataset,usedbysnapshots,mounted"];
+        let script = self.script(own.into_iter().chain([name]))?;
+        let snapshots = ["list", "-Hp", "-d", "1", "-t", "snapshot", "-o", "name,userrefs,clones", name];
+        let script = script.and_zfs(snapshots).map_err(nul)?;
+        let mut listing = listing::CostListing::new(dataset.clone());
+        self.list("ask what is in", name, script, &mut |line| listing.take(line))?;
+        listing.finish().map_err(|why| self.misunderstood("the question what is in a dataset", why))
     }
 
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {

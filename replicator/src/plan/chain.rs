@@ -55,6 +55,9 @@ pub(super) fn plan(
     target: Option<&DatasetState>,
     options: &Options,
 ) -> Result<Chain, Conflict> {
+    if options.require_encrypted && !source.encrypted() {
+        return Err(Conflict::NotEncrypted { from: source.name.clone() });
+    }
     let wanted = source.snapshots.iter().filter(|one| options.snapshots.select(one.name.short()));
     let planner =
         Planner { source, origin, target_name, options, bases: Bases::of(source), wanted: wanted.collect() };

@@ -7,6 +7,7 @@ use super::tests::dataset;
 use super::tree_tests::*;
 use super::*;
 use crate::host::About;
+use crate::host::Base;
 use crate::host::DatasetState;
 use crate::host::Encryption;
 use crate::host::Inventory;
@@ -21,7 +22,9 @@ fn with_pools(source: &Tree, target: &Inventory, pools: (&About, &About), option
         asides: &[],
         target_root: &root,
         pools: Some(pools),
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     plan(sides, options)
@@ -70,7 +73,7 @@ fn what_has_nothing_newer_to_receive_is_not_set_aside() {
     assert_eq!(plan.notes.len(), 2, "{:?}", plan.notes);
     assert!(plan.notes[0].contains("dst has changed since src@a") && plan.notes[0].contains("nothing newer"));
     // Its base is known all the same, and kept by a bookmark.
-    assert_eq!(plan.datasets[2].common.as_ref().map(crate::host::Base::guid), Some(Guid(5)));
+    assert_eq!(plan.datasets[2].common.as_ref().map(Base::guid), Some(Guid(5)));
     // Under `stop` it is told as ever.
     assert_eq!(planned(&source, &target, &recursive()).conflicts().count(), 3);
     // A snapshot of the source alone is nothing that the pattern selects.
@@ -125,7 +128,9 @@ fn nothing_is_set_aside_for_what_cannot_go_on() {
         asides: &[],
         target_root: &root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     let plan = plan_without(sides, &preserving(), &refused);

@@ -105,8 +105,9 @@ impl<'a> TreePlanner<'a> {
         } else if let Some(aside) = preserve::interrupted(source, &mapped.target, &self.current) {
             let properties = self.sides.target_properties;
             preserve::go_on(source, &aside, &mapped.target, properties, &mut self.current, &mut self.before);
-        } else if let Some((aside, old)) =
-            preserve::interrupted_elsewhere(source, &self.current, |name| self.is_free(name))
+        } else if self.asides
+            && let Some((aside, old)) =
+                preserve::interrupted_elsewhere(source, &self.current, |name| self.is_free(name))
         {
             let properties = self.sides.target_properties;
             if self.current.contains_key(&old) {
@@ -156,15 +157,14 @@ impl<'a> TreePlanner<'a> {
     /// Whether no name of the source leads to this one of the target.
     fn is_free(&self, target: &DatasetName) -> bool {
         let root = &self.sides.source.root().name;
-        let name = match target.strip_prefix(self.sides.target_root) {
-            Some("") => Some(root.clone()),
-            Some(below) => root.child(below).ok(),
-            None => None,
-        };
+        let name = target.strip_prefix(self.sides.target_root).and_then(|below| match below {
+            "" => Some(root.clone()),
+            below => root.child(below).ok(),
+        });
         name.is_none_or(|name| self.sides.source.get(&name).is_none())
     }
 
-    /// Whether this dataset of the target may be one of the source under an old name.
+    /// Whether no name of the source leads to this dataset of the target, and it is nothing that was set aside.
     fn is_stray(&self, there: &DatasetState) -> bool {
         self.is_free(&there.name)
             && marks::was_set_aside(&there.name).is_none()

@@ -148,17 +148,22 @@ pub(super) fn interrupted_elsewhere(
     current: &Current,
     is_free: impl Fn(&DatasetName) -> bool,
 ) -> Option<(DatasetName, DatasetName)> {
-    let bases = Bases::of(source);
-    let mut found = current.values().rev().filter_map(|there| {
-        let old = marks::was_set_aside(&there.name)?;
-        // Missing, or a clone that was not promoted yet.
-        let begun = current.get(&old).is_none_or(|state| {
-            state.snapshots.is_empty() && state.origin.as_ref().is_some_and(|o| *o.dataset() == there.name)
-        });
-        (begun && is_free(&old) && bases.newest_common(there, false).is_some())
-            .then(|| (there.name.clone(), old))
+    // Missing, or a clone that was not promoted yet.
+    let is_begun = |there: &DatasetState, old: &DatasetName| {
+        current.get(old).is_none_or(|state| {
+            let from = state.origin.as_ref().map(|origin| origin.dataset());
+            state.snapshots.is_empty() && from == Some(&there.name)
+        })
+    };
+    let begun = current.values().rev().filter_map(|there| {
+        let old = marks::was_set_aside(&there.name).filter(|old| is_free(old) && is_begun(there, old))?;
+        Some((there, old))
     });
-    found.next()
+    let mut begun = begun.peekable();
+    begun.peek()?;
+    let bases = Bases::of(source);
+    let mut found = begun.filter(|(there, _)| bases.newest_common(there, false).is_some());
+    found.next().map(|(there, old)| (there.name.clone(), old))
 }
 
 /// The steps after the rename.

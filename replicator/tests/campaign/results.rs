@@ -202,8 +202,11 @@ pub(crate) fn check_mended(
     for dataset in &plan.datasets {
         let there_before = before["there"].dataset(&dataset.target);
         let kept = there_before.and_then(Dataset::partial_guid);
-        let discarded =
-            dataset.steps.iter().flatten().any(|step| is_grave(&step.action) && step.stream().is_none());
+        let aside = plan.before.iter().any(|step| {
+            matches!(&step.action, Action::Change { change: Change::Rename { from, .. }, .. } if *from == dataset.target)
+        });
+        let discarded = aside
+            || dataset.steps.iter().flatten().any(|step| is_grave(&step.action) && step.stream().is_none());
         for spec in dataset.streams() {
             if kept == Some(spec.to.guid) && spec.resume.is_none() && !discarded {
                 return Err(format!("I2: what {} kept of {} is sent again", dataset.target, spec.to.name));
