@@ -206,7 +206,7 @@ impl<'r, 't> Field<'r, 't> {
             return Vec::new();
         };
         let mut tables = Vec::new();
-        for value in list.iter() {
+        for value in &**list {
             match value.get_ref().as_table() {
                 Some(table) => tables.push(Fields::new(self.reader, table, name, value.span())),
                 None => {

@@ -159,7 +159,9 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> (Vec<(String, Vec<(String, String)>)>, Problems) {
+    type Pairs = Vec<(String, String)>;
+
+    fn read(text: &str) -> (Vec<(String, Pairs)>, Problems) {
         let mut problems = Problems::default();
         let sections = parse(&Source::new(Path::new("/s"), text), &mut problems);
         let plain = |section: Section| {
@@ -169,7 +171,7 @@ mod tests {
         (sections.into_iter().map(plain).collect(), problems)
     }
 
-    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+    fn pairs(list: &[(&str, &str)]) -> Pairs {
         list.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
     }
 
