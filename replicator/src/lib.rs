@@ -10,6 +10,7 @@ pub mod agent;
 pub mod cancel;
 pub mod cli;
 pub mod compare;
+pub mod config;
 pub mod endpoint;
 pub mod engine;
 pub mod host;
