@@ -215,6 +215,7 @@ fn a_promotion_that_took_all_common_snapshots_is_told_and_goes_on_under_preserve
     {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
+    assert_eq!(conflict.to_json()["details"]["origin_on_target"], "dst/a@s1");
 
     let plan = planned(&source, &target, &preserving());
     let aside = "dst/a_diverged_20261122T181500Z";
