@@ -106,6 +106,16 @@ fn nothing_is_set_aside_for_what_cannot_go_on() {
     target[1].encryption = Some(Encryption { root: name("dst/x"), key_loaded: false });
     let plan = planned(&source, &Inventory::Present(states(target.clone())), &preserving());
     assert_eq!((before(&plan), kinds(&plan)), (vec![], vec!["key-not-loaded"]));
+    // A key that is loaded, and would not be after the promotion.
+    target[1].encryption = Some(Encryption { root: name("dst/x"), key_loaded: true });
+    let plan = planned(&source, &Inventory::Present(states(target.clone())), &preserving());
+    assert_eq!((before(&plan), kinds(&plan)), (vec![], vec!["set-aside-unloads-key"]));
+    let hint = plan.conflicts().next().expect("a conflict").1.hint();
+    assert!(hint.contains("dst/x_diverged_20261122T181500Z@a dst/x`, `zfs promote dst/x`"), "{hint}");
+    // One that belongs to the dataset above stays loaded.
+    target[1].encryption = Some(Encryption { root: name("dst"), key_loaded: true });
+    let plan = planned(&source, &Inventory::Present(states(target.clone())), &preserving());
+    assert_eq!((plan.before.len(), kinds(&plan)), (3, vec![]));
     // A bug.
     target[1].encryption = Some(Encryption { root: name("dst/x"), key_loaded: true });
     let (new, old) = (about(4, "2.4.0"), about(5, "2.1.6"));
