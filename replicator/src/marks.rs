@@ -28,6 +28,18 @@ const HOLD: &str = "replicator:";
 /// What stands between the name of a dataset that was set aside and the time when that happened.
 const ASIDE: &str = "_diverged_";
 
+/// What the names of our user properties begin with.
+const PROPERTY: &str = "replicator:";
+
+/// The user property that says whose copy a dataset of a target is: a [`Replica`].
+pub const REPLICA: &str = "replicator:replica";
+
+/// The user property that says since when the source has not had a dataset of a target: a [`Gone`].
+pub const GONE: &str = "replicator:gone";
+
+/// How a moment is written.
+const TIME: &str = "%Y%m%dT%H%M%SZ";
+
 /// Which target a bookmark is kept for: a hash of the target pool's GUID and the path of the dataset below its pool.
 /// It stays the same when the pool is imported under another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,8 +134,84 @@ pub fn hold_process(tag: &HoldTag) -> Option<u32> {
 /// # Errors
 /// When it would be longer than ZFS allows.
 pub fn set_aside(dataset: &DatasetName, time: i64) -> Result<DatasetName, NameError> {
-    let time = jiff::Timestamp::from_second(time).unwrap_or_default();
-    format!("{dataset}{ASIDE}{}", time.strftime("%Y%m%dT%H%M%SZ")).parse()
+    format!("{dataset}{ASIDE}{}", written(time)).parse()
+}
+
+fn written(time: i64) -> String {
+    jiff::Timestamp::from_second(time).unwrap_or_default().strftime(TIME).to_string()
+}
+
+/// Whether a user property is one of ours, of whatever version.
+#[must_use]
+pub fn is_our_property(name: &str) -> bool {
+    name.starts_with(PROPERTY)
+}
+
+/// Says of a dataset of a target that it is a copy. Believed only where the property was set on the dataset itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// The GUID of the dataset that the replication began at on the source.
+    pub root: Guid,
+    /// The GUID of the dataset that this is a copy of.
+    pub dataset: Guid,
+}
+
+impl Replica {
+    /// Reads what [`fmt::Display`] wrote; `None` for everything else.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let version = parts.next()?;
+        let mark =
+            Self { root: Guid(hexadecimal(parts.next()?)?), dataset: Guid(hexadecimal(parts.next()?)?) };
+        (version == VERSION && parts.next().is_none()).then_some(mark)
+    }
+}
+
+impl fmt::Display for Replica {
+    /// `1:<root>:<dataset>`, both GUIDs in 16 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{VERSION}:{:016x}:{:016x}", self.root.0, self.dataset.0)
+    }
+}
+
+/// Says of a dataset of a target that the source does not have it any more, and what it was when that was found.
+/// Believed only where the property was set on the dataset itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// When it was found, in seconds since 1970.
+    pub since: i64,
+    /// The GUID of the dataset that the replication began at on the source.
+    pub root: Guid,
+    /// The GUID of its newest snapshot then.
+    pub newest: Guid,
+    /// How many bytes it referred to then.
+    pub referenced: u64,
+}
+
+impl Gone {
+    /// Reads what [`fmt::Display`] wrote; `None` for everything else.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(':').skip(1);
+        let time = jiff::civil::DateTime::strptime(TIME, parts.next()?).ok()?;
+        let mark = Self {
+            since: time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second(),
+            root: Guid(hexadecimal(parts.next()?)?),
+            newest: Guid(hexadecimal(parts.next()?)?),
+            referenced: parts.next()?.parse().ok()?,
+        };
+        // Nothing but what is written today, to the letter.
+        (mark.to_string() == text).then_some(mark)
+    }
+}
+
+impl fmt::Display for Gone {
+    /// `1:<time>:<root>:<newest>:<referenced>`: UTC as `20261122T181500Z`, GUIDs in 16 hexadecimal digits, bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { since, root, newest, referenced } = self;
+        write!(f, "{VERSION}:{}:{:016x}:{:016x}:{referenced}", written(*since), root.0, newest.0)
+    }
 }
 
 /// The dataset for which this one was set aside, if its name says so.
@@ -177,6 +265,41 @@ mod tests {
         assert_eq!(written.as_str(), "tank/a#replicator_1_01381b19ef3fe6a7_00000000000000ff");
         let aside = set_aside(&name("tank/a"), 1_795_371_300).expect("short enough");
         assert_eq!(aside.as_str(), "tank/a_diverged_20261122T181500Z");
+        let replica = Replica { root: Guid(255), dataset: Guid(1) };
+        assert_eq!(replica.to_string(), "1:00000000000000ff:0000000000000001");
+        let gone = Gone { since: 1_795_371_300, root: Guid(255), newest: Guid(2), referenced: 4096 };
+        assert_eq!(gone.to_string(), "1:20261122T181500Z:00000000000000ff:0000000000000002:4096");
+        assert_eq!((REPLICA, GONE), ("replicator:replica", "replicator:gone"));
+    }
+
+    #[test]
+    fn marks_on_datasets_read_back_or_are_not_ours() {
+        let replica = Replica { root: Guid(u64::MAX), dataset: Guid(0) };
+        assert_eq!(Replica::read(&replica.to_string()), Some(replica));
+        for other in [
+            "",
+            "-",
+            "1",
+            "2:00000000000000ff:0000000000000001",
+            "1:ff:1",
+            "1:00000000000000ff:0000000000000001:",
+        ] {
+            assert_eq!(Replica::read(other), None, "{other:?}");
+        }
+        let gone = Gone { since: 0, root: Guid(1), newest: Guid(u64::MAX), referenced: u64::MAX };
+        assert_eq!(Gone::read(&gone.to_string()), Some(gone));
+        for other in [
+            "",
+            "yes",
+            "1:20261122T181500Z",
+            "2:20261122T181500Z:00000000000000ff:0000000000000002:4096",
+            "1:20261122T181500:00000000000000ff:0000000000000002:4096",
+            "1:20261322T181500Z:00000000000000ff:0000000000000002:4096",
+            "1:20261122T181500Z:00000000000000ff:0000000000000002:+4096",
+            "1:20261122T181500Z:00000000000000ff:0000000000000002:4096:",
+        ] {
+            assert_eq!(Gone::read(other), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -188,6 +188,17 @@ impl PropertySet {
     }
 }
 
+/// Whether two texts stand for the same value of a property: `gzip` and `gzip-6` are one compression.
+pub fn same_value(property: &str, one: &str, other: &str) -> bool {
+    let number = |text| index::parse(property, text);
+    one == other || number(one).is_some_and(|value| number(other) == Some(value))
+}
+
+/// Whether this is a native property that can be set on a dataset that exists. User properties are not asked for here.
+pub fn is_settable(property: &str) -> bool {
+    index::is_settable(property) && index::refuse_name(property, true).is_none()
+}
+
 /// Refuses what the kernel would take as it is, and should not: a `recordsize` that is no power of two, a value for
 /// `used`.
 pub(crate) fn check(list: &NvList, operation: Operation, subject: impl fmt::Display) -> Result<()> {
@@ -257,6 +268,24 @@ mod tests {
         assert_eq!(set.list().u64("compression"), Some(15));
         assert_eq!(set.list().u64("atime"), Some(0));
         assert_eq!(set.list().str("x:y"), Some("off"));
+    }
+
+    #[test]
+    fn values_are_compared_by_what_they_stand_for() {
+        for (property, one, other, same) in [
+            ("compression", "gzip", "gzip-6", true),
+            ("compression", "lz4", "zstd", false),
+            ("recordsize", "131072", "131072", true),
+            ("quota", "none", "0", true),
+            ("x:y", "1", "01", false),
+            ("x:y", "a", "a", true),
+        ] {
+            assert_eq!(same_value(property, one, other), same, "{property} {one} {other}");
+        }
+        assert!(is_settable("compression") && is_settable("refquota") && is_settable("mountpoint"));
+        for name in ["used", "casesensitivity", "encryption", "guid", "mounted", "no_such"] {
+            assert!(!is_settable(name), "{name}");
+        }
     }
 
     #[test]

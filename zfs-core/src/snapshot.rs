@@ -69,6 +69,14 @@ impl Zfs {
         Ok(outcome)
     }
 
+    /// Destroys snapshots of one pool: all, or none where one of them is held, has clones or is in use. One that does
+    /// not exist counts as destroyed.
+    pub fn destroy_snapshots_together(&self, snapshots: &[SnapshotName]) -> Result<()> {
+        let Some(first) = snapshots.first() else { return Ok(()) };
+        let list = flags(snapshots.iter().map(SnapshotName::as_str));
+        per_name(Operation::DestroySnapshots, first, &self.ffi.destroy_snaps(&list, false))
+    }
+
     /// Goes back to a snapshot, which must be the newest of its dataset: everything written since is lost.
     ///
     /// Refused with [`ErrorKind::NotNewest`] when a snapshot or bookmark is newer, also when it was made since the

@@ -31,6 +31,7 @@ use crate::host::Properties;
 use crate::host::Property;
 use crate::host::PropertySource;
 use crate::host::ReceiveSpec;
+use crate::host::RemovalCost;
 use crate::host::SendSpec;
 use crate::host::Snapshot;
 use crate::host::Tree;
@@ -193,6 +194,11 @@ impl Host for Fake {
             |n: u32| Property { value: "\u{1}".repeat(8000 + n as usize), source: PropertySource::Local };
         let one = (0..100).map(|n| (format!("org:p{n}"), value(n))).collect();
         Ok(Properties::from([(root.clone(), one)]))
+    }
+
+    fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError> {
+        let held = dataset.snapshot("held").ok();
+        Ok(RemovalCost { bytes: 4711, mounted: true, held, cloned: None })
     }
 
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {

@@ -6,6 +6,7 @@ use zfs_core::name::DatasetName;
 use crate::host::Change;
 use crate::host::ReceiveSpec;
 use crate::host::SendSpec;
+use crate::marks;
 
 /// A kind of request that can be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,6 +28,8 @@ pub enum Class {
     SetProperties,
     /// Rename datasets, make clones and promote them.
     Rearrange,
+    /// Mark datasets as gone at the source, and destroy those that are so marked, with their snapshots.
+    RemoveGone,
     /// All of these, and those that later versions add.
     All,
 }
@@ -62,6 +65,7 @@ const PROPERTIES: &[(&str, &[&str])] = &[
     ("readonly", &["on"]),
     ("recordsize", &[]),
     ("relatime", &[]),
+    (marks::REPLICA, &[]),
     ("secondarycache", &[]),
     ("setuid", &["off"]),
     ("utf8only", &[]),
@@ -73,6 +77,14 @@ const PROPERTIES: &[(&str, &[&str])] = &[
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(String);
+
+fn may_not_be_set(what: &str) -> Refused {
+    let shown = crate::transport::printable(what.as_bytes(), 200);
+    Refused(format!("{shown} may not be set (--property)"))
+}
+
+/// The marks that the removal of what is gone goes by.
+const OUR_MARKS: &[&str] = &[marks::REPLICA, marks::GONE];
 
 /// The limits of one agent.
 #[derive(Clone, Debug)]
@@ -191,9 +203,32 @@ impl Limits {
                 self.name(dataset)
             }
             Change::SetProperties { dataset, set } => {
-                self.allows(Class::SetProperties)?;
                 self.name(dataset)?;
+                if set.iter().all(|(name, _)| OUR_MARKS.contains(&name.as_str())) {
+                    return self.allows(Class::RemoveGone);
+                }
+                self.allows(Class::SetProperties)?;
                 self.properties(set)
+            }
+            Change::UnsetProperties { dataset, names } => {
+                self.name(dataset)?;
+                // Nothing else is ever asked for: what is inherited instead nobody here can tell.
+                match names.iter().find(|name| !OUR_MARKS.contains(&name.as_str())) {
+                    Some(name) => Err(may_not_be_set(name)),
+                    None => self.allows(Class::RemoveGone),
+                }
+            }
+            Change::DestroySnapshots { dataset, snapshots, .. } => {
+                self.allows(Class::RemoveGone)?;
+                self.name(dataset)?;
+                match snapshots.iter().find(|(name, _)| name.dataset() != dataset) {
+                    Some((name, _)) => Err(Refused(format!("{name} is no snapshot of {dataset}"))),
+                    None => Ok(()),
+                }
+            }
+            Change::Destroy { dataset, .. } => {
+                self.allows(Class::RemoveGone)?;
+                self.name(dataset)
             }
             Change::DiscardPartial { dataset, .. } => {
                 self.allows(Class::Discard)?;
@@ -203,13 +238,16 @@ impl Limits {
     }
 
     fn properties(&self, set: &[(String, String)]) -> Result<(), Refused> {
+        // Without any limit, as it is started by who may start any command.
+        if self.roots.is_none() && self.allowed.contains(&Class::All) {
+            return Ok(());
+        }
         for (name, value) in set {
             let harmless = PROPERTIES
                 .iter()
                 .any(|(one, values)| one == name && (values.is_empty() || values.contains(&value.as_str())));
             if !harmless && !self.properties.contains(name) {
-                let shown = crate::transport::printable(format!("{name}={value}").as_bytes(), 200);
-                return Err(Refused(format!("{shown} may not be set (--property)")));
+                return Err(may_not_be_set(&format!("{name}={value}")));
             }
         }
         Ok(())
@@ -259,7 +297,11 @@ mod tests {
             Change::Rename { from: tank.clone(), guid: Guid(1), to: to.clone() },
             Change::Clone { snapshot, guid: Guid(1), to, set: Vec::new() },
             Change::Promote { dataset: tank.clone() },
-            Change::SetProperties { dataset: tank, set: pair("readonly", "on") },
+            Change::SetProperties { dataset: tank.clone(), set: pair("readonly", "on") },
+            Change::SetProperties { dataset: tank.clone(), set: pair(marks::GONE, "1") },
+            Change::UnsetProperties { dataset: tank.clone(), names: vec![marks::GONE.to_string()] },
+            Change::DestroySnapshots { dataset: tank.clone(), newest: Guid(1), snapshots: Vec::new() },
+            Change::Destroy { dataset: tank, guid: Guid(1), bytes: 0 },
         ] {
             assert!(limits.change(&change).is_err(), "{change}");
             assert!(limits.clone().allowing(vec![Class::All]).change(&change).is_ok(), "{change}");
@@ -294,7 +336,13 @@ mod tests {
             };
             assert_eq!(limits.receive(&spec).is_ok(), good);
         }
+        let stray = vec![(snap(&outside), Guid(1))];
         for change in [
+            Change::DestroySnapshots { dataset: inside.clone(), newest: Guid(1), snapshots: stray },
+            Change::DestroySnapshots { dataset: outside.clone(), newest: Guid(1), snapshots: Vec::new() },
+            Change::Destroy { dataset: outside.clone(), guid: Guid(1), bytes: 0 },
+            Change::UnsetProperties { dataset: outside.clone(), names: Vec::new() },
+            Change::UnsetProperties { dataset: inside.clone(), names: vec!["readonly".to_string()] },
             Change::CreateFilesystem { dataset: outside.clone(), set: Vec::new() },
             Change::Promote { dataset: outside.clone() },
             Change::SetProperties { dataset: outside.clone(), set: Vec::new() },
@@ -320,11 +368,15 @@ mod tests {
             ("keylocation", "https://x/"),
             ("reservation", "1T"),
             ("org:user", "x"),
+            ("replicator:gone", "x"),
             ("Mountpoint", "none"),
             ("", ""),
         ] {
             assert!(limits.properties(&pair(name, value)).is_err(), "{name}={value}");
         }
+        let within = Limits::within(vec![dataset("tank")]).allowing(vec![Class::All]);
+        assert!(within.properties(&pair("org:user", "x")).is_err());
+        assert!(Limits::everywhere().allowing(vec![Class::All]).properties(&pair("org:user", "x")).is_ok());
         let wider = limits.with_properties(vec!["sharenfs".to_string()]);
         assert!(wider.properties(&pair("sharenfs", "on")).is_ok());
         assert!(wider.properties(&pair("sharesmb", "on")).is_err());

@@ -22,6 +22,7 @@ use crate::host::Encryption;
 use crate::host::Partial;
 use crate::host::PropertySource;
 use crate::host::ReceiveSpec;
+use crate::host::RemovalCost;
 use crate::host::SendSpec;
 use crate::host::Snapshot;
 use crate::host::Version;
@@ -88,12 +89,32 @@ type Pairs = Vec<(String, String)>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Request {
-    Inventory { root: Text<DatasetName>, all: bool },
-    About { pool: Text<DatasetName> },
-    Lock { root: Text<DatasetName>, all: bool },
-    Properties { root: Text<DatasetName>, all: bool },
-    SnapshotGuids { snapshots: Vec<Text<SnapshotName>> },
-    Estimate { streams: Vec<SendRequest> },
+    Inventory {
+        root: Text<DatasetName>,
+        all: bool,
+    },
+    About {
+        pool: Text<DatasetName>,
+    },
+    Lock {
+        root: Text<DatasetName>,
+        all: bool,
+    },
+    /// All properties, or only these.
+    Properties {
+        root: Text<DatasetName>,
+        all: bool,
+        names: Option<Vec<String>>,
+    },
+    RemovalCost {
+        dataset: Text<DatasetName>,
+    },
+    SnapshotGuids {
+        snapshots: Vec<Text<SnapshotName>>,
+    },
+    Estimate {
+        streams: Vec<SendRequest>,
+    },
     Send(SendRequest),
     Receive(ReceiveRequest),
     Apply(ChangeRequest),
@@ -108,8 +129,9 @@ impl Request {
         Self::Lock { root: Text(root.clone()), all: depth == Depth::All }
     }
 
-    pub(crate) fn properties(root: &DatasetName, depth: Depth) -> Self {
-        Self::Properties { root: Text(root.clone()), all: depth == Depth::All }
+    pub(crate) fn properties(root: &DatasetName, depth: Depth, names: Option<&[String]>) -> Self {
+        let names = names.map(<[String]>::to_vec);
+        Self::Properties { root: Text(root.clone()), all: depth == Depth::All, names }
     }
 
     pub(crate) fn about(pool: &str) -> Result<Self, zfs_core::name::NameError> {
@@ -193,7 +215,7 @@ impl SendRequest {
             createtxg: Txg(self.createtxg),
             ivset: self.ivset.map(Guid),
         };
-        Ok(SendSpec { to, from, raw: self.raw, resume, compress: self.compress })
+        Ok(SendSpec { to, from, raw: self.raw, resume: resume.map(Box::new), compress: self.compress })
     }
 }
 
@@ -244,6 +266,9 @@ pub(crate) enum ChangeRequest {
     Clone { snapshot: Text<SnapshotName>, guid: u64, to: Text<DatasetName>, set: Pairs },
     Promote { dataset: Text<DatasetName> },
     SetProperties { dataset: Text<DatasetName>, set: Pairs },
+    UnsetProperties { dataset: Text<DatasetName>, names: Vec<String> },
+    DestroySnapshots { dataset: Text<DatasetName>, newest: u64, snapshots: Vec<(Text<SnapshotName>, u64)> },
+    Destroy { dataset: Text<DatasetName>, guid: u64, bytes: u64 },
     DiscardPartial { dataset: Text<DatasetName>, token: String },
 }
 
@@ -269,6 +294,17 @@ impl From<&Change> for ChangeRequest {
             }
             Change::Promote { dataset } => Self::Promote { dataset: Text(dataset) },
             Change::SetProperties { dataset, set } => Self::SetProperties { dataset: Text(dataset), set },
+            Change::UnsetProperties { dataset, names } => {
+                Self::UnsetProperties { dataset: Text(dataset), names }
+            }
+            Change::DestroySnapshots { dataset, newest, snapshots } => {
+                let wire = |(name, guid): (_, Guid)| (Text(name), guid.0);
+                let snapshots = snapshots.into_iter().map(wire).collect();
+                Self::DestroySnapshots { dataset: Text(dataset), newest: newest.0, snapshots }
+            }
+            Change::Destroy { dataset, guid, bytes } => {
+                Self::Destroy { dataset: Text(dataset), guid: guid.0, bytes }
+            }
             Change::DiscardPartial { dataset, partial } => {
                 Self::DiscardPartial { dataset: Text(dataset), token: partial.token }
             }
@@ -292,6 +328,15 @@ impl ChangeRequest {
             }
             Self::Promote { dataset } => Change::Promote { dataset: dataset.0 },
             Self::SetProperties { dataset, set } => Change::SetProperties { dataset: dataset.0, set },
+            Self::UnsetProperties { dataset, names } => Change::UnsetProperties { dataset: dataset.0, names },
+            Self::DestroySnapshots { dataset, newest, snapshots } => Change::DestroySnapshots {
+                dataset: dataset.0,
+                newest: Guid(newest),
+                snapshots: snapshots.into_iter().map(|(name, guid)| (name.0, Guid(guid))).collect(),
+            },
+            Self::Destroy { dataset, guid, bytes } => {
+                Change::Destroy { dataset: dataset.0, guid: Guid(guid), bytes }
+            }
             Self::DiscardPartial { dataset, token } => {
                 let content = Err("not read".to_string());
                 let partial = listing::partial(&token).unwrap_or(Partial { token, content });
@@ -320,10 +365,23 @@ pub(crate) enum Part {
         dataset: Text<DatasetName>,
         rows: Vec<(String, String, Source)>,
     },
+    RemovalCost {
+        bytes: u64,
+        mounted: bool,
+        held: Option<Text<SnapshotName>>,
+        cloned: Option<Text<SnapshotName>>,
+    },
     Guids(Vec<Option<u64>>),
     Sizes(Vec<Option<u64>>),
     /// The stream may come.
     Ready,
+}
+
+impl From<RemovalCost> for Part {
+    fn from(cost: RemovalCost) -> Self {
+        let RemovalCost { bytes, mounted, held, cloned } = cost;
+        Self::RemovalCost { bytes, mounted, held: held.map(Text), cloned: cloned.map(Text) }
+    }
 }
 
 /// A snapshot or bookmark: its short name, guid, createtxg and ivset.

@@ -30,6 +30,7 @@ pub(crate) use message::Hello;
 pub(crate) use message::Part;
 pub(crate) use message::ReceiveRequest;
 pub(crate) use message::Request;
+pub(crate) use message::Text;
 pub use server::ServeError;
 pub use server::serve;
 

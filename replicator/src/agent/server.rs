@@ -141,7 +141,16 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 self.limits.name(&root.0)?;
                 Ok(self.host.lock(&root.0, depth(all))?)
             }
-            Request::Properties { root, all } => self.properties(id, &root.0, depth(all)),
+            Request::Properties { root, all, names } => {
+                bounded(names.as_ref().map_or(0, Vec::len))?;
+                self.properties(id, &root.0, depth(all), names.as_deref())
+            }
+            Request::RemovalCost { dataset } => {
+                self.limits.allows(Class::List)?;
+                self.limits.name(&dataset.0)?;
+                let cost = self.host.removal_cost(&dataset.0)?;
+                Ok(self.output.part(id, &cost.into())?)
+            }
             Request::SnapshotGuids { snapshots } => {
                 self.limits.allows(Class::List)?;
                 bounded(snapshots.len())?;
@@ -222,10 +231,20 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         Ok(())
     }
 
-    fn properties(&mut self, id: u32, root: &DatasetName, depth: Depth) -> Result<(), Trouble> {
+    fn properties(
+        &mut self,
+        id: u32,
+        root: &DatasetName,
+        depth: Depth,
+        names: Option<&[String]>,
+    ) -> Result<(), Trouble> {
         self.limits.allows(Class::List)?;
         self.limits.name(root)?;
-        for (dataset, properties) in self.host.properties(root, depth)? {
+        let all = match names {
+            Some(names) => self.host.some_properties(root, depth, names)?,
+            None => self.host.properties(root, depth)?,
+        };
+        for (dataset, properties) in all {
             let (mut rows, mut bytes) = (Vec::new(), 0);
             for (name, property) in properties {
                 bytes += name.len() + property.value.len();

@@ -28,8 +28,13 @@ another machine pulls from:
 
   restrict,command=\"replicator agent --root tank/data --allow list,send,bookmark\" ssh-ed25519 AAAA… backup@target
 
+A target on which the copies of datasets that the source does not have any more are removed (replicate
+--remove-gone-after) also needs --allow remove-gone, and one on which properties follow the source after a dataset was
+made, --allow set-properties.
+
 Properties that are set along with a receive are refused, except for those that can do no harm, such as readonly=on,
-canmount=noauto, canmount=off, mountpoint=none, compression and recordsize; --property allows more.";
+canmount=noauto, canmount=off, mountpoint=none, compression and recordsize; --property allows more, and --everywhere
+with --allow all allows each.";
 
 /// Answer another replicator over standard input and output.
 ///

@@ -32,6 +32,7 @@ use crate::plan::Divergence;
 use crate::plan::Initial;
 use crate::plan::Options;
 use crate::plan::Patterns;
+use crate::plan::PropertyList;
 use crate::plan::TreePlan;
 use crate::transfer::Budget;
 use crate::transfer::Compression;
@@ -48,7 +49,8 @@ use crate::transfer::retry::Backoff;
 ///
 /// When the target has snapshots or changes of its own, nothing is sent and both sides' extra snapshots are printed;
 /// with --divergence preserve the target's dataset is set aside under another name, with all it has, and the replica
-/// goes on. This command never rolls back, never overwrites and never destroys a snapshot.
+/// goes on. This command never rolls back and never overwrites. It destroys nothing but copies of datasets that the
+/// source does not have any more, and those only with --remove-gone-after.
 ///
 /// On the source it keeps bookmarks, named replicator_1_…, from which the next run goes on even when the snapshots
 /// are gone by then.
@@ -160,6 +162,33 @@ struct What {
     #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
     set: Vec<(String, String)>,
 
+    /// Properties that the target gets as SRC has them, where they are set on its datasets themselves: names of ZFS or
+    /// of users, patterns of user properties such as `org.example:*`, `default`, or `none`.
+    ///
+    /// They are set with the stream that makes a dataset, and later where they differ: in every run between machines
+    /// with replicator, and in runs that send something where one has only the zfs command. `default` is aclinherit,
+    /// aclmode, acltype, atime, compression, dnodesize, logbias, primarycache, recordsize, relatime, secondarycache
+    /// and xattr. What SRC does not set stays on the target as it is. Quotas and reservations are set behind the data.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "default")]
+    properties: Vec<String>,
+
+    /// Properties that the target does not get, by name or pattern.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    exclude_properties: Vec<String>,
+
+    /// Remove a dataset of the target that SRC does not have any more, when it was found so for this long: 30d, 12w.
+    /// Without this they stay for ever.
+    ///
+    /// Only datasets that a run with this option has marked as copies of SRC, while SRC had them; never one that was
+    /// written to, set aside, held, cloned, mounted, or that has something below it that stays. SRC itself must be
+    /// there, and the same as before.
+    #[arg(long, value_name = "TIME", value_parser = period, requires = "recursive")]
+    remove_gone_after: Option<Duration>,
+
+    /// Send encrypted datasets only; others are a conflict.
+    #[arg(long, conflicts_with = "decrypt")]
+    require_encrypted: bool,
+
     /// Keep no bookmarks on the source.
     #[arg(long)]
     no_bookmarks: bool,
@@ -214,6 +243,14 @@ fn property(text: &str) -> Result<(String, String), String> {
     Ok((name.to_string(), value.to_string()))
 }
 
+/// A time in days and the like; a day has 24 hours.
+fn period(text: &str) -> Result<Duration, String> {
+    let span: jiff::Span = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let time =
+        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
+    Duration::try_from(time).map_err(|_| "it must not be negative".to_string())
+}
+
 fn size(text: &str) -> Result<u64, String> {
     text.parse::<ByteSize>().map(|size| size.as_u64())
 }
@@ -250,6 +287,10 @@ impl What {
             follow_renames: true,
             bookmarks: !self.no_bookmarks,
             set: self.set.clone(),
+            properties: PropertyList::new(&self.properties, &self.exclude_properties, &self.set)
+                .map_err(|error| Failure::new(Outcome::Usage, error.to_string()))?,
+            remove_gone_after: self.remove_gone_after,
+            require_encrypted: self.require_encrypted,
         };
         Ok(Request {
             source: source.dataset.clone(),
@@ -400,6 +441,9 @@ fn finished(
                 }
                 value
             })
+            .chain(report.errors_after.iter().map(|error| {
+                json!({ "target": arguments.what.target, "message": error.to_string(), "hint": error.hint() })
+            }))
             .collect();
         let result = json!({
             "steps": steps,
@@ -412,6 +456,13 @@ fn finished(
     let all = report.datasets.len();
     let mut failures: Vec<RunError> =
         report.datasets.into_iter().filter_map(|dataset| dataset.error).collect();
+    for error in &report.errors_after {
+        super::complain(&Failure::new(of_run(error), error.to_string()).hinted(error.hint()));
+    }
+    if let (true, Some(first)) = (failures.is_empty(), report.errors_after.first()) {
+        let message = "what is gone at the source was not all removed";
+        return Err(Failure::new(of_run(first), message));
+    }
     if failures.is_empty() {
         if !arguments.json && !arguments.quiet {
             super::print(&success(steps, moved.plain, target))?;

@@ -101,7 +101,9 @@ pub fn compare(source: &Tree, target: &Inventory, root: &DatasetName, recursive:
         asides: &[],
         target_root: root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: 0,
     };
     // By name: a renamed dataset is shown where it is.

@@ -1,6 +1,7 @@
 //! Carrying out a plan: the changes before, the datasets side by side as far as they do not wait for each other, the
 //! changes after. A dataset that fails keeps none of the others from going on.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::hash::Hasher;
 use std::hash::RandomState;
@@ -20,10 +21,12 @@ use super::Place;
 use super::Report;
 use super::Run;
 use super::RunError;
+use super::removal::Removal;
 use super::schedule::Next;
 use super::schedule::Schedule;
 use super::stream::Hosts;
 use super::stream::Stream;
+use super::stream::not_set;
 use crate::cancel::Cancel;
 use crate::cancel::TICK;
 use crate::host::Change;
@@ -91,10 +94,9 @@ pub fn execute(
     });
     let mut reports = std::mem::take(&mut *work.reports.lock().unwrap_or_else(PoisonError::into_inner));
     reports.sort_by_key(|(at, _)| *at);
-    let report = Report { datasets: reports.into_iter().map(|(_, report)| report).collect() };
-    if marked {
-        work.after(source, target, &report);
-    }
+    let datasets = reports.into_iter().map(|(_, report)| report).collect();
+    let mut report = Report { datasets, ..Report::default() };
+    work.after(source, target, marked, &mut report);
     Ok(report)
 }
 
@@ -148,30 +150,61 @@ impl Work<'_> {
         Ok(marked)
     }
 
-    /// Bookmarks that are not needed any more, of the datasets that reached their end.
-    fn after(&self, source: &mut dyn Host, target: &mut dyn Host, report: &Report) {
-        let reached = |dataset: &DatasetName| {
-            report.datasets.iter().any(|one| one.source == *dataset && one.error.is_none())
-        };
+    /// Bookmarks that are not needed any more, of the datasets that reached their end and where newer ones are `marked`;
+    /// what is gone at the source.
+    fn after(&self, source: &mut dyn Host, target: &mut dyn Host, marked: bool, report: &mut Report) {
         let of = self.plan.after.len();
+        let mut removal = Removal::default();
         for (at, step) in self.plan.after.iter().enumerate() {
-            let Action::Change { side, change } = &step.action else { continue };
-            let Change::DestroyBookmarks { bookmarks } = change else { continue };
-            let bookmarks: Vec<(BookmarkName, Guid)> =
-                bookmarks.iter().filter(|(name, _)| reached(name.dataset())).cloned().collect();
-            if bookmarks.is_empty() || self.cancel.is_cancelled() {
-                continue;
+            if self.cancel.is_cancelled() {
+                return;
             }
+            let Action::Change { side, change } = &step.action else { continue };
             let place = Place { dataset: None, number: at + 1, of };
-            self.observer.step_started(place, step);
-            let host: &mut dyn Host = match side {
-                Side::Source => &mut *source,
-                Side::Target => &mut *target,
-            };
-            match host.apply(&Change::DestroyBookmarks { bookmarks }) {
-                Ok(()) => self.observer.step_finished(place, step, Moved::default()),
-                // They do no harm, and the next run removes them.
-                Err(error) => self.observer.note(&format!("older bookmarks stay for now: {error}")),
+            match change {
+                Change::DestroyBookmarks { bookmarks } => {
+                    let reached = |dataset: &DatasetName| {
+                        report.datasets.iter().any(|one| one.source == *dataset && one.error.is_none())
+                    };
+                    let bookmarks: Vec<(BookmarkName, Guid)> =
+                        bookmarks.iter().filter(|(name, _)| reached(name.dataset())).cloned().collect();
+                    if bookmarks.is_empty() || !marked {
+                        continue;
+                    }
+                    self.observer.step_started(place, step);
+                    let host: &mut dyn Host = match side {
+                        Side::Source => &mut *source,
+                        Side::Target => &mut *target,
+                    };
+                    match host.apply(&Change::DestroyBookmarks { bookmarks }) {
+                        Ok(()) => self.observer.step_finished(place, step, Moved::default()),
+                        // They do no harm, and the next run removes them.
+                        Err(error) => self.observer.note(&format!("older bookmarks stay for now: {error}")),
+                    }
+                }
+                Change::SetProperties { dataset, .. } | Change::UnsetProperties { dataset, .. } => {
+                    self.observer.step_started(place, step);
+                    match target.apply(change) {
+                        Ok(()) => {
+                            report.steps_after += 1;
+                            self.observer.step_finished(place, step, Moved::default());
+                        }
+                        // Nothing is removed without it.
+                        Err(error) => self.observer.note(&format!("the marks of {dataset} stay: {error}")),
+                    }
+                }
+                Change::DestroySnapshots { dataset, .. } | Change::Destroy { dataset, .. } => {
+                    self.observer.step_started(place, step);
+                    match removal.step(self.plan, source, target, dataset, change) {
+                        Some(Ok(())) => {
+                            report.steps_after += 1;
+                            self.observer.step_finished(place, step, Moved::default());
+                        }
+                        Some(Err(error)) => report.errors_after.push(error),
+                        None => {}
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -204,7 +237,7 @@ impl Work<'_> {
         let planned = &self.plan.datasets[at];
         let mut report = empty(planned);
         let mut steps = match &planned.steps {
-            Ok(steps) => steps.clone(),
+            Ok(steps) => Cow::Borrowed(steps.as_slice()),
             Err(conflict) => {
                 report.error = Some(conflict.clone().into());
                 return report;
@@ -230,11 +263,12 @@ impl Work<'_> {
                 report.error = Some(RunError::Cancelled);
                 return report;
             }
-            match self.plan_again(planned, hosts) {
-                Ok(again) => steps = again,
+            let left = &steps[report.steps - done..];
+            match self.plan_again(planned, left, hosts) {
+                Ok(again) => steps = Cow::Owned(again),
                 // Nobody knows more than before: the next round fails in the same way, or does not.
                 Err(RunError::Host(again)) if matches!(Class::of_host(&again, None), Class::Transient(_)) => {
-                    steps.drain(..report.steps - done);
+                    steps.to_mut().drain(..report.steps - done);
                 }
                 Err(again) => {
                     report.error = Some(again);
@@ -280,6 +314,10 @@ impl Work<'_> {
                     hosts.source.apply(change)?;
                     Moved::default()
                 }
+                Action::Change { side: Side::Target, change: Change::SetProperties { dataset, set } } => {
+                    self.set_properties(hosts.target, dataset, set)?;
+                    Moved::default()
+                }
                 Action::Change { side: Side::Target, change } => {
                     hosts.target.apply(change)?;
                     Moved::default()
@@ -287,7 +325,9 @@ impl Work<'_> {
                 Action::Send { spec, into, creates, origin } => {
                     let stream = Stream { spec, into, creates: creates.as_deref(), origin: origin.as_ref() };
                     let progress = |moved| self.observer.progress(place, moved);
-                    stream.send(hosts, &self.run.transfer, self.cancel, &progress)?
+                    let (moved, missing) = stream.send(hosts, &self.run.transfer, self.cancel, &progress)?;
+                    self.missing(hosts.target, into.dataset(), missing)?;
+                    moved
                 }
             };
             report.steps += 1;
@@ -298,8 +338,58 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The steps that are left for one dataset, with what is there now.
-    fn plan_again(&self, planned: &DatasetPlan, hosts: &mut Hosts<'_>) -> Result<Vec<Step>, RunError> {
+    /// Sets properties and reads them back.
+    fn set_properties(
+        &self,
+        target: &mut dyn Host,
+        dataset: &DatasetName,
+        set: &[(String, String)],
+    ) -> Result<(), RunError> {
+        let change = Change::SetProperties { dataset: dataset.clone(), set: set.to_vec() };
+        match target.apply(&change) {
+            Ok(()) => {}
+            Err(error)
+                if Class::of_host(&error, None) == Class::Operator(Operator::Permission)
+                    && set.iter().all(|(name, _)| self.options.properties.is_optional(name)) =>
+            {
+                self.observer.note(&format!("{dataset} keeps its properties as they are ({error})"));
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let missing = not_set(target, dataset, set, true)?;
+        self.missing(target, dataset, missing)
+    }
+
+    /// Properties that were to be set and are not. Those that nobody asked for by name are told, and no more.
+    fn missing(
+        &self,
+        target: &mut dyn Host,
+        dataset: &DatasetName,
+        missing: Vec<String>,
+    ) -> Result<(), RunError> {
+        let (optional, asked): (Vec<_>, Vec<_>) =
+            missing.into_iter().partition(|name| self.options.properties.is_optional(name));
+        if !optional.is_empty() {
+            self.observer.note(&format!(
+                "{dataset} does not have {} as the source has: the receiving user may not set that there",
+                optional.join(", ")
+            ));
+        }
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let host = target.label().to_string();
+        Err(RunError::PropertiesNotSet { host, dataset: dataset.clone(), missing: asked })
+    }
+
+    /// The steps that are left for one dataset, with what is there now. Properties stay as they were planned.
+    fn plan_again(
+        &self,
+        planned: &DatasetPlan,
+        left: &[Step],
+        hosts: &mut Hosts<'_>,
+    ) -> Result<Vec<Step>, RunError> {
         let source = match hosts.source.inventory(&planned.source, Depth::One)? {
             Inventory::Present(tree) => tree,
             Inventory::Absent { .. } => {
@@ -314,7 +404,9 @@ impl Work<'_> {
             asides: &[],
             target_root: &planned.target,
             pools: None,
+            source_properties: None,
             target_properties: None,
+            costs: None,
             now: 0,
         };
         let options = Options {
@@ -322,13 +414,23 @@ impl Work<'_> {
             datasets: Patterns::default(),
             divergence: Divergence::Stop,
             follow_renames: false,
+            remove_gone_after: None,
             ..self.options.clone()
         };
         let again = plan::plan(sides, &options).datasets.into_iter().next();
-        match again {
-            Some(DatasetPlan { steps, .. }) => Ok(steps?),
-            None => Ok(Vec::new()),
+        let mut again = again.map_or(Ok(Vec::new()), |again| again.steps)?;
+        if let Some(set) = planned.steps.iter().flatten().find_map(creates) {
+            for step in &mut again {
+                if let Action::Send { creates: Some(other), .. } = &mut step.action {
+                    other.clone_from(set);
+                }
+            }
         }
+        let sets = |step: &&Step| {
+            matches!(&step.action, Action::Change { change: Change::SetProperties { .. }, .. })
+        };
+        again.extend(left.iter().filter(sets).cloned());
+        Ok(again)
     }
 }
 
@@ -345,6 +447,14 @@ fn one_by_one(
         }
     }
     Ok(())
+}
+
+/// The properties with which a step makes the target's dataset.
+fn creates(step: &Step) -> Option<&Vec<(String, String)>> {
+    match &step.action {
+        Action::Send { creates, .. } => creates.as_ref(),
+        Action::Change { .. } => None,
+    }
 }
 
 fn makes_clone(step: &Step) -> bool {

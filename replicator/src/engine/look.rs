@@ -1,5 +1,6 @@
 //! Looking at both sides, in as few questions as it takes, and planning with the answers.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use zfs_core::Guid;
@@ -10,18 +11,23 @@ use zfs_core::stream::Features;
 use super::RunError;
 use super::heads;
 use crate::host::Base;
+use crate::host::Change;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::host::Inventory;
+use crate::host::Properties;
+use crate::host::RemovalCost;
 use crate::host::SendSpec;
 use crate::host::Tree;
 use crate::marks;
 use crate::plan;
+use crate::plan::Action;
 use crate::plan::Conflict;
 use crate::plan::Divergence;
 use crate::plan::Options;
 use crate::plan::Refused;
 use crate::plan::Sides;
+use crate::plan::Step;
 use crate::plan::TreePlan;
 use crate::transfer::retry::Class;
 use crate::transfer::retry::Operator;
@@ -67,12 +73,17 @@ pub fn prepare(
     if asides.is_empty() && lacks_children(&here, &there, request) {
         asides = left_beside(target, &request.target)?;
     }
+    let names = compared(&request.options);
     let properties = match request.options.divergence {
         Divergence::Preserve => match (&there, asides.first()) {
             (Inventory::Present(_), _) => Some(target.properties(&request.target, target_depth)?),
             (Inventory::Absent { .. }, Some(aside)) => Some(target.properties(&aside.root().name, depth)?),
             (Inventory::Absent { .. }, None) => None,
         },
+        // What is gone at the source is found by its marks, whether there is something to send or not.
+        Divergence::Stop if request.options.remove_gone_after.is_some() && request.options.recursive => {
+            compared_on(target, &there, depth, names.as_deref())?
+        }
         Divergence::Stop => None,
     };
     let mut sides = Sides {
@@ -81,14 +92,40 @@ pub fn prepare(
         asides: &asides,
         target_root: &request.target,
         pools: None,
+        source_properties: None,
         target_properties: properties.as_ref(),
+        costs: None,
         now: request.now,
     };
     let mut plan = plan::plan(sides, &request.options);
     let pools;
-    if plan::needs_pools(&plan, &here) {
+    let needs_pools = plan::needs_pools(&plan, &here);
+    if needs_pools {
         pools = (source.about(request.source.pool())?, target.about(request.target.pool())?);
         sides.pools = Some((&pools.0, &pools.1));
+    }
+    // A run with nothing to send shall stay one command on a machine that has only `zfs`.
+    let compares = !request.options.properties.is_empty()
+        && (plan.streams().next().is_some() || source.answers_itself() && target.answers_itself());
+    let here_set;
+    let there_set;
+    if compares {
+        here_set = some(source, &request.source, depth, names.as_deref())?;
+        sides.source_properties = Some(&here_set);
+        if properties.is_none() {
+            there_set = compared_on(target, &there, depth, names.as_deref())?;
+            sides.target_properties = there_set.as_ref();
+        }
+    }
+    if needs_pools || compares {
+        // Two plans of very many steps need not be there at the same time.
+        drop(plan);
+        plan = plan::plan(sides, &request.options);
+    }
+    let costs = removal_costs(target, &plan)?;
+    if !costs.is_empty() {
+        sides.costs = Some(&costs);
+        drop(plan);
         plan = plan::plan(sides, &request.options);
     }
     let mut asked = Asked::default();
@@ -100,11 +137,15 @@ pub fn prepare(
             return Ok(plan);
         }
         refused.extend(found);
+        drop(plan);
         plan = plan::plan_without(sides, &request.options, &refused);
     }
 }
 
-/// What was asked about streams already.
+/// How many streams are copied at once to ask for their sizes. A host asks for fewer at once.
+const ESTIMATES_AT_ONCE: usize = 600;
+
+/// What was asked about streams already, for a plan that is not the last one.
 #[derive(Default)]
 struct Asked {
     sizes: HashMap<Key, Option<u64>>,
@@ -141,20 +182,71 @@ impl Asked {
         if !request.estimate || !refused.is_empty() {
             return Ok(refused);
         }
-        let new: Vec<SendSpec> =
-            plan.streams().filter(|spec| !self.sizes.contains_key(&key(spec))).cloned().collect();
-        if !new.is_empty() {
-            let sizes = source.estimate(&new)?;
-            self.sizes.extend(new.iter().map(key).zip(sizes));
+        let count = plan.streams().count();
+        let mut estimates: Vec<Option<u64>> = Vec::with_capacity(count);
+        while estimates.len() < count {
+            // Two copies of very many streams need not be there at the same time.
+            let some: Vec<&SendSpec> = plan.streams().skip(estimates.len()).take(ESTIMATES_AT_ONCE).collect();
+            let is_new = |spec: &&&SendSpec| !self.sizes.contains_key(&key(spec));
+            let new: Vec<SendSpec> = some.iter().filter(is_new).map(|spec| (*spec).clone()).collect();
+            let mut found = if new.is_empty() { Vec::new() } else { source.estimate(&new)? }.into_iter();
+            estimates.extend(some.iter().map(|spec| match self.sizes.get(&key(spec)) {
+                Some(known) => *known,
+                None => found.next().flatten(),
+            }));
         }
-        let sizes: Vec<Option<u64>> =
-            plan.streams().map(|spec| self.sizes.get(&key(spec)).copied().flatten()).collect();
-        plan.set_estimates(&sizes);
+        plan.set_estimates(&estimates);
         if !request.ignore_space {
             refused = do_not_fit(plan, sides.target);
         }
+        if !refused.is_empty() {
+            self.sizes.extend(plan.streams().map(key).zip(estimates));
+        }
         Ok(refused)
     }
+}
+
+/// The names of the properties that are looked at on both sides; `None` where that takes all of them.
+fn compared(options: &Options) -> Option<Vec<String>> {
+    let mut names = options.properties.names()?;
+    if options.remove_gone_after.is_some() {
+        names.extend([marks::REPLICA, marks::GONE].map(str::to_string));
+    }
+    Some(names)
+}
+
+fn some(
+    host: &mut dyn Host,
+    root: &DatasetName,
+    depth: Depth,
+    names: Option<&[String]>,
+) -> Result<Properties, RunError> {
+    Ok(match names {
+        Some(names) => host.some_properties(root, depth, names)?,
+        None => host.properties(root, depth)?,
+    })
+}
+
+/// What the target has of them, where there is a target.
+fn compared_on(
+    host: &mut dyn Host,
+    found: &Inventory,
+    depth: Depth,
+    names: Option<&[String]>,
+) -> Result<Option<Properties>, RunError> {
+    match found {
+        Inventory::Absent { .. } => Ok(None),
+        Inventory::Present(tree) => some(host, &tree.root().name, depth, names).map(Some),
+    }
+}
+
+/// What it would cost to remove what is due for it.
+fn removal_costs(
+    host: &mut dyn Host,
+    plan: &TreePlan,
+) -> Result<BTreeMap<DatasetName, RemovalCost>, RunError> {
+    let due = plan.kept.iter().filter(|kept| kept.due);
+    due.map(|kept| Ok((kept.dataset.clone(), host.removal_cost(&kept.dataset)?))).collect()
 }
 
 /// Datasets that an earlier run set aside for the root of the target: they lie beside it, where its own list does not
@@ -211,6 +303,11 @@ fn trees(host: &mut dyn Host, names: Vec<DatasetName>) -> Result<Vec<Tree>, RunE
     Ok(trees)
 }
 
+/// Before the streams that is only done for more room.
+fn sets_properties(step: &Step) -> bool {
+    matches!(&step.action, Action::Change { change: Change::SetProperties { .. }, .. })
+}
+
 /// Streams are weighed in their order against what the target has left. An estimate that is missing weighs nothing.
 fn do_not_fit(plan: &TreePlan, target: &Inventory) -> Refused {
     let known: HashMap<&DatasetName, u64> = match target {
@@ -226,7 +323,9 @@ fn do_not_fit(plan: &TreePlan, target: &Inventory) -> Refused {
     for dataset in &plan.datasets {
         let Ok(steps) = &dataset.steps else { continue };
         let needed = steps.iter().filter_map(|step| step.estimated_bytes).fold(0, u64::saturating_add);
-        if needed == 0 {
+        // What is left under a limit that is raised first says nothing.
+        let raised = steps.iter().take_while(|step| step.stream().is_none()).any(sets_properties);
+        if needed == 0 || raised {
             continue;
         }
         let available = known.get(&dataset.target).copied().unwrap_or(above).saturating_sub(before);

@@ -17,8 +17,11 @@ use crate::transfer::TransferError;
 use crate::transfer::retry::Backoff;
 
 mod execute;
+#[cfg(test)]
+mod gone_tests;
 mod heads;
 mod look;
+mod removal;
 mod schedule;
 mod stream;
 #[cfg(test)]
@@ -90,13 +93,17 @@ pub struct DatasetReport {
 pub struct Report {
     /// In the order of the plan.
     pub datasets: Vec<DatasetReport>,
+    /// Steps after the datasets that were completed.
+    pub steps_after: usize,
+    /// What could not be done after the datasets: a dataset that is gone at the source and could not be removed.
+    pub errors_after: Vec<RunError>,
 }
 
 impl Report {
     /// Steps that were completed and checked.
     #[must_use]
     pub fn steps(&self) -> usize {
-        self.datasets.iter().map(|dataset| dataset.steps).sum()
+        self.datasets.iter().map(|dataset| dataset.steps).sum::<usize>() + self.steps_after
     }
 
     /// What was sent in all.
@@ -165,6 +172,22 @@ pub enum RunError {
         /// Names of properties.
         missing: Vec<String>,
     },
+    /// A dataset that is gone at the source was to be removed, and the source has it again.
+    #[error("{dataset} is not removed: {host} has it again")]
+    NotGone {
+        /// The machine of the source.
+        host: String,
+        /// The dataset of the target.
+        dataset: DatasetName,
+    },
+    /// A dataset that is gone at the source could not be removed.
+    #[error("{dataset} is not removed: {error}")]
+    NotRemoved {
+        /// The dataset of the target.
+        dataset: DatasetName,
+        /// Why.
+        error: Box<HostError>,
+    },
     /// A dataset that this one needs failed.
     #[error("{waits_for} has to be sent first, and was not")]
     Dependency {
@@ -193,6 +216,7 @@ impl RunError {
             Self::NoSource { host, .. } => Some(format!("`zfs list` on {host} shows what there is")),
             Self::Host(error) => error.hint(),
             Self::Transfer { error, .. } => error.hint(),
+            Self::NotRemoved { error, .. } => error.hint(),
             Self::NotWhatWasSent { .. } => {
                 Some("nothing more is sent to it; compare both sides with `replicator compare`".to_string())
             }

@@ -2,6 +2,7 @@
 
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
+use zfs_core::property::same_value;
 
 use super::RunError;
 use crate::cancel::Cancel;
@@ -36,14 +37,15 @@ pub(super) struct Stream<'s> {
 }
 
 impl Stream<'_> {
-    /// Sends it, and checks on the target that it is there.
+    /// Sends it, and checks on the target that it is there. Gives the names of properties that should have been set
+    /// with it, and are not.
     pub(super) fn send(
         &self,
         hosts: &mut Hosts<'_>,
         settings: &Settings,
         cancel: &Cancel,
         progress: &(dyn Fn(Moved) + Sync),
-    ) -> Result<Moved, RunError> {
+    ) -> Result<(Moved, Vec<String>), RunError> {
         let ends: Vec<Cancel> =
             [hosts.source.breaker(), hosts.target.breaker()].into_iter().flatten().collect();
         let settings = Settings { ends, ..settings.clone() };
@@ -51,8 +53,8 @@ impl Stream<'_> {
         // Both streams are dropped: the hosts can be used again.
         settings.ends.iter().for_each(Cancel::reset);
         let moved = moved?;
-        self.check(hosts.target)?;
-        Ok(moved)
+        let missing = self.check(hosts.target)?;
+        Ok((moved, missing))
     }
 
     fn transfer(
@@ -99,7 +101,7 @@ impl Stream<'_> {
     }
 
     /// A success that was reported is believed when it was read back.
-    fn check(&self, target: &mut dyn Host) -> Result<(), RunError> {
+    fn check(&self, target: &mut dyn Host) -> Result<Vec<String>, RunError> {
         let expected = self.spec.to.guid;
         let found = target.snapshot_guids(std::slice::from_ref(self.into))?.into_iter().next().flatten();
         if found != Some(expected) {
@@ -107,28 +109,27 @@ impl Stream<'_> {
             return Err(RunError::NotWhatWasSent { host, into: self.into.clone(), expected, found });
         }
         match self.creates {
-            Some(set) if !set.is_empty() => check_properties(target, self.into.dataset(), set),
-            _ => Ok(()),
+            Some(set) if !set.is_empty() => not_set(target, self.into.dataset(), set, false),
+            _ => Ok(Vec::new()),
         }
     }
 }
 
-/// Without the right to set a property, a receive reports success and leaves it.
-fn check_properties(
+/// Without the right to set a property, a receive reports success and leaves it. With `exact` the values are as ZFS
+/// itself writes them, and must be the same.
+pub(super) fn not_set(
     target: &mut dyn Host,
     dataset: &DatasetName,
     set: &[(String, String)],
-) -> Result<(), RunError> {
-    let all = target.properties(dataset, Depth::One)?;
+    exact: bool,
+) -> Result<Vec<String>, RunError> {
+    let names: Vec<String> = set.iter().map(|(name, _)| name.clone()).collect();
+    let all = target.some_properties(dataset, Depth::One, &names)?;
     let there = all.get(dataset);
-    let is_local = |name: &str| {
-        there.and_then(|there| there.get(name)).is_some_and(|found| found.source == PropertySource::Local)
+    let is_set = |(name, value): &&(String, String)| {
+        there.and_then(|there| there.get(name)).is_some_and(|found| {
+            found.source == PropertySource::Local && (!exact || same_value(name, &found.value, value))
+        })
     };
-    let missing: Vec<String> =
-        set.iter().filter(|(name, _)| !is_local(name)).map(|(name, _)| name.clone()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let host = target.label().to_string();
-    Err(RunError::PropertiesNotSet { host, dataset: dataset.clone(), missing })
+    Ok(set.iter().filter(|pair| !is_set(pair)).map(|(name, _)| name.clone()).collect())
 }

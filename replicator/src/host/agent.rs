@@ -20,11 +20,13 @@ use super::Outgoing;
 use super::Properties;
 use super::Property;
 use super::ReceiveSpec;
+use super::RemovalCost;
 use super::SendSpec;
 use crate::agent::Kind;
 use crate::agent::Part;
 use crate::agent::ReceiveRequest;
 use crate::agent::Request;
+use crate::agent::Text;
 use crate::cancel::Cancel;
 use crate::transport::Transport;
 use crate::transport::TransportError;
@@ -111,6 +113,36 @@ impl AgentHost {
     }
 }
 
+impl AgentHost {
+    fn ask_for_properties(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: Option<&[String]>,
+    ) -> Result<Properties, HostError> {
+        const ASKED: &str = "get the properties of";
+        let mut all = Properties::new();
+        let request = Request::properties(root, depth, names);
+        self.link.exchange(&request, ASKED, &mut |part| {
+            let Part::Properties { dataset, rows } = part else {
+                return Err("another answer than properties".to_string());
+            };
+            let dataset = dataset.0;
+            if !dataset.is_within(root) || (depth == Depth::One && dataset != *root) {
+                return Err(format!("{dataset}, which was not asked for"));
+            }
+            let count = rows.len();
+            let one: &mut BTreeMap<_, _> = all.entry(dataset).or_default();
+            one.extend(
+                rows.into_iter()
+                    .map(|(name, value, source)| (name, Property { value, source: source.into() })),
+            );
+            Ok(count)
+        })?;
+        if all.contains_key(root) { Ok(all) } else { Err(self.link.bad(ASKED, format!("nothing of {root}"))) }
+    }
+}
+
 impl Host for AgentHost {
     fn label(&self) -> &str {
         &self.link.label
@@ -142,26 +174,35 @@ impl Host for AgentHost {
     }
 
     fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError> {
-        const ASKED: &str = "get the properties of";
-        let mut all = Properties::new();
-        let request = Request::properties(root, depth);
-        self.link.exchange(&request, ASKED, &mut |part| {
-            let Part::Properties { dataset, rows } = part else {
-                return Err("another answer than properties".to_string());
-            };
-            let dataset = dataset.0;
-            if !dataset.is_within(root) || (depth == Depth::One && dataset != *root) {
-                return Err(format!("{dataset}, which was not asked for"));
+        self.ask_for_properties(root, depth, None)
+    }
+
+    fn some_properties(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<Properties, HostError> {
+        self.ask_for_properties(root, depth, Some(names))
+    }
+
+    fn answers_itself(&self) -> bool {
+        true
+    }
+
+    fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError> {
+        const ASKED: &str = "the question what is in a dataset";
+        let mut cost = None;
+        let request = Request::RemovalCost { dataset: Text(dataset.clone()) };
+        self.link.exchange(&request, ASKED, &mut |part| match part {
+            Part::RemovalCost { bytes, mounted, held, cloned } if cost.is_none() => {
+                let (held, cloned) = (held.map(|name| name.0), cloned.map(|name| name.0));
+                cost = Some(RemovalCost { bytes, mounted, held, cloned });
+                Ok(0)
             }
-            let count = rows.len();
-            let one: &mut BTreeMap<_, _> = all.entry(dataset).or_default();
-            one.extend(
-                rows.into_iter()
-                    .map(|(name, value, source)| (name, Property { value, source: source.into() })),
-            );
-            Ok(count)
+            _ => Err("another answer than one about a dataset".to_string()),
         })?;
-        if all.contains_key(root) { Ok(all) } else { Err(self.link.bad(ASKED, format!("nothing of {root}"))) }
+        cost.ok_or_else(|| self.link.bad(ASKED, "nothing"))
     }
 
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {

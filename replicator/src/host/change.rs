@@ -1,5 +1,6 @@
 //! The small changes that a plan makes beside sending: each is one call, safe to repeat, and names what it relies on.
-//! None of them destroys a snapshot or a dataset.
+//! A snapshot or a dataset is destroyed by two of them only, which name each one, and only where it carries the mark
+//! of being gone at the source.
 
 use zfs_core::Guid;
 use zfs_core::name::BookmarkName;
@@ -60,6 +61,34 @@ pub enum Change {
         /// Names and values.
         set: Vec<(String, String)>,
     },
+    /// Removes what was set of properties on the dataset itself.
+    UnsetProperties {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Destroys snapshots of a dataset that is marked as gone at the source: all or none, and none unless each that
+    /// is there has the GUID it must have and the newest of the dataset is the one that was planned with. Those that
+    /// do not exist are fine.
+    DestroySnapshots {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The GUID of its newest snapshot.
+        newest: Guid,
+        /// Each with the GUID it must have.
+        snapshots: Vec<(SnapshotName, Guid)>,
+    },
+    /// Destroys a dataset that is marked as gone at the source, and has neither snapshots nor children by then. One
+    /// that does not exist is fine.
+    Destroy {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Its GUID, which is checked first.
+        guid: Guid,
+        /// How many bytes are lost with it and its snapshots.
+        bytes: u64,
+    },
     /// Throws away what a receive that broke off has kept. Snapshots are never touched by it.
     DiscardPartial {
         /// The dataset that was being received.
@@ -81,6 +110,9 @@ impl Change {
             Self::Clone { .. } => "clone",
             Self::Promote { .. } => "promote",
             Self::SetProperties { .. } => "set-properties",
+            Self::UnsetProperties { .. } => "unset-properties",
+            Self::DestroySnapshots { .. } => "destroy-snapshots",
+            Self::Destroy { .. } => "destroy",
             Self::DiscardPartial { .. } => "discard-partial",
         }
     }
@@ -101,6 +133,15 @@ impl std::fmt::Display for Change {
                 let names: Vec<_> = set.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 write!(f, "set {} on {dataset}", names.join(", "))
             }
+            Self::UnsetProperties { dataset, names } => {
+                write!(f, "remove {} from {dataset}", names.join(", "))
+            }
+            Self::DestroySnapshots { dataset, snapshots, .. } => {
+                let names: Vec<_> = snapshots.iter().map(|(name, _)| format!("@{}", name.short())).collect();
+                let count = several(snapshots.len(), "snapshot");
+                write!(f, "destroy {count} of {dataset}: {}", names.join(", "))
+            }
+            Self::Destroy { dataset, bytes, .. } => write!(f, "destroy {dataset} ({bytes} bytes are lost)"),
             Self::DiscardPartial { dataset, .. } => write!(f, "throw away the partial receive of {dataset}"),
         }
     }

@@ -22,6 +22,7 @@ use super::PartialContent;
 use super::Properties;
 use super::Property;
 use super::PropertySource;
+use super::RemovalCost;
 use super::Snapshot;
 use super::Tree;
 use super::Version;
@@ -42,15 +43,24 @@ pub struct TreeListing {
     root: DatasetName,
     depth: Depth,
     datasets: Vec<DatasetState>,
-    snapshots: HashMap<String, Vec<Snapshot>>,
-    bookmarks: HashMap<String, Vec<Bookmark>>,
+    snapshots: HashMap<DatasetName, Vec<Snapshot>>,
+    bookmarks: HashMap<DatasetName, Vec<Bookmark>>,
+    /// The dataset of the line before: its snapshots follow each other, and share its name.
+    last: Option<DatasetName>,
 }
 
 impl TreeListing {
     /// For the dataset that was asked for.
     #[must_use]
     pub fn new(root: DatasetName, depth: Depth) -> Self {
-        Self { root, depth, datasets: Vec::new(), snapshots: HashMap::new(), bookmarks: HashMap::new() }
+        Self {
+            root,
+            depth,
+            datasets: Vec::new(),
+            snapshots: HashMap::new(),
+            bookmarks: HashMap::new(),
+            last: None,
+        }
     }
 
     /// Takes a line. With [`Depth::One`] the children are passed over.
@@ -77,7 +87,7 @@ impl TreeListing {
                     createtxg: number(createtxg)?.into(),
                     ivset: optional(fields[10])?.map(Guid),
                 };
-                self.snapshots.entry(dataset.to_string()).or_default().push(snapshot);
+                self.snapshots.entry(dataset).or_default().push(snapshot);
                 Ok(())
             }
             "bookmark" => {
@@ -88,7 +98,7 @@ impl TreeListing {
                     createtxg: number(createtxg)?.into(),
                     ivset: optional(fields[10])?.map(Guid),
                 };
-                self.bookmarks.entry(dataset.to_string()).or_default().push(bookmark);
+                self.bookmarks.entry(dataset).or_default().push(bookmark);
                 Ok(())
             }
             _ => Err("an unknown type".to_string()),
@@ -133,9 +143,13 @@ impl TreeListing {
     }
 
     /// The dataset and what stands behind the mark.
-    fn entry<'n>(&self, name: &'n str, mark: char) -> Result<(DatasetName, &'n str), Misunderstood> {
+    fn entry<'n>(&mut self, name: &'n str, mark: char) -> Result<(DatasetName, &'n str), Misunderstood> {
         let (dataset, short) = name.split_once(mark).ok_or("a name without its mark")?;
-        let dataset = DatasetName::try_from(dataset).map_err(text)?;
+        let dataset = match &self.last {
+            Some(last) if last.as_str() == dataset => last.clone(),
+            _ => DatasetName::try_from(dataset).map_err(text)?,
+        };
+        self.last = Some(dataset.clone());
         let asked = match self.depth {
             Depth::One => dataset == self.root,
             Depth::All => dataset.is_within(&self.root),
@@ -149,13 +163,15 @@ impl TreeListing {
     /// When the root was not in the list, or a snapshot's dataset was not.
     pub fn finish(mut self) -> Result<Tree, Misunderstood> {
         for dataset in &mut self.datasets {
-            dataset.snapshots = self.snapshots.remove(dataset.name.as_str()).unwrap_or_default();
-            dataset.bookmarks = self.bookmarks.remove(dataset.name.as_str()).unwrap_or_default();
+            dataset.snapshots = self.snapshots.remove(&dataset.name).unwrap_or_default();
+            dataset.bookmarks = self.bookmarks.remove(&dataset.name).unwrap_or_default();
+            dataset.snapshots.shrink_to_fit();
+            dataset.bookmarks.shrink_to_fit();
             dataset.snapshots.sort_by_key(|snapshot| snapshot.createtxg);
             dataset.bookmarks.sort_by_key(|bookmark| bookmark.createtxg);
         }
         if let Some(orphan) = self.snapshots.keys().chain(self.bookmarks.keys()).next() {
-            return Err(format!("snapshots or bookmarks of {orphan:?}, which is not in the list"));
+            return Err(format!("snapshots or bookmarks of {:?}, which is not in the list", orphan.as_str()));
         }
         Tree::new(&self.root, self.datasets).map_err(text)
     }
@@ -219,8 +235,72 @@ pub fn property(line: &str, root: &DatasetName, all: &mut Properties) -> Result<
         return Err("a dataset that was not asked for".to_string());
     }
     let property = Property { value: value.to_string(), source };
-    all.entry(dataset).or_default().insert(name.to_string(), property);
-    Ok(())
+    match all.entry(dataset).or_default().insert(name.to_string(), property) {
+        None => Ok(()),
+        // A user property may hold newlines, and behind one something that looks like another property.
+        Some(_) => Err("a property twice".to_string()),
+    }
+}
+
+/// Reads what stands against the removal of a dataset: a line of it with `name,usedbydataset,usedbysnapshots,mounted`,
+/// and one of each of its snapshots with `name,userrefs,clones`.
+#[derive(Debug)]
+pub struct CostListing {
+    dataset: DatasetName,
+    own: Option<(u64, bool)>,
+    held: Option<SnapshotName>,
+    cloned: Option<SnapshotName>,
+}
+
+impl CostListing {
+    /// For the dataset that was asked for.
+    #[must_use]
+    pub fn new(dataset: DatasetName) -> Self {
+        Self { dataset, own: None, held: None, cloned: None }
+    }
+
+    /// Takes a line.
+    ///
+    /// # Errors
+    /// When it is of another dataset, or not what was asked for.
+    pub fn take(&mut self, line: &str) -> Result<(), Misunderstood> {
+        let fields: Vec<&str> = line.split('\t').collect();
+        match fields.as_slice() {
+            [name, data, snapshots, mounted] if *name == self.dataset.as_str() && self.own.is_none() => {
+                let bytes = number(data)?.saturating_add(number(snapshots)?);
+                let mounted = match *mounted {
+                    "yes" => true,
+                    "no" | "-" => false,
+                    _ => return Err("neither mounted nor not".to_string()),
+                };
+                self.own = Some((bytes, mounted));
+                Ok(())
+            }
+            [name, holds, clones] => {
+                let name = SnapshotName::try_from(*name).map_err(text)?;
+                if *name.dataset() != self.dataset {
+                    return Err("a snapshot that was not asked for".to_string());
+                }
+                if number(holds)? > 0 {
+                    self.held.get_or_insert(name.clone());
+                }
+                if !matches!(*clones, "" | "-") {
+                    self.cloned.get_or_insert(name);
+                }
+                Ok(())
+            }
+            _ => Err("another line than what was asked for".to_string()),
+        }
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// When the dataset itself was not among it.
+    pub fn finish(self) -> Result<RemovalCost, Misunderstood> {
+        let (bytes, mounted) = self.own.ok_or("the dataset itself is missing")?;
+        Ok(RemovalCost { bytes, mounted, held: self.held, cloned: self.cloned })
+    }
 }
 
 /// A number, or `-`.

@@ -40,6 +40,7 @@ use super::Properties;
 use super::Property;
 use super::PropertySource;
 use super::ReceiveSpec;
+use super::RemovalCost;
 use super::SendSpec;
 use super::Snapshot;
 use super::Tree;
@@ -269,25 +270,38 @@ impl Host for Local {
     }
 
     fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError> {
-        let datasets = match depth {
-            Depth::One => vec![self.zfs.dataset(root)?],
-            Depth::All => self.zfs.tree(root)?.collect::<Result<Vec<_>, _>>()?,
-        };
-        let source = |source: &zfs_core::Source| match source {
-            zfs_core::Source::Local => PropertySource::Local,
-            zfs_core::Source::Inherited(_) => PropertySource::Inherited,
-            zfs_core::Source::Received => PropertySource::Received,
-            zfs_core::Source::Default => PropertySource::Default,
-            zfs_core::Source::None => PropertySource::None,
-        };
-        let read = |dataset: &Dataset| {
-            let all = dataset.properties.iter();
-            all.map(|one| {
-                (one.name().to_string(), Property { value: one.text(), source: source(&one.source) })
-            })
-            .collect()
-        };
-        Ok(datasets.iter().map(|dataset| (dataset.name.clone(), read(dataset))).collect())
+        self.read_properties(root, depth, &|_| true)
+    }
+
+    fn some_properties(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<Properties, HostError> {
+        self.read_properties(root, depth, &|name| names.iter().any(|one| one == name))
+    }
+
+    fn answers_itself(&self) -> bool {
+        true
+    }
+
+    fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError> {
+        let found = self.zfs.dataset(dataset)?;
+        let number = |name: &str| found.properties.number(name).unwrap_or_default();
+        let bytes = number("usedbydataset").saturating_add(number("usedbysnapshots"));
+        let mut cost =
+            RemovalCost { bytes, mounted: is_mounted(dataset.as_str())?, held: None, cloned: None };
+        for snapshot in self.zfs.snapshots_with_properties(dataset)? {
+            let snapshot = snapshot?;
+            if snapshot.properties.number("userrefs").is_none_or(|holds| holds > 0) {
+                cost.held.get_or_insert(snapshot.snapshot.name.clone());
+            }
+            if snapshot.snapshot.clones > 0 {
+                cost.cloned.get_or_insert(snapshot.snapshot.name);
+            }
+        }
+        Ok(cost)
     }
 
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
@@ -344,6 +358,20 @@ impl Host for Local {
             Change::SetProperties { dataset, set: properties } => {
                 self.zfs.set_properties(dataset, &set(properties))?;
             }
+            Change::UnsetProperties { dataset, names } => {
+                for name in names {
+                    self.zfs.inherit_property(dataset, name)?;
+                }
+            }
+            Change::DestroySnapshots { dataset, newest, snapshots } => {
+                self.destroy_snapshots(dataset, *newest, snapshots)?;
+            }
+            Change::Destroy { dataset, guid, .. } => {
+                let Some(found) = self.zfs.find_dataset(dataset)? else { return Ok(()) };
+                self.need_guid(dataset.as_str(), *guid, Some(found.guid))?;
+                need_mark(&found)?;
+                self.zfs.destroy(dataset)?;
+            }
             Change::DiscardPartial { dataset, .. } => drop(self.zfs.abort_receive(dataset)?),
         }
         Ok(())
@@ -355,6 +383,32 @@ impl Host for Local {
 }
 
 impl Local {
+    fn read_properties(
+        &self,
+        root: &DatasetName,
+        depth: Depth,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Properties, HostError> {
+        let source = |source: &zfs_core::Source| match source {
+            zfs_core::Source::Local => PropertySource::Local,
+            zfs_core::Source::Inherited(_) => PropertySource::Inherited,
+            zfs_core::Source::Received => PropertySource::Received,
+            zfs_core::Source::Default => PropertySource::Default,
+            zfs_core::Source::None => PropertySource::None,
+        };
+        let read = |dataset: Dataset| {
+            let all = dataset.properties.iter().filter(|one| wanted(one.name()));
+            let all = all.map(|one| {
+                (one.name().to_string(), Property { value: one.text(), source: source(&one.source) })
+            });
+            (dataset.name.clone(), all.collect())
+        };
+        match depth {
+            Depth::One => Ok(Properties::from([read(self.zfs.dataset(root)?)])),
+            Depth::All => self.zfs.tree(root)?.map(|dataset| Ok(read(dataset?))).collect(),
+        }
+    }
+
     fn bookmark(&self, bookmarks: &[(BookmarkName, SnapshotName, Guid)]) -> Result<(), HostError> {
         let there = self.bookmark_guids(bookmarks.iter().map(|(name, ..)| name))?;
         let mut missing = Vec::new();
@@ -373,6 +427,28 @@ impl Local {
         Ok(self.zfs.destroy_bookmarks(&doomed.map(|(name, _)| name.clone()).collect::<Vec<_>>())?)
     }
 
+    fn destroy_snapshots(
+        &self,
+        dataset: &DatasetName,
+        newest: Guid,
+        snapshots: &[(SnapshotName, Guid)],
+    ) -> Result<(), HostError> {
+        let Some(found) = self.zfs.find_dataset(dataset)? else { return Ok(()) };
+        need_mark(&found)?;
+        let there = self.zfs.snapshots(dataset)?.collect::<Result<Vec<_>, _>>()?;
+        if let Some(last) = there.iter().max_by_key(|one| one.createtxg) {
+            self.need_guid(last.name.as_str(), newest, Some(last.guid))?;
+        }
+        let there: HashMap<&SnapshotName, Guid> = there.iter().map(|one| (&one.name, one.guid)).collect();
+        for (name, guid) in snapshots {
+            if let Some(found) = there.get(name) {
+                self.need_guid(name.as_str(), *guid, Some(*found))?;
+            }
+        }
+        let names: Vec<SnapshotName> = snapshots.iter().map(|(name, _)| name.clone()).collect();
+        Ok(self.zfs.destroy_snapshots_together(&names)?)
+    }
+
     /// All bookmarks of the datasets in question.
     fn bookmark_guids<'n>(
         &self,
@@ -385,6 +461,34 @@ impl Local {
         }
         Ok(there)
     }
+}
+
+/// Nothing is destroyed that is not marked as gone at the source, whoever asks.
+fn need_mark(dataset: &Dataset) -> Result<(), HostError> {
+    let mark = dataset.properties.get(marks::GONE);
+    let mark = mark.filter(|mark| mark.source == zfs_core::Source::Local);
+    match mark.and_then(|mark| marks::Gone::read(&mark.text())) {
+        Some(_) => Ok(()),
+        None => Err(HostError::NotMarked { host: LABEL.to_string(), dataset: dataset.name.clone() }),
+    }
+}
+
+/// Whether a filesystem is mounted where this process sees it.
+fn is_mounted(dataset: &str) -> Result<bool, HostError> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").map_err(|error| {
+        HostError::from(crate::transport::TransportError::Local {
+            what: "cannot read /proc/self/mounts".to_string(),
+            cause: error.to_string(),
+        })
+    })?;
+    Ok(mounts.lines().any(|line| is_mount_of(line, dataset)))
+}
+
+/// Whether a line of /proc/self/mounts is of this dataset: it writes spaces and the like as backslash and octal digits.
+fn is_mount_of(line: &str, dataset: &str) -> bool {
+    let mut fields = line.split(' ');
+    let (source, kind) = (fields.next().unwrap_or_default(), fields.nth(1).unwrap_or_default());
+    kind == "zfs" && source.replace("\\040", " ") == dataset
 }
 
 /// The typed error inside an I/O error, where there is one.
@@ -463,5 +567,20 @@ impl Incoming for LocalIncoming {
     fn finish(self: Box<Self>) -> Result<(), HostError> {
         self.receiver.finish()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_found_whatever_its_name() {
+        let line = "tank/a\\040b /mnt/x\\040y zfs rw,relatime,xattr 0 0";
+        assert!(is_mount_of(line, "tank/a b"));
+        assert!(!is_mount_of(line, "tank/a"));
+        assert!(!is_mount_of("tank/a /mnt tmpfs rw 0 0", "tank/a"));
+        assert!(!is_mount_of("tank/a@s /mnt zfs ro 0 0", "tank/a"));
+        assert!(!is_mount_of("", ""));
     }
 }

@@ -31,6 +31,7 @@ pub use state::PartialContent;
 pub use state::Properties;
 pub use state::Property;
 pub use state::PropertySource;
+pub use state::RemovalCost;
 pub use state::Snapshot;
 pub use state::Tree;
 pub use state::Version;
@@ -44,8 +45,9 @@ pub struct SendSpec {
     pub from: Option<Base>,
     /// Send encrypted blocks as they are.
     pub raw: bool,
-    /// Continue a partial receive; checked against `to` and `from` by the planner.
-    pub resume: Option<Partial>,
+    /// Continue a partial receive; checked against `to` and `from` by the planner. In a box: of very many streams only
+    /// the first has one.
+    pub resume: Option<Box<Partial>>,
     /// Compress it with zstd at the sending machine. Only for hosts that said they can.
     pub compress: bool,
 }
@@ -138,6 +140,28 @@ pub trait Host: Send {
 
     /// The properties of each filesystem and volume of a tree, with their sources.
     fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError>;
+
+    /// As [`Self::properties`], and only these. One that a dataset has not may be missing.
+    fn some_properties(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<Properties, HostError> {
+        let mut all = self.properties(root, depth)?;
+        for properties in all.values_mut() {
+            properties.retain(|name, _| names.contains(name));
+        }
+        Ok(all)
+    }
+
+    /// Whether a question more starts no process there.
+    fn answers_itself(&self) -> bool {
+        false
+    }
+
+    /// What the removal of a dataset would cost, and what stands against it.
+    fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError>;
 
     /// The GUID of each snapshot, read anew; `None` where the machine says that there is no such snapshot. For
     /// checking what was just received: nothing destructive may follow from `None`.
@@ -261,6 +285,14 @@ pub enum HostError {
         /// The GUID it has.
         found: Option<Guid>,
     },
+    /// A dataset does not carry the mark without which it is not destroyed.
+    #[error("{host}: {dataset} is not marked as gone at the source, so it is not destroyed")]
+    NotMarked {
+        /// The machine.
+        host: String,
+        /// The dataset.
+        dataset: DatasetName,
+    },
     /// Another run has what this one needs for itself.
     #[error(
         "{host}: another run into {dataset}, or into what is above or below it, is going on{}",
@@ -340,8 +372,8 @@ impl HostError {
                         .to_string(),
                 )
             }
+            Self::Changed { .. } | Self::NotMarked { .. } => Some("run the same command again: it makes a new plan".to_string()),
             Self::Busy { .. } => Some(crate::lock::BUSY.to_string()),
-            Self::Changed { .. } => Some("run the same command again: it makes a new plan".to_string()),
             Self::NoPool { host, pool, .. } => Some(format!(
                 "check the name with `zpool list` on {host}, or import it with `zpool import {pool}`"
             )),

@@ -255,6 +255,19 @@ pub struct Property {
 /// The properties of the datasets of a tree.
 pub type Properties = BTreeMap<DatasetName, BTreeMap<String, Property>>;
 
+/// What stands against the removal of a dataset that its listing does not tell, and what would be lost with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovalCost {
+    /// Bytes that the dataset and its snapshots take, without what is below it.
+    pub bytes: u64,
+    /// It is mounted.
+    pub mounted: bool,
+    /// One of its snapshots that has a hold.
+    pub held: Option<SnapshotName>,
+    /// One of its snapshots that has a clone.
+    pub cloned: Option<SnapshotName>,
+}
+
 /// What an incremental stream starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Base {

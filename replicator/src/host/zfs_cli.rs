@@ -2,6 +2,8 @@
 //! ([`super::listing`]), what it is told is quoted by one function ([`crate::transport::quote`]).
 
 use std::collections::HashMap;
+use std::time::Duration;
+use std::time::Instant;
 
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
@@ -17,6 +19,7 @@ use super::Inventory;
 use super::Outgoing;
 use super::Properties;
 use super::ReceiveSpec;
+use super::RemovalCost;
 use super::SendSpec;
 use super::Version;
 use super::listing;
@@ -47,6 +50,10 @@ const ESTIMATES_AT_ONCE: usize = 60;
 
 /// How many names stand in one command line, which must stay below 128 KiB.
 const NAMES_AT_ONCE: usize = 100;
+
+/// How long a command may say nothing: it is stopped, or waits for a pool that does not answer. A listing of a large pool
+/// may take minutes. What a stream has to move is watched by the transfer.
+const SILENCE: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(600) };
 
 /// A machine with a `zfs` command.
 pub struct ZfsCli {
@@ -82,21 +89,27 @@ impl ZfsCli {
         script: Script,
         take: &mut dyn FnMut(&str) -> Result<(), Misunderstood>,
     ) -> Result<(), HostError> {
-        let process = self.transport.start(&script.marking_end().command_line())?;
-        let mut lines = Lines::default();
-        let mut misunderstood = None;
-        let exit = process.finish(&mut |bytes| {
-            if let Err(why) = lines.push(bytes, take) {
-                misunderstood = Some(why);
-                // Ends the command: there is nothing more to learn from it.
-                return Err(TransportError::Cancelled);
-            }
-            Ok(())
-        });
         let bad = |host: &str, why| HostError::BadAnswer { host: host.to_string(), operation, why };
-        if let Some(why) = misunderstood {
-            return Err(bad(&self.label, why));
+        let mut process = self.transport.start(&script.marking_end().command_line())?;
+        let mut lines = Lines::default();
+        let mut buffer = vec![0; 64 * 1024];
+        let mut heard = Instant::now();
+        loop {
+            match process.read(&mut buffer)? {
+                Some(0) => break,
+                Some(n) => {
+                    heard = Instant::now();
+                    // Leaving it ends the command: there is nothing more to learn from it.
+                    lines.push(&buffer[..n], take).map_err(|why| bad(&self.label, why))?;
+                }
+                None if heard.elapsed() < SILENCE => {}
+                None => {
+                    let (peer, phase) = (self.label.clone(), "waiting for a command");
+                    return Err(TransportError::Timeout { peer, phase, limit: SILENCE }.into());
+                }
+            }
         }
+        let exit = process.finish(&mut |_| Ok(()));
         self.check(operation, subject, &exit?)?;
         lines.finish().map_err(|why| bad(&self.label, why))
     }
@@ -228,11 +241,21 @@ impl Host for ZfsCli {
     }
 
     fn properties(&mut self, root: &DatasetName, depth: Depth) -> Result<Properties, HostError> {
+        self.some_properties(root, depth, &["all".to_string()])
+    }
+
+    fn some_properties(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<Properties, HostError> {
+        let names = names.join(",");
         let how = match depth {
             Depth::One => ["-d", "0"].as_slice(),
             Depth::All => &["-r"],
         };
-        let what = ["-t", "filesystem,volume", "-o", "name,property,value,source", "all"];
+        let what = ["-t", "filesystem,volume", "-o", "name,property,value,source", &names];
         let arguments = ["get", "-Hp"].iter().chain(how).chain(&what).copied().chain([root.as_str()]);
         let script = self.script(arguments)?;
         let mut all = Properties::new();
@@ -240,6 +263,18 @@ impl Host for ZfsCli {
             listing::property(line, root, &mut all)
         })?;
         Ok(all)
+    }
+
+    fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError> {
+        let name = dataset.as_str();
+        let own =
+            ["list", "-Hp", "-t", "filesystem,volume", "-o", "name,usedbydataset,usedbysnapshots,mounted"];
+        let script = self.script(own.into_iter().chain([name]))?;
+        let snapshots = ["list", "-Hp", "-d", "1", "-t", "snapshot", "-o", "name,userrefs,clones", name];
+        let script = script.and_zfs(snapshots).map_err(nul)?;
+        let mut listing = listing::CostListing::new(dataset.clone());
+        self.list("ask what is in", name, script, &mut |line| listing.take(line))?;
+        listing.finish().map_err(|why| self.misunderstood("the question what is in a dataset", why))
     }
 
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
@@ -361,9 +396,57 @@ impl Host for ZfsCli {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::Process;
 
     fn exit(status: Result<i32, &str>, stderr: &str) -> Exit {
         Exit { status: status.map_err(str::to_string), stderr: stderr.as_bytes().to_vec() }
+    }
+
+    /// A machine that answers keepalives, and whose commands never say anything.
+    struct Silent;
+
+    impl Transport for Silent {
+        fn peer(&self) -> &str {
+            "far"
+        }
+
+        fn start<'a>(&'a mut self, _: &str) -> Result<Box<dyn Process + 'a>, TransportError> {
+            Ok(Box::new(Self))
+        }
+
+        fn another(&self) -> Result<Box<dyn Transport>, TransportError> {
+            Ok(Box::new(Self))
+        }
+    }
+
+    impl Process for Silent {
+        fn write(&mut self, _: &bytes::Bytes) -> Result<(), TransportError> {
+            Ok(())
+        }
+
+        fn read(&mut self, _: &mut [u8]) -> Result<Option<usize>, TransportError> {
+            std::thread::sleep(Duration::from_millis(1));
+            Ok(None)
+        }
+
+        fn idle(&mut self) -> Result<bool, TransportError> {
+            Ok(false)
+        }
+
+        fn finish(
+            self: Box<Self>,
+            _: &mut dyn FnMut(&[u8]) -> Result<(), TransportError>,
+        ) -> Result<Exit, TransportError> {
+            panic!("it never ends")
+        }
+    }
+
+    #[test]
+    fn a_command_that_says_nothing_is_given_up() {
+        let mut host = ZfsCli::new(Box::new(Silent));
+        let error = host.inventory(&"tank".parse().expect("a name"), Depth::One).expect_err("silence");
+        assert!(matches!(error, HostError::Transport(TransportError::Timeout { .. })), "{error}");
+        assert!(error.to_string().starts_with("far: no answer within"), "{error}");
     }
 
     #[test]

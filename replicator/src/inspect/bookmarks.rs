@@ -150,7 +150,9 @@ pub fn against(
         asides: &[],
         target_root: root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: 0,
     };
     let plan = plan::plan(sides, &Options { recursive, follow_renames: false, ..Options::default() });

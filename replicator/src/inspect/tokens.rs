@@ -74,7 +74,9 @@ pub fn against(source: &Tree, tree: &Tree, recursive: bool) -> Vec<Waiting> {
         asides: &[],
         target_root: root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: 0,
     };
     // By name, because what is renamed on the target first is not what waits there now.

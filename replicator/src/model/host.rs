@@ -26,9 +26,12 @@ use crate::host::Inventory;
 use crate::host::Next;
 use crate::host::Outgoing;
 use crate::host::Properties;
+use crate::host::PropertySource;
 use crate::host::ReceiveSpec;
+use crate::host::RemovalCost;
 use crate::host::SendSpec;
 use crate::host::Tree;
+use crate::marks;
 use crate::transport::TransportError;
 
 /// How much of a stream comes at once: less than two records, so that streams of a few blocks come in several pieces.
@@ -150,6 +153,21 @@ impl ModelHost {
         Ok(())
     }
 
+    /// Whether a dataset exists; one that does and is not marked as gone is an error.
+    fn is_marked(&self, dataset: &DatasetName) -> Result<bool, HostError> {
+        self.look(|machine| {
+            if machine.dataset(dataset).is_none() {
+                return Ok(false);
+            }
+            let mark = machine.property(dataset, marks::GONE);
+            let mark = mark.filter(|mark| mark.source == PropertySource::Local);
+            match mark.and_then(|mark| marks::Gone::read(&mark.value)) {
+                Some(_) => Ok(true),
+                None => Err(HostError::NotMarked { host: self.machine.clone(), dataset: dataset.clone() }),
+            }
+        })
+    }
+
     /// The GUID of a bookmark; its dataset must exist.
     fn mark(&self, name: &BookmarkName) -> Result<Option<Guid>, HostError> {
         self.look(|machine| {
@@ -230,6 +248,26 @@ impl Host for ModelHost {
         })
     }
 
+    fn answers_itself(&self) -> bool {
+        !self.plain
+    }
+
+    fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError> {
+        self.list(dataset, |machine| {
+            let missing = || self.error(Refused::new(Operation::Inspect, dataset, ErrorKind::NotFound));
+            let found = machine.dataset(dataset).ok_or_else(missing)?;
+            let first = |fits: &dyn Fn(&super::Snap) -> bool| {
+                found.snapshots.iter().find(|snap| fits(snap)).and_then(|s| dataset.snapshot(&s.short).ok())
+            };
+            Ok(RemovalCost {
+                bytes: 8 * (found.content.len() as u64 + 1),
+                mounted: false,
+                held: first(&|snap| !snap.holds.is_empty()),
+                cloned: first(&|snap| machine.clones_of(snap.id) > 0),
+            })
+        })
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         let first = snapshots.first().map(ToString::to_string).unwrap_or_default();
         self.list(&first, |machine| {
@@ -293,6 +331,41 @@ impl Host for ModelHost {
             Change::SetProperties { dataset, set } => {
                 self.effect(name, |machine| machine.set_properties(dataset, set))
             }
+            Change::UnsetProperties { dataset, names } => self.effect(name, |machine| {
+                names.iter().try_for_each(|name| machine.inherit_property(dataset, name))
+            }),
+            Change::DestroySnapshots { dataset, newest, snapshots } => {
+                if !self.is_marked(dataset)? {
+                    return Ok(());
+                }
+                let there = self.look(|machine| {
+                    Ok(machine
+                        .dataset(dataset)
+                        .map(|found| super::states::snapshots(dataset, found))
+                        .unwrap_or_default())
+                })?;
+                if let Some(last) = there.last() {
+                    self.need_guid(last.name.as_str(), *newest, Some(last.guid))?;
+                }
+                let doomed: Vec<_> = snapshots
+                    .iter()
+                    .filter(|(name, guid)| there.iter().any(|s| s.name == *name && s.guid == *guid))
+                    .collect();
+                self.effect(name, |machine| {
+                    let mut tried = machine.clone();
+                    doomed.iter().try_for_each(|(name, _)| tried.destroy_snapshot(name))?;
+                    *machine = tried;
+                    Ok(())
+                })
+            }
+            Change::Destroy { dataset, guid, .. } => {
+                if !self.is_marked(dataset)? {
+                    return Ok(());
+                }
+                let found = self.look(|machine| Ok(machine.dataset(dataset).map(|dataset| dataset.guid)))?;
+                self.need_guid(dataset.as_str(), *guid, found)?;
+                self.effect(name, |machine| machine.destroy(dataset))
+            }
             Change::DiscardPartial { dataset, .. } => {
                 self.effect(name, |machine| machine.abort_receive(dataset).map(drop))
             }
@@ -313,7 +386,9 @@ fn operation(change: &Change) -> Operation {
         Change::Rename { .. } => Operation::Rename,
         Change::Clone { .. } => Operation::Clone,
         Change::Promote { .. } => Operation::Promote,
-        Change::SetProperties { .. } => Operation::SetProperty,
+        Change::SetProperties { .. } | Change::UnsetProperties { .. } => Operation::SetProperty,
+        Change::DestroySnapshots { .. } => Operation::DestroySnapshots,
+        Change::Destroy { .. } => Operation::Destroy,
         Change::DiscardPartial { .. } => Operation::AbortReceive,
     }
 }

@@ -41,7 +41,7 @@ impl Machine {
     }
 }
 
-fn snapshots(name: &DatasetName, dataset: &Dataset) -> Vec<Snapshot> {
+pub(super) fn snapshots(name: &DatasetName, dataset: &Dataset) -> Vec<Snapshot> {
     let snapshot = |snap: &Snap| {
         let name = name.snapshot(&snap.short).ok()?;
         Some(Snapshot { name, guid: snap.guid, createtxg: snap.createtxg, ivset: snap.ivset })

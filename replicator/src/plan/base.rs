@@ -29,45 +29,69 @@ impl Found {
     }
 }
 
-/// What a source can start an incremental stream from, by GUID.
-pub(super) struct Bases(HashMap<Guid, Found>);
+/// What a source can start an incremental stream from, by GUID. The names stay where they are: a source may have very
+/// many of them.
+pub(super) struct Bases<'s> {
+    source: &'s DatasetState,
+    places: HashMap<Guid, Place>,
+}
 
-impl Bases {
-    pub(super) fn of(source: &DatasetState) -> Self {
-        let mut all = HashMap::with_capacity(source.snapshots.len() + source.bookmarks.len());
-        for one in &source.bookmarks {
-            let base = Base::Bookmark(one.name.clone(), one.guid);
-            all.insert(one.guid, Found { base, createtxg: one.createtxg, ivset: one.ivset });
+/// Where in the lists of the source.
+#[derive(Clone, Copy)]
+enum Place {
+    Snapshot(u32),
+    Bookmark(u32),
+}
+
+impl<'s> Bases<'s> {
+    pub(super) fn of(source: &'s DatasetState) -> Self {
+        let mut places = HashMap::with_capacity(source.snapshots.len() + source.bookmarks.len());
+        for (at, one) in (0..).zip(&source.bookmarks) {
+            places.insert(one.guid, Place::Bookmark(at));
         }
         // Snapshots last: where both exist, the snapshot is the better source (openzfs #18491 for raw streams).
-        for one in &source.snapshots {
-            let base = Base::Snapshot(one.name.clone(), one.guid);
-            all.insert(one.guid, Found { base, createtxg: one.createtxg, ivset: one.ivset });
+        for (at, one) in (0..).zip(&source.snapshots) {
+            places.insert(one.guid, Place::Snapshot(at));
         }
-        Self(all)
+        Self { source, places }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Found> {
-        self.0.values()
+    pub(super) fn all(&self) -> impl Iterator<Item = Found> {
+        self.places.values().filter_map(|place| self.at(*place))
     }
 
-    pub(super) fn get(&self, guid: Guid) -> Option<&Found> {
-        self.0.get(&guid)
+    pub(super) fn get(&self, guid: Guid) -> Option<Found> {
+        self.at(*self.places.get(&guid)?)
+    }
+
+    fn at(&self, place: Place) -> Option<Found> {
+        match place {
+            Place::Snapshot(at) => self.source.snapshots.get(at as usize).map(|one| Found {
+                base: Base::Snapshot(one.name.clone(), one.guid),
+                createtxg: one.createtxg,
+                ivset: one.ivset,
+            }),
+            Place::Bookmark(at) => self.source.bookmarks.get(at as usize).map(|one| Found {
+                base: Base::Bookmark(one.name.clone(), one.guid),
+                createtxg: one.createtxg,
+                ivset: one.ivset,
+            }),
+        }
     }
 
     /// The newest snapshot of the target that the source knows, as a snapshot or a bookmark. For a raw stream it must
     /// depend on the same initialisation vectors on both sides.
-    pub(super) fn newest_common(&self, target: &DatasetState, raw: bool) -> Option<&Found> {
+    pub(super) fn newest_common(&self, target: &DatasetState, raw: bool) -> Option<Found> {
         target.snapshots.iter().rev().find_map(|there| {
             let here = self.get(there.guid)?;
-            (!raw || joins_raw(here, there)).then_some(here)
+            (!raw || joins_raw(&here, there)).then_some(here)
         })
     }
 
     /// Whether the newest snapshot that both sides have shows that the target was received raw. `None` when there is
     /// no common snapshot, or nothing is known of its initialisation vectors.
     pub(super) fn was_raw(&self, target: &DatasetState) -> Option<bool> {
-        let there = target.snapshots.iter().rev().find(|there| self.0.contains_key(&there.guid))?;
+        let there = target.snapshots.iter().rev().find(|there| self.places.contains_key(&there.guid))?;
         let here = self.get(there.guid)?;
         Some(here.ivset? == there.ivset?)
     }

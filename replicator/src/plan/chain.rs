@@ -55,6 +55,9 @@ pub(super) fn plan(
     target: Option<&DatasetState>,
     options: &Options,
 ) -> Result<Chain, Conflict> {
+    if options.require_encrypted && !source.encrypted() {
+        return Err(Conflict::NotEncrypted { from: source.name.clone() });
+    }
     let wanted = source.snapshots.iter().filter(|one| options.snapshots.select(one.name.short()));
     let planner =
         Planner { source, origin, target_name, options, bases: Bases::of(source), wanted: wanted.collect() };
@@ -83,7 +86,7 @@ struct Planner<'a> {
     origin: Option<&'a Origin>,
     target_name: &'a DatasetName,
     options: &'a Options,
-    bases: Bases,
+    bases: Bases<'a>,
     /// The snapshots that may be sent, in the order of createtxg.
     wanted: Vec<&'a Snapshot>,
 }
@@ -227,7 +230,7 @@ impl Planner<'_> {
                 if newest != Some(guid) {
                     return Err(PartialProblem::BaseNotNewest(guid));
                 }
-                Some(self.bases.get(guid).ok_or(PartialProblem::BaseGone(guid))?.clone())
+                Some(self.bases.get(guid).ok_or(PartialProblem::BaseGone(guid))?)
             }
         };
         if from.as_ref().is_some_and(|found| found.createtxg >= to.createtxg) {
@@ -270,7 +273,7 @@ impl Planner<'_> {
             }
         }
         if let Some(found) = self.bases.newest_common(target, raw) {
-            return Ok(found.clone());
+            return Ok(found);
         }
         Err(Conflict::NoCommonBase {
             from: self.source.name.clone(),
@@ -352,7 +355,7 @@ impl Planner<'_> {
             snapshot: to.name.short().to_string(),
             error: Box::new(error),
         })?;
-        let spec = SendSpec { to: to.clone(), from, raw, resume, compress: false };
+        let spec = SendSpec { to: to.clone(), from, raw, resume: resume.map(Box::new), compress: false };
         let origin = self.origin.filter(|_| creates).map(|origin| origin.into.clone());
         let creates = creates.then(|| created_with(self.source.kind, self.options));
         Ok(Step { action: Action::Send { spec, into, creates, origin }, reason, estimated_bytes: None })

@@ -93,6 +93,12 @@ pub enum Conflict {
         /// What happens in which versions, with the number of the report.
         why: String,
     },
+    /// Only encrypted datasets are to be sent.
+    #[error("{from} is not encrypted, and only encrypted datasets are to be sent")]
+    NotEncrypted {
+        /// The source.
+        from: DatasetName,
+    },
     /// The streams need features that the target's pool does not have.
     #[error(
         "{from} cannot be received into {to}: its streams need {} (pool {from_pool}), which the pool {to_pool} does not have enabled",
@@ -289,6 +295,7 @@ impl Conflict {
             Self::ParentNotReplicated { .. } => "parent-not-replicated",
             Self::NoSpace { .. } => "no-space",
             Self::Bug { .. } => "zfs-bug",
+            Self::NotEncrypted { .. } => "not-encrypted",
             Self::FeatureMissing { .. } => "feature-missing",
             Self::OriginNotReplicated { .. } => "origin-not-replicated",
             Self::Promoted { .. } => "promoted",
@@ -320,6 +327,9 @@ impl Conflict {
                 "make room on the target, or run with --ignore-space if the estimate is wrong".to_string()
             }
             Self::Bug { .. } => "upgrade OpenZFS on the machine that is named".to_string(),
+            Self::NotEncrypted { .. } => {
+                "leave it out with --exclude, or run without --require-encrypted".to_string()
+            }
             Self::FeatureMissing { features, to_pool, .. } => {
                 let set: Vec<_> = features.iter().map(|one| format!("`zpool set feature@{one}=enabled {to_pool}`")).collect();
                 format!(

@@ -22,7 +22,9 @@ fn with_pools(source: &Tree, target: &Inventory, pools: (&About, &About), option
         asides: &[],
         target_root: &root,
         pools: Some(pools),
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     plan(sides, options)
@@ -136,7 +138,9 @@ fn nothing_is_set_aside_for_what_cannot_go_on() {
         asides: &[],
         target_root: &root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     let plan = plan_without(sides, &preserving(), &refused);

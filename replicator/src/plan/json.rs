@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 use serde_json::json;
+use zfs_core::Guid;
+use zfs_core::name::SnapshotName;
 
 use super::Action;
 use super::Conflict;
@@ -11,6 +13,7 @@ use super::Side;
 use super::Step;
 use super::TreePlan;
 use crate::host::Base;
+use crate::host::Change;
 use crate::host::Snapshot;
 
 impl TreePlan {
@@ -60,15 +63,26 @@ impl Step {
     #[must_use]
     pub fn to_json(&self) -> Value {
         match &self.action {
-            Action::Change { side, change } => json!({
-                "action": change.kind(),
-                "side": match side {
-                    Side::Source => "source",
-                    Side::Target => "target",
-                },
-                "what": change.to_string(),
-                "reason": self.reason,
-            }),
+            Action::Change { side, change } => {
+                let mut value = json!({
+                    "action": change.kind(),
+                    "side": match side {
+                        Side::Source => "source",
+                        Side::Target => "target",
+                    },
+                    "what": change.to_string(),
+                    "reason": self.reason,
+                });
+                match change {
+                    Change::DestroySnapshots { snapshots, .. } => {
+                        let one = |(name, guid): &(SnapshotName, Guid)| json!({ "name": name.as_str(), "guid": guid.to_string() });
+                        value["snapshots"] = snapshots.iter().map(one).collect();
+                    }
+                    Change::Destroy { bytes, .. } => value["lost_bytes"] = json!(bytes),
+                    _ => {}
+                }
+                value
+            }
             Action::Send { spec, into, creates, origin } => json!({
                 "action": match (&spec.resume, &spec.from) {
                     (Some(_), _) => "resume",
@@ -80,7 +94,7 @@ impl Step {
                 "into": into.as_str(),
                 "creates_target": creates.is_some(),
                 "sets": creates.iter().flatten().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
-                "origin": origin.as_ref().map(zfs_core::name::SnapshotName::as_str),
+                "origin": origin.as_ref().map(SnapshotName::as_str),
                 "raw": spec.raw,
                 "estimated_bytes": self.estimated_bytes,
                 "reason": self.reason,

@@ -2,6 +2,7 @@
 //! the first half of planning a tree. What is sent is decided afterwards, in [`super::tree`], with the target as it is
 //! after these changes.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -25,10 +26,10 @@ use crate::marks;
 
 /// Where a dataset of the source goes, and what is there when its own steps begin.
 #[derive(Debug)]
-pub(super) struct Mapped {
+pub(super) struct Mapped<'a> {
     pub(super) target: DatasetName,
     /// `None` where it does not exist.
-    pub(super) state: Option<DatasetState>,
+    pub(super) state: Option<Cow<'a, DatasetState>>,
     /// Another name under which bookmarks were kept, where the target was renamed.
     pub(super) known_as: Option<DatasetName>,
     pub(super) refused: Option<Conflict>,
@@ -98,15 +99,16 @@ impl<'a> TreePlanner<'a> {
         }
     }
 
-    fn map(&mut self, source: &'a DatasetState, target: DatasetName) -> Mapped {
+    fn map(&mut self, source: &'a DatasetState, target: DatasetName) -> Mapped<'a> {
         let mut mapped = Mapped { target, state: None, known_as: None, refused: None };
         if self.current.contains_key(&mapped.target) {
             preserve::finish_begun(&mapped.target, &mut self.current, &mut self.before);
         } else if let Some(aside) = preserve::interrupted(source, &mapped.target, &self.current) {
             let properties = self.sides.target_properties;
             preserve::go_on(source, &aside, &mapped.target, properties, &mut self.current, &mut self.before);
-        } else if let Some((aside, old)) =
-            preserve::interrupted_elsewhere(source, &self.current, |name| self.is_free(name))
+        } else if self.asides
+            && let Some((aside, old)) =
+                preserve::interrupted_elsewhere(source, &self.current, |name| self.is_free(name))
         {
             let properties = self.sides.target_properties;
             if self.current.contains_key(&old) {
@@ -156,15 +158,14 @@ impl<'a> TreePlanner<'a> {
     /// Whether no name of the source leads to this one of the target.
     fn is_free(&self, target: &DatasetName) -> bool {
         let root = &self.sides.source.root().name;
-        let name = match target.strip_prefix(self.sides.target_root) {
-            Some("") => Some(root.clone()),
-            Some(below) => root.child(below).ok(),
-            None => None,
-        };
+        let name = target.strip_prefix(self.sides.target_root).and_then(|below| match below {
+            "" => Some(root.clone()),
+            below => root.child(below).ok(),
+        });
         name.is_none_or(|name| self.sides.source.get(&name).is_none())
     }
 
-    /// Whether this dataset of the target may be one of the source under an old name.
+    /// Whether no name of the source leads to this dataset of the target, and it is nothing that was set aside.
     fn is_stray(&self, there: &DatasetState) -> bool {
         self.is_free(&there.name)
             && marks::was_set_aside(&there.name).is_none()
@@ -207,7 +208,7 @@ impl<'a> TreePlanner<'a> {
         None
     }
 
-    fn follow(&mut self, old: DatasetName, mapped: &mut Mapped) {
+    fn follow(&mut self, old: DatasetName, mapped: &mut Mapped<'a>) {
         let parent = mapped.target.parent();
         let can = parent.is_none_or(|parent| {
             self.current.contains_key(&parent)
@@ -229,7 +230,7 @@ impl<'a> TreePlanner<'a> {
 
     /// With the policy `preserve`, a target that diverged is set aside, if it can go on afterwards and there is
     /// something to go on with.
-    fn preserve(&mut self, source: &DatasetState, mapped: &mut Mapped) {
+    fn preserve(&mut self, source: &DatasetState, mapped: &mut Mapped<'a>) {
         let Some(state) = self.current.get(&mapped.target) else { return };
         let (target, now, properties) = (&mapped.target, self.sides.now, self.sides.target_properties);
         match self.judged(source, None, target, Some(state), state.encryption.as_ref()) {
@@ -243,7 +244,7 @@ impl<'a> TreePlanner<'a> {
                             base.name(),
                             source.name
                         ));
-                        mapped.state = Some(replica);
+                        mapped.state = Some(Cow::Owned(replica));
                     }
                     Ok(chain) if preserve::unloads_key(&replica, &chain.steps) => {
                         mapped.refused = preserve::would_unload_key(&replica, now);

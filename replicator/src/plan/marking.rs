@@ -90,14 +90,23 @@ impl Marking {
 
     /// The steps before the streams, and those after them.
     pub(super) fn steps(self) -> (Vec<Step>, Vec<Step>) {
-        let made = self.made.chunks(BATCH).map(|batch| {
-            let change = Change::Bookmark { bookmarks: batch.to_vec() };
+        let made = batches(self.made).map(|bookmarks| {
+            let change = Change::Bookmark { bookmarks };
             Step::change(Side::Source, change, "they stay a base when the snapshots are gone")
         });
-        let removed = self.removed.chunks(BATCH).map(|batch| {
-            let change = Change::DestroyBookmarks { bookmarks: batch.to_vec() };
+        let removed = batches(self.removed).map(|bookmarks| {
+            let change = Change::DestroyBookmarks { bookmarks };
             Step::change(Side::Source, change, "this target has a newer base by then")
         });
         (made.collect(), removed.collect())
     }
+}
+
+/// Cut into pieces, without a copy of all of it beside them.
+fn batches<T>(all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+    let mut rest = all.into_iter();
+    std::iter::from_fn(move || {
+        let batch: Vec<T> = rest.by_ref().take(BATCH).collect();
+        (!batch.is_empty()).then_some(batch)
+    })
 }

@@ -8,16 +8,21 @@ mod bugs;
 mod chain;
 mod conflict;
 mod features;
+mod gone;
 mod json;
 mod mapping;
 mod marking;
 mod options;
 mod preserve;
+mod properties;
 mod steps;
 mod tree;
+mod upkeep;
 
 #[cfg(test)]
 mod diverged_tests;
+#[cfg(test)]
+mod gone_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -32,6 +37,9 @@ pub use options::Initial;
 pub use options::Options;
 pub use options::PatternError;
 pub use options::Patterns;
+pub use properties::DEFAULT as DEFAULT_PROPERTIES;
+pub use properties::PropertyList;
+pub use properties::PropertyListError;
 pub use steps::Action;
 pub use steps::DatasetPlan;
 pub use steps::Kept;

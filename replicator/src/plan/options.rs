@@ -2,12 +2,15 @@
 //! target has gone its own way.
 
 use std::fmt;
+use std::time::Duration;
 
 use globset::GlobBuilder;
 use globset::GlobSet;
 use globset::GlobSetBuilder;
 use serde::Serialize;
 use zfs_core::name::DatasetName;
+
+use super::properties::PropertyList;
 
 /// Which snapshots a first replication sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -142,6 +145,12 @@ pub struct Options {
     pub bookmarks: bool,
     /// Properties for each dataset that a full stream creates on the target.
     pub set: Vec<(String, String)>,
+    /// Which properties the target gets from the source.
+    pub properties: PropertyList,
+    /// How long a dataset of the target stays after the source was found not to have it any more; `None` is for ever.
+    pub remove_gone_after: Option<Duration>,
+    /// Send encrypted datasets only.
+    pub require_encrypted: bool,
 }
 
 impl Default for Options {
@@ -158,6 +167,9 @@ impl Default for Options {
             follow_renames: true,
             bookmarks: true,
             set: Vec::new(),
+            properties: PropertyList::default(),
+            remove_gone_after: None,
+            require_encrypted: false,
         }
     }
 }

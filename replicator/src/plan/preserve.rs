@@ -4,15 +4,16 @@
 //! Any of the steps may be the last one before a crash: the next plan recognises what was begun by the names, and
 //! finishes it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 use zfs_core::name::NameError;
+use zfs_core::name::SnapshotName;
 
 use super::base::Bases;
-use super::base::Found;
 use super::conflict::Conflict;
 use super::steps::Side;
 use super::steps::Step;
@@ -26,7 +27,7 @@ use crate::host::PropertySource;
 use crate::marks;
 
 /// The target's datasets, under the names that they have after the steps planned so far.
-type Current = BTreeMap<DatasetName, DatasetState>;
+pub(super) type Current<'a> = BTreeMap<DatasetName, Cow<'a, DatasetState>>;
 
 /// Properties that are fixed when a dataset is made, belong to its key, or are about where it is mounted here and now.
 const NOT_COPIED: &[&str] = &[
@@ -53,7 +54,7 @@ pub(super) fn set_aside(
     target: &DatasetName,
     now: i64,
     properties: Option<&Properties>,
-    current: &mut Current,
+    current: &mut Current<'_>,
     steps: &mut Vec<Step>,
 ) -> Result<(), Conflict> {
     let aside = move_to_aside(
@@ -73,7 +74,7 @@ pub(super) fn set_aside(
 pub(super) fn move_aside(
     target: &DatasetName,
     now: i64,
-    current: &mut Current,
+    current: &mut Current<'_>,
     steps: &mut Vec<Step>,
 ) -> Result<(), Conflict> {
     let reason =
@@ -84,7 +85,7 @@ pub(super) fn move_aside(
 fn move_to_aside(
     target: &DatasetName,
     now: i64,
-    current: &mut Current,
+    current: &mut Current<'_>,
     steps: &mut Vec<Step>,
     reason: &str,
 ) -> Result<Option<DatasetName>, Conflict> {
@@ -143,7 +144,7 @@ fn too_long(target: &DatasetName, error: NameError) -> Conflict {
 pub(super) fn interrupted(
     source: &DatasetState,
     target: &DatasetName,
-    current: &Current,
+    current: &Current<'_>,
 ) -> Option<DatasetName> {
     let mut asides = asides(target, current).peekable();
     asides.peek()?;
@@ -153,11 +154,11 @@ pub(super) fn interrupted(
 }
 
 /// What was set aside for a dataset, oldest first. Their names begin alike, so that they lie beside each other.
-fn asides<'c>(target: &DatasetName, current: &'c Current) -> impl Iterator<Item = &'c DatasetState> {
+fn asides<'c>(target: &DatasetName, current: &'c Current<'_>) -> impl Iterator<Item = &'c DatasetState> {
     let target = target.clone();
     let from = current.range((Bound::Excluded(target.clone()), Bound::Unbounded));
     let begins = target.clone();
-    from.map(|(_, state)| state)
+    from.map(|(_, state)| state.as_ref())
         .take_while(move |state| state.name.as_str().starts_with(begins.as_str()))
         .filter(move |state| marks::was_set_aside(&state.name).as_ref() == Some(&target))
 }
@@ -166,20 +167,25 @@ fn asides<'c>(target: &DatasetName, current: &'c Current) -> impl Iterator<Item 
 /// the source leads to (`is_free`).
 pub(super) fn interrupted_elsewhere(
     source: &DatasetState,
-    current: &Current,
+    current: &Current<'_>,
     is_free: impl Fn(&DatasetName) -> bool,
 ) -> Option<(DatasetName, DatasetName)> {
-    let bases = Bases::of(source);
-    let mut found = current.values().rev().filter_map(|there| {
-        let old = marks::was_set_aside(&there.name)?;
-        // Missing, or a clone that was not promoted yet.
-        let begun = current.get(&old).is_none_or(|state| {
-            state.snapshots.is_empty() && state.origin.as_ref().is_some_and(|o| *o.dataset() == there.name)
-        });
-        (begun && is_free(&old) && bases.newest_common(there, false).is_some())
-            .then(|| (there.name.clone(), old))
+    // Missing, or a clone that was not promoted yet.
+    let is_begun = |there: &DatasetState, old: &DatasetName| {
+        current.get(old).is_none_or(|state| {
+            let from = state.origin.as_ref().map(SnapshotName::dataset);
+            state.snapshots.is_empty() && from == Some(&there.name)
+        })
+    };
+    let begun = current.values().rev().filter_map(|there| {
+        let old = marks::was_set_aside(&there.name).filter(|old| is_free(old) && is_begun(there, old))?;
+        Some((there, old))
     });
-    found.next()
+    let mut begun = begun.peekable();
+    begun.peek()?;
+    let bases = Bases::of(source);
+    let mut found = begun.filter(|(there, _)| bases.newest_common(there, false).is_some());
+    found.next().map(|(there, old)| (there.name.clone(), old))
 }
 
 /// The steps after the rename.
@@ -188,13 +194,13 @@ pub(super) fn go_on(
     aside: &DatasetName,
     target: &DatasetName,
     properties: Option<&Properties>,
-    current: &mut Current,
+    current: &mut Current<'_>,
     steps: &mut Vec<Step>,
 ) {
     let Some(state) = current.get(aside) else { return };
     let bases = Bases::of(source);
     let raw = bases.was_raw(state).unwrap_or(source.encrypted() && state.encrypted());
-    let Some(base) = bases.newest_common(state, raw).map(Found::guid) else { return };
+    let Some(base) = bases.newest_common(state, raw).map(|found| found.guid()) else { return };
     let Some(snapshot) = state.snapshots.iter().find(|one| one.guid == base) else { return };
     let mut set = vec![("readonly".to_string(), "on".to_string())];
     if state.kind == DatasetKind::Filesystem {
@@ -219,14 +225,15 @@ pub(super) fn go_on(
         partial: None,
         snapshots: Vec::new(),
         bookmarks: Vec::new(),
-        ..state.clone()
+        encryption: state.encryption.clone(),
+        ..**state
     };
-    current.insert(target.clone(), clone);
+    current.insert(target.clone(), Cow::Owned(clone));
     finish_begun(target, current, steps);
 }
 
 /// What is left to do where a clone of a dataset that was set aside has the target's name.
-pub(super) fn finish_begun(target: &DatasetName, current: &mut Current, steps: &mut Vec<Step>) {
+pub(super) fn finish_begun(target: &DatasetName, current: &mut Current<'_>, steps: &mut Vec<Step>) {
     let is_aside = |name: &DatasetName| marks::was_set_aside(name).as_ref() == Some(target);
     // What has snapshots or a partial receive was received as a clone, and was not left half done.
     let fresh = current.get(target).filter(|state| state.snapshots.is_empty() && state.partial.is_none());
@@ -261,26 +268,22 @@ pub(super) fn finish_begun(target: &DatasetName, current: &mut Current, steps: &
     }
 }
 
-fn promote(
-    target: &DatasetName,
-    origin: &zfs_core::name::SnapshotName,
-    current: &mut Current,
-    steps: &mut Vec<Step>,
-) {
+fn promote(target: &DatasetName, origin: &SnapshotName, current: &mut Current<'_>, steps: &mut Vec<Step>) {
     let change = Change::Promote { dataset: target.clone() };
     steps.push(Step::change(Side::Target, change, "the snapshots up to the common one go over to it"));
-    let Some(mut aside) = current.remove(origin.dataset()) else { return };
+    let Some(aside) = current.remove(origin.dataset()) else { return };
+    let mut aside = aside.into_owned();
     let count = aside.snapshots.iter().position(|one| one.name == *origin).map_or(0, |at| at + 1);
     let txg = count.checked_sub(1).map(|last| aside.snapshots[last].createtxg);
     let older: Vec<_> = aside.snapshots.drain(..count).collect();
     let (bookmarks, newer) = aside.bookmarks.drain(..).partition(|one| Some(one.createtxg) <= txg);
     aside.bookmarks = newer;
-    if let Some(state) = current.get_mut(target) {
+    if let Some(state) = current.get_mut(target).map(Cow::to_mut) {
         state.origin = aside.origin.take();
         state.snapshots.splice(0..0, older);
         state.bookmarks = bookmarks;
         rename_state(state, target);
     }
     aside.origin = target.snapshot(origin.short()).ok();
-    current.insert(aside.name.clone(), aside);
+    current.insert(aside.name.clone(), Cow::Owned(aside));
 }

@@ -107,6 +107,8 @@ pub struct Kept {
     pub dataset: DatasetName,
     /// Why it stays.
     pub reason: String,
+    /// It is to be removed as soon as [`super::Sides::costs`] has it. Never in a plan that is carried out.
+    pub due: bool,
 }
 
 /// What is to be done for a dataset and everything below it. The parts are carried out in this order; the datasets
@@ -121,7 +123,8 @@ pub struct TreePlan {
     pub before: Vec<Step>,
     /// Each selected dataset of the source, parents first.
     pub datasets: Vec<DatasetPlan>,
-    /// Changes that are made only for datasets that succeeded: bookmarks that are not needed any more.
+    /// Changes at the end: bookmarks that are not needed any more go, of datasets that succeeded; what is gone at the
+    /// source is marked, or removed.
     pub after: Vec<Step>,
     /// What stays on the target although the source does not have it.
     pub kept: Vec<Kept>,

@@ -2,6 +2,7 @@
 //! and what must be made before is in [`super::mapping`], each dataset's own steps come from [`super::chain`]; a conflict
 //! of one never keeps the others from going on.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -21,16 +22,19 @@ use super::mapping::Mapped;
 use super::mapping::Strays;
 use super::marking;
 use super::options::Options;
+use super::preserve::Current;
 use super::steps::Action;
 use super::steps::DatasetPlan;
-use super::steps::Kept;
 use super::steps::Step;
 use super::steps::TreePlan;
+use super::upkeep::ReadAs;
+use super::upkeep::read_as;
 use crate::host::About;
 use crate::host::DatasetState;
 use crate::host::Encryption;
 use crate::host::Inventory;
 use crate::host::Properties;
+use crate::host::RemovalCost;
 use crate::host::Snapshot;
 use crate::host::Tree;
 use crate::marks;
@@ -48,8 +52,13 @@ pub struct Sides<'a> {
     pub target_root: &'a DatasetName,
     /// The pools of source and target, once they are known. Without them there are no bookmarks and no version gates.
     pub pools: Option<(&'a About, &'a About)>,
-    /// The properties of the target's datasets, for setting one aside.
+    /// The properties of the source's datasets, as far as they are replicated. Without them none is.
+    pub source_properties: Option<&'a Properties>,
+    /// The properties of the target's datasets: all of them for setting one aside, else those that are compared, and
+    /// our marks.
     pub target_properties: Option<&'a Properties>,
+    /// What it costs to remove datasets of the target that are due for it.
+    pub costs: Option<&'a BTreeMap<DatasetName, RemovalCost>>,
     /// The time in seconds since 1970, for the names of datasets that are set aside.
     pub now: i64,
 }
@@ -82,16 +91,19 @@ pub(super) struct TreePlanner<'a> {
     /// The place of each selected dataset.
     pub(super) places: HashMap<&'a DatasetName, usize>,
     /// The target's datasets under the names they have after the steps planned so far.
-    pub(super) current: BTreeMap<DatasetName, DatasetState>,
+    pub(super) current: Current<'a>,
     /// Made when a dataset is missing for the first time.
     pub(super) strays: Option<Strays>,
+    /// Whether the target has anything that was set aside.
+    pub(super) asides: bool,
     /// Where on the target there are snapshots that the source has clones of; made when a clone is missing.
     origins: OnceCell<HashMap<Guid, Vec<DatasetName>>>,
     /// Filesystems that `before` makes.
     pub(super) made: HashSet<DatasetName>,
-    pub(super) mapped: Vec<Mapped>,
+    pub(super) mapped: Vec<Mapped<'a>>,
     pub(super) before: Vec<Step>,
     pub(super) notes: Vec<String>,
+    pub(super) read_as: ReadAs<'a>,
 }
 
 /// The chain of a dataset, as far as it is planned.
@@ -112,12 +124,15 @@ impl<'a> TreePlanner<'a> {
             Inventory::Present(tree) => Some(tree),
         };
         let trees = present.into_iter().chain(sides.asides);
-        let current = trees.flat_map(Tree::datasets).map(|one| (one.name.clone(), one.clone())).collect();
+        let current: Current<'a> =
+            trees.flat_map(Tree::datasets).map(|one| (one.name.clone(), Cow::Borrowed(one))).collect();
+        let asides = current.keys().any(|name| marks::was_set_aside(name).is_some());
         Self {
             sides,
             options,
             refused,
             strays: None,
+            asides,
             origins: OnceCell::new(),
             selected,
             places,
@@ -126,6 +141,7 @@ impl<'a> TreePlanner<'a> {
             mapped: Vec::new(),
             before: Vec::new(),
             notes: Vec::new(),
+            read_as: read_as(&sides),
         }
     }
 
@@ -166,7 +182,7 @@ impl<'a> TreePlanner<'a> {
                 }
             }
         }
-        let state = mapped.state.as_ref();
+        let state = mapped.state.as_deref();
         let planned = planned.and_then(|()| {
             let origin = self.origin(at, progress, &mut after)?;
             let encryption = match state {
@@ -261,7 +277,8 @@ impl<'a> TreePlanner<'a> {
         after: &mut Vec<usize>,
     ) -> Result<Option<Origin>, Conflict> {
         let source = self.selected[at];
-        if self.mapped[at].state.as_ref().is_some_and(|state| !state.snapshots.is_empty()) {
+        let state = self.mapped[at].state.as_ref();
+        if state.is_some_and(|state| !state.snapshots.is_empty() || begun_in_full(source, state)) {
             return Ok(None);
         }
         let Some(name) = source.origin.clone() else { return Ok(self.start_under_clone(source)) };
@@ -339,7 +356,7 @@ impl<'a> TreePlanner<'a> {
         let mut datasets = Vec::with_capacity(chains.len());
         let mut marking = marking::Marking::default();
         let bookmarks = self.options.bookmarks && self.can_bookmark();
-        for ((source, mapped), (chain, after)) in self.selected.iter().zip(&self.mapped).zip(chains) {
+        for ((source, mapped), (mut chain, after)) in self.selected.iter().zip(&self.mapped).zip(chains) {
             if let Ok(chain) = &chain {
                 self.notes.extend(chain.notes.iter().cloned());
             }
@@ -347,6 +364,9 @@ impl<'a> TreePlanner<'a> {
                 let names: Vec<_> =
                     [Some(&mapped.target), mapped.known_as.as_ref()].into_iter().flatten().collect();
                 marking.dataset(source, &names, pool.guid, chain, &mut self.notes);
+            }
+            if let Ok(chain) = &mut chain {
+                self.notes.extend(self.add_properties(source, mapped, &mut chain.steps));
             }
             let common = chain.as_ref().ok().and_then(|chain| Some(chain.common.as_ref()?.base.clone()));
             datasets.push(DatasetPlan {
@@ -362,8 +382,9 @@ impl<'a> TreePlanner<'a> {
         {
             self.notes.extend(bugs::unknown_versions(pools));
         }
-        let kept = self.kept();
-        let (marks, after) = marking.steps();
+        let gone = self.gone();
+        let (marks, mut after) = marking.steps();
+        after.extend(gone.steps);
         self.before.extend(marks);
         let mut plan = TreePlan {
             source: self.sides.source.root().name.clone(),
@@ -371,7 +392,7 @@ impl<'a> TreePlanner<'a> {
             before: self.before,
             datasets,
             after,
-            kept,
+            kept: gone.kept,
             notes: self.notes,
         };
         plan.drop_what_is_in_vain();
@@ -389,34 +410,6 @@ impl<'a> TreePlanner<'a> {
         }
         !without
     }
-
-    /// What the target has and the source has not. Only the topmost of each: what is below goes with it.
-    fn kept(&self) -> Vec<Kept> {
-        if !self.options.recursive {
-            return Vec::new();
-        }
-        // What is received into, and everything above that.
-        let mut needed: HashSet<DatasetName> = HashSet::new();
-        for one in &self.mapped {
-            let mut name = Some(one.target.clone());
-            while let Some(next) = name.filter(|name| !needed.contains(name)) {
-                name = next.parent();
-                needed.insert(next);
-            }
-        }
-        let mut kept: Vec<Kept> = Vec::new();
-        for name in self.current.keys().filter(|name| !needed.contains(*name)) {
-            if kept.last().is_some_and(|last| name.is_within(&last.dataset)) {
-                continue;
-            }
-            let reason = match marks::was_set_aside(name) {
-                Some(of) => format!("what {of} was before it diverged"),
-                None => "the source has no such dataset, or it is not selected".to_string(),
-            };
-            kept.push(Kept { dataset: name.clone(), reason });
-        }
-        kept
-    }
 }
 
 /// Whether a dataset waits for one that is being planned right now, directly or through others.
@@ -427,18 +420,22 @@ fn waits(progress: &[Progress], place: usize) -> bool {
     }
 }
 
+/// Whether a receive broke off that can go on, and is not that of a clone.
+fn begun_in_full(source: &DatasetState, there: &DatasetState) -> bool {
+    let kept = there.partial.as_ref().and_then(|partial| partial.content.as_ref().ok());
+    kept.is_some_and(|kept| {
+        kept.from_guid.is_none() && source.snapshots.iter().any(|one| one.guid == kept.to_guid)
+    })
+}
+
 /// Renames a dataset of the target with everything below it.
-pub(super) fn move_tree(
-    current: &mut BTreeMap<DatasetName, DatasetState>,
-    from: &DatasetName,
-    to: &DatasetName,
-) {
+pub(super) fn move_tree(current: &mut Current<'_>, from: &DatasetName, to: &DatasetName) {
     let moved: Vec<DatasetName> = current.keys().filter(|name| name.is_within(from)).cloned().collect();
     for old in moved {
         let below = old.strip_prefix(from).unwrap_or_default();
         let new = if below.is_empty() { Some(to.clone()) } else { to.child(below).ok() };
         let (Some(new), Some(mut state)) = (new, current.remove(&old)) else { continue };
-        rename_state(&mut state, &new);
+        rename_state(state.to_mut(), &new);
         current.insert(new, state);
     }
     // Clones name their origin by its dataset.
@@ -446,7 +443,7 @@ pub(super) fn move_tree(
         let Some(origin) = &state.origin else { continue };
         let Some(below) = origin.dataset().strip_prefix(from) else { continue };
         let dataset = if below.is_empty() { Some(to.clone()) } else { to.child(below).ok() };
-        state.origin = dataset.and_then(|dataset| dataset.snapshot(origin.short()).ok());
+        state.to_mut().origin = dataset.and_then(|dataset| dataset.snapshot(origin.short()).ok());
     }
 }
 

@@ -61,7 +61,9 @@ pub(super) fn planned(source: &Tree, target: &Inventory, options: &Options) -> T
         asides: &[],
         target_root: &root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     let plan = plan(sides, options);
@@ -158,7 +160,9 @@ fn missing_parents_are_made_from_the_top() {
         asides: &[],
         target_root: &root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     let plan = plan(sides, &Options::default());
@@ -309,7 +313,9 @@ fn bookmarks_are_made_before_and_older_ones_of_this_target_go_after() {
         asides: &[],
         target_root: &root,
         pools: Some((&pools.0, &pools.1)),
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: NOW,
     };
     let plan = plan(sides, &Options::default());
@@ -389,7 +395,9 @@ fn setting_aside_is_finished_after_a_crash_between_any_two_of_its_steps() {
             asides,
             target_root: &root,
             pools: None,
+            source_properties: None,
             target_properties: None,
+            costs: None,
             now: NOW + 60,
         };
         // Whatever the policy is now: what was begun is finished.
@@ -439,7 +447,9 @@ fn versions_with_a_dangerous_bug_are_refused_where_it_matters() {
             asides: &[],
             target_root: &root,
             pools: Some((&pools.0, &pools.1)),
+            source_properties: None,
             target_properties: None,
+            costs: None,
             now: NOW,
         };
         shown(&super::plan(sides, options))[0].clone()

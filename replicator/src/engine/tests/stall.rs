@@ -111,6 +111,10 @@ impl Host for Hanging<'_> {
         self.host.about(pool)
     }
 
+    fn removal_cost(&mut self, dataset: &DatasetName) -> Result<crate::host::RemovalCost, HostError> {
+        self.host.removal_cost(dataset)
+    }
+
     fn properties(&mut self, root: &DatasetName, depth: crate::host::Depth) -> Result<Properties, HostError> {
         self.host.properties(root, depth)
     }

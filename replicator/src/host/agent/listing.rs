@@ -102,6 +102,8 @@ impl Listing {
         }
         let mut datasets = self.datasets;
         for dataset in &mut datasets {
+            dataset.snapshots.shrink_to_fit();
+            dataset.bookmarks.shrink_to_fit();
             dataset.snapshots.sort_by_key(|snapshot| snapshot.createtxg);
             dataset.bookmarks.sort_by_key(|bookmark| bookmark.createtxg);
         }

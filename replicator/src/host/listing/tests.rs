@@ -73,9 +73,40 @@ fn properties_are_read_with_their_sources() {
     let one = &all[&root];
     assert_eq!(one["compression"], Property { value: "zstd".into(), source: PropertySource::Local });
     assert_eq!(one["x:y"], Property { value: "with\ttabs".into(), source: PropertySource::Inherited });
+    assert!(property("tank/a\tcompression\toff\tlocal", &root, &mut all).is_err(), "twice");
     assert_eq!(all.len(), 2);
     for line in ["", "tank/a", "tank/a\tx", "tank/a\tx\ty", "tank/a\tx\ty\tnowhere", "tank/b\tx\ty\tlocal"] {
         assert!(property(line, &root, &mut all).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn what_stands_against_a_removal_is_read_strictly() {
+    let name = || DatasetName::try_from("tank/a b").expect("a name");
+    let read = |lines: &[&str]| {
+        let mut listing = CostListing::new(name());
+        lines.iter().try_for_each(|line| listing.take(line))?;
+        listing.finish()
+    };
+    let own = "tank/a b\t100\t20\tno";
+    let cost = read(&[own, "tank/a b@1\t0\t", "tank/a b@2\t1\t-", "tank/a b@3\t0\ttank/c"]).expect("good");
+    assert_eq!((cost.bytes, cost.mounted), (120, false));
+    assert_eq!(cost.held, name().snapshot("2").ok());
+    assert_eq!(cost.cloned, name().snapshot("3").ok());
+    assert!(read(&["tank/a b\t1\t2\tyes"]).expect("good").mounted);
+    assert_eq!(read(&["tank/a b\t1\t2\t-"]).expect("good").held, None);
+    for lines in [
+        &[][..],
+        &["tank/a b@1\t0\t-"],
+        &[own, own],
+        &["tank/a\t1\t2\tno"],
+        &["tank/a b\t-\t2\tno"],
+        &["tank/a b\t1\t2\tmaybe"],
+        &[own, "tank/a@1\t0\t-"],
+        &[own, "tank/a b@1\t-\t-"],
+        &[own, "tank/a b@1\t0"],
+    ] {
+        assert!(read(lines).is_err(), "{lines:?}");
     }
 }
 

@@ -7,7 +7,11 @@ use super::options;
 use super::says_absent;
 use crate::host::Change;
 use crate::host::DatasetKind;
+use crate::host::Depth;
+use crate::host::Host;
 use crate::host::HostError;
+use crate::host::PropertySource;
+use crate::marks;
 use crate::transport::quote::Script;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -56,6 +60,24 @@ impl ZfsCli {
                 let arguments = ["set".to_string()].into_iter().chain(values);
                 let script = self.script(arguments.chain([dataset.to_string()]))?;
                 self.run("set properties of", dataset.as_str(), script)
+            }
+            Change::UnsetProperties { dataset, names } => {
+                let mut script = Script::elevated(self.elevate);
+                for name in names {
+                    script = script.and_zfs(["inherit", name, dataset.as_str()]).map_err(nul)?;
+                }
+                self.run("remove properties of", dataset.as_str(), script)
+            }
+            Change::DestroySnapshots { dataset, newest, snapshots } => {
+                self.destroy_snapshots(dataset, *newest, snapshots)
+            }
+            Change::Destroy { dataset, guid, .. } => {
+                let Some(found) = self.guid_of("filesystem,volume", dataset.as_str())? else { return Ok(()) };
+                self.need_guid(dataset.as_str(), *guid, Some(found))?;
+                self.need_mark(dataset)?;
+                // Without -r, zfs refuses what has children or snapshots.
+                let script = self.script(["destroy", dataset.as_str()])?;
+                self.run("destroy", dataset.as_str(), script)
             }
             Change::DiscardPartial { dataset, .. } => {
                 let script = self.script(["receive", "-A", dataset.as_str()])?;
@@ -123,6 +145,57 @@ impl ZfsCli {
             self.run("remove the bookmark", batch[0].0.as_str(), script)?;
         }
         Ok(())
+    }
+
+    fn destroy_snapshots(
+        &mut self,
+        dataset: &DatasetName,
+        newest: Guid,
+        snapshots: &[(SnapshotName, Guid)],
+    ) -> Result<(), HostError> {
+        if self.guid_of("filesystem,volume", dataset.as_str())?.is_none() {
+            return Ok(());
+        }
+        self.need_mark(dataset)?;
+        let mut there = HashMap::new();
+        let mut last: Option<(String, Guid)> = None;
+        let list = ["list", "-Hp", "-d", "1", "-t", "snapshot", "-s", "createtxg", "-o", "name,guid"];
+        let script = self.script(list.into_iter().chain([dataset.as_str()]))?;
+        self.list("list the snapshots of", dataset.as_str(), script, &mut |line| {
+            let (name, guid) = line.split_once('\t').ok_or("a field is missing")?;
+            let guid = Guid(guid.parse().map_err(|_| "the guid is not a number".to_string())?);
+            last = Some((name.to_string(), guid));
+            there.insert(name.to_string(), guid);
+            Ok(())
+        })?;
+        if let Some((name, guid)) = last {
+            self.need_guid(&name, newest, Some(guid))?;
+        }
+        let mut doomed = Vec::new();
+        for (name, guid) in snapshots {
+            if let Some(found) = there.get(name.as_str()) {
+                self.need_guid(name.as_str(), *guid, Some(*found))?;
+                doomed.push(name.short());
+            }
+        }
+        for batch in doomed.chunks(NAMES_AT_ONCE) {
+            // One call of the kernel, which destroys all of them or none.
+            let names = format!("{dataset}@{}", batch.join(","));
+            let script = self.script(["destroy", &names])?;
+            self.run("destroy snapshots of", dataset.as_str(), script)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is destroyed that is not marked as gone at the source.
+    fn need_mark(&mut self, dataset: &DatasetName) -> Result<(), HostError> {
+        let all = self.some_properties(dataset, Depth::One, &[marks::GONE.to_string()])?;
+        let mark = all.get(dataset).and_then(|there| there.get(marks::GONE));
+        let mark = mark.filter(|mark| mark.source == PropertySource::Local);
+        match mark.and_then(|mark| marks::Gone::read(&mark.value)) {
+            Some(_) => Ok(()),
+            None => Err(HostError::NotMarked { host: self.label.clone(), dataset: dataset.clone() }),
+        }
     }
 
     /// What a dataset is, after a look at its GUID.

@@ -119,7 +119,9 @@ fn said(bug: &Bug, case: &Case, versions: (Option<Version>, Option<Version>)) ->
         asides: &[],
         target_root: &root,
         pools: None,
+        source_properties: None,
         target_properties: None,
+        costs: None,
         now: 0,
     };
     let plan = plan(sides, &case.options);

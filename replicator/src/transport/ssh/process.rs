@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ssh2::Channel;
+use ssh2::ErrorCode;
 
 use super::Link;
 use crate::transport::Exit;
@@ -35,17 +36,27 @@ pub(super) struct SshProcess<'a> {
 /// More than this on standard output is not expected from a command that is being written to.
 const EARLY_STDOUT_LIMIT: usize = 64 * 1024;
 
+/// How libssh2 says that the server wants no channel, or no command on it.
+const DENIED: [ErrorCode; 2] = [ErrorCode::Session(-21), ErrorCode::Session(-22)];
+
+fn refused(error: TransportError, denied: bool) -> TransportError {
+    match error {
+        TransportError::Lost { peer, cause, .. } if denied => TransportError::Refused { peer, cause },
+        other => other,
+    }
+}
+
 impl<'a> SshProcess<'a> {
     pub(super) fn start(link: &'a mut Link, command_line: &str) -> Result<Self, TransportError> {
         let limit = link.timeouts.handshake;
         link.heard = Instant::now();
-        let refused = |error: TransportError| match error {
-            TransportError::Lost { peer, cause, .. } => TransportError::Refused { peer, cause },
-            other => other,
-        };
-        let channel = link
-            .drive("opening a channel", limit, |s| s.channel_open("session", WINDOW, PACKET, None))
-            .map_err(refused)?;
+        // The server's no is to be told from a connection that ends just now, which may pass.
+        let mut denied = false;
+        let mut note = |error: &ssh2::Error| denied = DENIED.contains(&error.code());
+        let channel = link.drive("opening a channel", limit, |s| {
+            s.channel_open("session", WINDOW, PACKET, None).inspect_err(&mut note)
+        });
+        let channel = channel.map_err(|error| refused(error, denied))?;
         let mut process = Self {
             link,
             channel,
@@ -56,7 +67,11 @@ impl<'a> SshProcess<'a> {
             ended: false,
         };
         let channel = &mut process.channel;
-        process.link.drive("starting a command", limit, |_| channel.exec(command_line)).map_err(refused)?;
+        let mut note = |error: &ssh2::Error| denied = DENIED.contains(&error.code());
+        let started = process
+            .link
+            .drive("starting a command", limit, |_| channel.exec(command_line).inspect_err(&mut note));
+        started.map_err(|error| refused(error, denied))?;
         Ok(process)
     }
 

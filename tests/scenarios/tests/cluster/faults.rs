@@ -137,20 +137,18 @@ impl Route<'_> {
         sh(self.far, "pkill -9 -x sshd-session || true");
     }
 
-    /// Bytes of streams that the newest [`Route::as_planned`] moved.
-    pub(crate) fn moved(&self) -> u64 {
-        let json = sh(self.here, "cat /tmp/run.json");
-        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-        json["result"]["bytes"].as_u64().expect("a number")
-    }
-
     /// A run that was cut is finished by the next one, which sends again at most a little of what the target kept, and
     /// both sides are equal then. Gives how much was kept.
     pub(crate) fn assert_goes_on(&self) -> u64 {
         let (begun, kept) = (self.token().is_some(), self.kept());
-        let plan = self.as_planned("", "--compress off");
+        let planned = plan_in(&self.plan("--json", 0).out());
+        let run = self.run("--compress off --json");
+        assert_eq!(run.code(), 0, "{}", run.err());
+        let plan = plan_in(&run.out());
+        assert_eq!(planned, plan, "the run did something else than was planned");
         assert_eq!(actions(&plan).iter().any(|action| action == "resume"), begun, "{plan}");
-        let moved = self.moved();
+        let json: serde_json::Value = serde_json::from_str(&run.out()).expect("JSON");
+        let moved = json["result"]["bytes"].as_u64().expect("a number");
         // The token counts what is inside of the records; beside that are only their headers.
         assert!(moved < SIZE + SIZE / 8 - kept, "{kept} of {SIZE} had arrived, and {moved} were sent again");
         self.assert_same();

@@ -64,19 +64,16 @@ fn over_each(test: impl Fn(&Relay)) {
 #[test]
 fn a_dataset_goes_from_one_far_machine_to_another() {
     over_each(|relay| {
-        fill(relay.from(), &relay.source, 2);
-        for n in 3..5 {
-            let arguments = relay.arguments("");
-            completely(relay.runner(), &[relay.from(), relay.to()], &arguments);
-            relay.assert_same();
-            change(relay.from(), &relay.source, n);
-        }
-        // Divergence is found here, too.
+        fill(relay.from(), &relay.source, 1);
         relay.as_planned("", "");
+        change(relay.from(), &relay.source, 2);
+        completely(relay.runner(), &[relay.from(), relay.to()], &relay.arguments(""));
+        relay.assert_same();
+        // Divergence is found here, too.
         sh(relay.to(), &format!("zfs snapshot {}@theirs", relay.target));
-        change(relay.from(), &relay.source, 5);
+        change(relay.from(), &relay.source, 3);
         let before = (state(relay.from()), state(relay.to()));
-        refused(relay.runner(), &relay.arguments(""), 3, &["@theirs", "@s5"]);
+        refused(relay.runner(), &relay.arguments(""), 3, &["@theirs", "@s3"]);
         assert_eq!(before, (state(relay.from()), state(relay.to())));
         relay.assert_quiet();
     });

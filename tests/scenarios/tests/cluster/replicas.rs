@@ -118,19 +118,22 @@ pub(crate) fn assert_same(source: (&Node, &str), target: (&Node, &str)) {
     }
 }
 
-/// The plan in what `--json` prints, for comparing. The time in names of what is set aside goes.
+/// The plan in what `--json` prints, for comparing. The time in names of what is set
+/// aside and in marks goes.
 pub(crate) fn plan_in(json: &str) -> String {
-    const ASIDE: &str = "_diverged_";
     let json: serde_json::Value =
         serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"));
-    let plan = format!("{:#}", json.get("plan").unwrap_or(&json));
-    let mut parts = plan.split(ASIDE);
-    let mut out = parts.next().unwrap_or_default().to_string();
-    for part in parts {
-        let time = part.find(|c: char| !c.is_ascii_digit() && c != 'T').unwrap_or(part.len());
-        out.push_str(&format!("{ASIDE}TIME{}", &part[time..].trim_start_matches('Z')));
+    let mut plan = format!("{:#}", json.get("plan").unwrap_or(&json));
+    for before in ["_diverged_", "replicator:gone=1:"] {
+        let mut parts = plan.split(before);
+        let mut out = parts.next().unwrap_or_default().to_string();
+        for part in parts {
+            let time = part.find(|c: char| !c.is_ascii_digit() && c != 'T').unwrap_or(part.len());
+            out.push_str(&format!("{before}TIME{}", &part[time..].trim_start_matches('Z')));
+        }
+        plan = out;
     }
-    out
+    plan
 }
 
 /// Plans, checks that planning changed nothing, runs, and checks that this was the plan; gives the plan. `what` are

@@ -58,7 +58,7 @@ fn one_of_a_hundred_datasets_is_broken_and_the_others_arrive_over_every_way() {
                 route.source
             ),
         );
-        route.as_planned("-r --no-bookmarks", "--jobs 4");
+        replicate(route.here, &route.arguments("", "-r --jobs 4 --quiet"));
         let first = snapshots(route.to, &route.target);
         assert_eq!(first.lines().count(), count + 1);
         assert_eq!(first, snapshots(route.from, &route.source));
@@ -70,8 +70,13 @@ fn one_of_a_hundred_datasets_is_broken_and_the_others_arrive_over_every_way() {
                 route.source
             ),
         );
-        route.plan("-r", 3);
-        let said = route.refused("-r --jobs 4", 3, &["d7@theirs", &format!("1 of {} datasets", count + 1)]);
+        let planned = plan_in(&route.plan("-r --json", 3).out());
+        let run = route.run("-r --jobs 4 --json");
+        assert_eq!((run.code(), planned), (3, plan_in(&run.out())));
+        let said = run.err();
+        for word in ["d7@theirs", &format!("1 of {} datasets", count + 1)] {
+            assert!(said.contains(word), "{word:?} is not in\n{said}");
+        }
         assert!(!said.contains("d8@"), "{said}");
         let (from, to) = (snapshots(route.from, &route.source), snapshots(route.to, &route.target));
         let without = |list: &str| -> Vec<String> {

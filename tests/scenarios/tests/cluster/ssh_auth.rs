@@ -27,6 +27,17 @@ fn a_machine_that_is_silent_is_given_up_in_time() {
 }
 
 #[test]
+fn a_server_that_starts_no_commands_is_told_from_a_connection_that_ends() {
+    let cluster = pair();
+    let (a, b) = (cluster.node(1), cluster.node(2));
+    fill(a, "tank/data", 1);
+    sh(b, "$(command -v sshd) -p 2222 -o MaxSessions=0");
+    let key = "ssh-keyscan node2 2>/dev/null | sed 's/^[^ ]*/[node2]:2222/' >> /root/.ssh/known_hosts";
+    sh(a, key);
+    refused(a, "tank/data node2:back/x --port 2222", 4, &["root@node2", "does not start commands"]);
+}
+
+#[test]
 fn keys_come_from_files_and_from_the_agent_and_refusals_name_them() {
     let cluster = pair();
     let (a, b) = (cluster.node(1), cluster.node(2));

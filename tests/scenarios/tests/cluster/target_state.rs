@@ -64,11 +64,7 @@ fn a_pool_that_is_not_imported_is_named_and_nothing_is_taken_for_gone() {
             change(route.from, &format!("{source}{below}"), 2);
         }
         let label = |node: &lab::Node| {
-            if node.name() == route.here.name() {
-                "this machine".to_string()
-            } else {
-                format!("root@{}", node.name())
-            }
+            if node.name() == route.here.name() { "this machine".to_string() } else { node.name() }
         };
         for (node, pool) in [(route.from, "tank"), (route.to, "back")] {
             sh(node, &format!("zpool export {pool}"));
