@@ -103,7 +103,9 @@ fn planning(criterion: &mut Criterion) {
                 asides: &[],
                 target_root: &target_root,
                 pools: None,
+                source_properties: None,
                 target_properties: None,
+                costs: None,
                 now: 0,
             };
             let options = Options { recursive: true, ..Options::default() };

@@ -10,6 +10,7 @@ pub mod agent;
 pub mod cancel;
 pub mod cli;
 pub mod compare;
+pub mod config;
 pub mod endpoint;
 pub mod engine;
 pub mod host;
@@ -19,5 +20,6 @@ pub mod marks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod model;
 pub mod plan;
+pub mod policy;
 pub mod transfer;
 pub mod transport;

@@ -15,6 +15,7 @@ mod agent;
 mod bookmarks;
 mod compare;
 mod completion;
+mod config;
 mod connect;
 mod format;
 mod holds;
@@ -52,6 +53,7 @@ enum Command {
     Tokens(tokens::Arguments),
     Bookmarks(bookmarks::Arguments),
     Holds(holds::Arguments),
+    Config(config::Arguments),
     Agent(agent::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         // Its reader goes away when it is not wanted any more, and that ends it.
         Command::Agent(arguments) => agent::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Holds(arguments) => holds::run(&arguments),
         Command::Compare(arguments) => {
             let inner = cancel.clone();

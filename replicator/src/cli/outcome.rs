@@ -36,6 +36,8 @@ pub enum Outcome {
     Interrupted = 6,
     /// Another run into the same target, or into what is above or below it, is going on.
     Busy = 7,
+    /// The configuration is broken, or somebody else could have written it. Nothing was done.
+    Configuration = 8,
 }
 
 /// The statuses, for `--help`.
@@ -48,7 +50,8 @@ Exit status:
   4  the other machine or its agent cannot be reached, is not the one we know, or does not let us in
   5  ZFS is missing on a machine
   6  interrupted; the same command goes on from where it was
-  7  another run into this target, or into what is above or below it, is going on";
+  7  another run into this target, or into what is above or below it, is going on
+  8  the configuration is broken; nothing was done";
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
@@ -240,6 +243,7 @@ mod tests {
             Outcome::NoZfs,
             Outcome::Interrupted,
             Outcome::Busy,
+            Outcome::Configuration,
         ] {
             assert!(HELP.contains(&format!("\n  {}  ", outcome as u8)), "{outcome:?}");
         }

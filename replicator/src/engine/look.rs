@@ -192,7 +192,7 @@ impl Asked {
             let mut found = if new.is_empty() { Vec::new() } else { source.estimate(&new)? }.into_iter();
             estimates.extend(some.iter().map(|spec| match self.sizes.get(&key(spec)) {
                 Some(known) => *known,
-                None => found.next().flatten(),
+                None => below_zero_is_nothing(found.next().flatten()),
             }));
         }
         plan.set_estimates(&estimates);
@@ -204,6 +204,12 @@ impl Asked {
         }
         Ok(refused)
     }
+}
+
+/// ZFS takes what has arrived from its estimate of the whole, also where that was too small: the difference is below zero
+/// then, which it tells as a number close to 2^64.
+fn below_zero_is_nothing(size: Option<u64>) -> Option<u64> {
+    size.map(|size| if i64::try_from(size).is_ok() { size } else { 0 })
 }
 
 /// The names of the properties that are looked at on both sides; `None` where that takes all of them.
@@ -337,4 +343,16 @@ fn do_not_fit(plan: &TreePlan, target: &Inventory) -> Refused {
         }
     }
     refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_below_zero_is_nothing() {
+        let all = [None, Some(0), Some(5), Some(1 << 62), Some(18_446_744_073_709_531_960), Some(u64::MAX)];
+        let expected = [None, Some(0), Some(5), Some(1 << 62), Some(0), Some(0)];
+        assert_eq!(all.map(below_zero_is_nothing), expected);
+    }
 }

@@ -13,10 +13,13 @@ use super::*;
 use crate::cancel::Cancel;
 use crate::host::Host;
 use crate::model::Fault;
+use crate::model::Machine;
 use crate::model::Moment;
 use crate::model::World;
+use crate::plan::Action;
 use crate::plan::Divergence;
 use crate::plan::Options;
+use crate::plan::Side;
 use crate::plan::TreePlan;
 
 mod stall;
@@ -239,4 +242,70 @@ fn a_snapshot_that_somebody_destroys_after_planning_costs_only_itself() {
         found.bookmarks.keys().any(|short| short.ends_with(&format!("_{:016x}", newest.0)))
     });
     assert!(marked);
+}
+
+/// Everything that both machines have.
+fn everything(world: &World) -> [Machine; 2] {
+    ["here", "there"].map(|machine| world.on(machine, |machine| machine.clone()))
+}
+
+#[test]
+fn a_feature_that_only_the_streams_tell_of_is_a_conflict_before_anything_changes() {
+    let (world, told) = (world(), Told::default());
+    world.on("there", |there| there.set_feature("large_blocks", "disabled"));
+    let before = everything(&world);
+    let plan = planned(&mut world.host("here"), &mut world.host("there"));
+    let kinds: Vec<_> = plan.conflicts().map(|(_, conflict)| conflict.kind()).collect();
+    assert_eq!(kinds, ["feature-missing", "feature-missing"]);
+    assert_eq!(plan.steps().count(), 0);
+    let report = run(&world, None, &told);
+    assert_eq!(report.failures().count(), 2);
+    assert!(before == everything(&world), "something was changed");
+    // A source that has no large blocks is not refused.
+    world.on("here", |here| here.set_feature("large_blocks", "enabled"));
+    assert_eq!(run(&world, None, &told).failures().count(), 0);
+    assert_same(&world);
+}
+
+#[test]
+fn a_feature_that_is_lost_meanwhile_is_not_tried_again() {
+    let (world, told) = (world(), Told::default());
+    let (mut source, mut target) = (world.host("here"), world.host("there"));
+    let plan = planned(&mut source, &mut target);
+    world.on("there", |there| there.set_feature("large_blocks", "disabled"));
+    let options = request().options;
+    let report = execute(&plan, &options, &mut source, &mut target, &quick(), &told, &Cancel::new());
+    let report = report.expect("a report");
+    assert_eq!((report.failures().count(), told.retries()), (2, 0));
+}
+
+#[test]
+fn nothing_is_set_aside_where_there_is_no_room_to_go_on() {
+    let (world, told) = (world(), Told::default());
+    assert_eq!(run(&world, None, &told).failures().count(), 0);
+    world.on("there", |there| {
+        there.snapshot(&[snap("backup/a@theirs"), snap("backup/a/x@theirs")]).expect("snapshot");
+    });
+    world.on("here", |here| {
+        here.write(&name("tank/a"), 7, 7);
+        here.snapshot(&[snap("tank/a@4")]).expect("snapshot");
+    });
+    let options = Options { divergence: Divergence::Preserve, ..request().options };
+    let request = Request { options, estimate: true, ignore_space: false, ..request() };
+    let plan =
+        |world: &World| prepare(&mut world.host("here"), &mut world.host("there"), &request).expect("a plan");
+    let on_target = |plan: &TreePlan| {
+        let target = |step: &&Step| matches!(step.action, Action::Change { side: Side::Target, .. });
+        plan.before.iter().filter(target).count()
+    };
+    world.on("there", |there| there.set_available(1));
+    let full = plan(&world);
+    let kinds: Vec<_> =
+        full.conflicts().map(|(source, conflict)| (source.as_str(), conflict.kind())).collect();
+    assert_eq!((kinds, on_target(&full)), (vec![("tank/a", "no-space")], 0));
+    // With room it is set aside and goes on; the child has nothing newer and stays.
+    world.on("there", |there| there.set_available(1 << 30));
+    let roomy = plan(&world);
+    assert_eq!((roomy.conflicts().count(), on_target(&roomy)), (0, 4));
+    assert!(roomy.notes.iter().any(|note| note.contains("backup/a/x has changed")), "{:?}", roomy.notes);
 }

@@ -238,6 +238,19 @@ impl Machine {
         }
     }
 
+    /// The state of a feature of all pools: `disabled`, `enabled` or `active`.
+    pub fn set_feature(&mut self, feature: &str, state: &str) {
+        for pool in self.pools.values_mut() {
+            Arc::make_mut(&mut pool.features).insert(feature.to_string(), state.to_string());
+        }
+    }
+
+    /// Whether a feature of a pool is in one of these states.
+    pub(super) fn has_feature(&self, pool: &str, feature: &str, states: &[&str]) -> bool {
+        let state = self.pools.get(pool).and_then(|pool| pool.features.get(feature));
+        state.is_some_and(|state| states.contains(&state.as_str()))
+    }
+
     /// How many bytes the machine says are free.
     pub fn set_available(&mut self, bytes: u64) {
         for pool in self.pools.values_mut() {

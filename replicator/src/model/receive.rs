@@ -241,6 +241,13 @@ impl Machine {
     ) -> Result<u64, ErrorKind> {
         let ivset = |name| list.u64(name).map(Guid);
         let name = into.dataset();
+        for (flag, feature) in [(Features::LARGE_BLOCKS, "large_blocks"), (Features::RAW, "encryption")] {
+            if begin.features.contains(flag)
+                && !self.has_feature(name.pool(), feature, &["enabled", "active"])
+            {
+                return Err(ErrorKind::UnsupportedFeature);
+            }
+        }
         let id = self.id();
         if begin.is_resuming() {
             let dataset = self.datasets.get_mut(name).ok_or(ErrorKind::ParentNotFound)?;

@@ -92,7 +92,11 @@ impl Machine {
         }
         // Plain datasets are sent raw as well, which changes nothing for them.
         let raw = stream.raw && dataset.is_encrypted();
-        let mut features = Features::COMPRESSED.with(Features::LARGE_BLOCKS);
+        let mut features = Features::COMPRESSED;
+        // Of the dataset in truth; here all datasets of a pool have large blocks, or none has.
+        if self.has_feature(name.pool(), "large_blocks", &["active"]) {
+            features = features.with(Features::LARGE_BLOCKS);
+        }
         if raw {
             features = features.with(Features::RAW);
         }

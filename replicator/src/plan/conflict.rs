@@ -173,6 +173,19 @@ pub enum Conflict {
         /// Bytes written in the target since its newest snapshot.
         target_written: u64,
     },
+    /// The target changed, and cannot go on by itself once it was set aside: a promotion makes it an encryption root
+    /// whose key is not loaded, and its streams are not raw.
+    #[error(
+        "{to} has changed since @{base}, and is an encryption root: setting it aside would unload its key, which its streams need"
+    )]
+    SetAsideUnloadsKey {
+        /// The target.
+        to: DatasetName,
+        /// The newest common snapshot, by its short name on the target.
+        base: String,
+        /// Where it would be set aside.
+        aside: DatasetName,
+    },
     /// Snapshots that are to be sent have a name that the target uses for other ones.
     #[error("{to} has other snapshots with the names of some that {from} would send\n{}", list("to be sent", .snapshots))]
     NameClash {
@@ -290,6 +303,7 @@ impl Conflict {
             Self::TargetWithoutSnapshots { .. } => "target-without-snapshots",
             Self::NoCommonBase { .. } => "no-common-base",
             Self::Diverged { .. } => "diverged",
+            Self::SetAsideUnloadsKey { .. } => "set-aside-unloads-key",
             Self::NameClash { .. } => "name-clash",
             Self::NameTooLong { .. } => "name-too-long",
             Self::Partial { .. } => "partial-receive",
@@ -346,6 +360,9 @@ impl Conflict {
                 }
                 hint
             }
+            Self::SetAsideUnloadsKey { to, base, aside } => format!(
+                "do it yourself and load the key in between: `zfs rename {to} {aside}`, `zfs clone -o readonly=on {aside}@{base} {to}`, `zfs promote {to}`, `zfs load-key {to}`; then run the same command again, which goes on from there"
+            ),
             Self::NameClash { .. } => "rename these snapshots on the source or on the target".to_string(),
             Self::NameTooLong { .. } => "choose a shorter name for the target".to_string(),
             Self::Partial { .. } => {

@@ -108,6 +108,16 @@ fn nothing_is_set_aside_for_what_cannot_go_on() {
     target[1].encryption = Some(Encryption { root: name("dst/x"), key_loaded: false });
     let plan = planned(&source, &Inventory::Present(states(target.clone())), &preserving());
     assert_eq!((before(&plan), kinds(&plan)), (vec![], vec!["key-not-loaded"]));
+    // A key that is loaded, and would not be after the promotion.
+    target[1].encryption = Some(Encryption { root: name("dst/x"), key_loaded: true });
+    let plan = planned(&source, &Inventory::Present(states(target.clone())), &preserving());
+    assert_eq!((before(&plan), kinds(&plan)), (vec![], vec!["set-aside-unloads-key"]));
+    let hint = plan.conflicts().next().expect("a conflict").1.hint();
+    assert!(hint.contains("dst/x_diverged_20261122T181500Z@a dst/x`, `zfs promote dst/x`"), "{hint}");
+    // One that belongs to the dataset above stays loaded.
+    target[1].encryption = Some(Encryption { root: name("dst"), key_loaded: true });
+    let plan = planned(&source, &Inventory::Present(states(target.clone())), &preserving());
+    assert_eq!((plan.before.len(), kinds(&plan)), (3, vec![]));
     // A bug.
     target[1].encryption = Some(Encryption { root: name("dst/x"), key_loaded: true });
     let (new, old) = (about(4, "2.4.0"), about(5, "2.1.6"));
@@ -219,6 +229,7 @@ fn a_promotion_that_took_all_common_snapshots_is_told_and_goes_on_under_preserve
     {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
+    assert_eq!(conflict.to_json()["details"]["origin_on_target"], "dst/a@s1");
 
     let plan = planned(&source, &target, &preserving());
     let aside = "dst/a_diverged_20261122T181500Z";

@@ -60,12 +60,13 @@ impl Case {
         case.source.iter_mut().zip(500..).for_each(|(one, guid)| one.guid = Guid(guid));
         case.target.iter_mut().zip(700..).for_each(|(one, guid)| one.guid = Guid(guid));
         case.target[2].referenced = 4096;
-        case.set("dst/x", REPLICA, &Replica { root: ROOT, dataset: Guid(501) });
-        case.set("dst/lost", REPLICA, &Replica { root: ROOT, dataset: LOST });
+        case.set("dst/x", REPLICA, Replica { root: ROOT, dataset: Guid(501) });
+        case.set("dst/lost", REPLICA, Replica { root: ROOT, dataset: LOST });
         case
     }
 
-    fn set(&mut self, on: &str, property: &str, value: &dyn ToString) {
+    #[allow(clippy::needless_pass_by_value, reason = "the values are made for it")]
+    fn set(&mut self, on: &str, property: &str, value: impl ToString) {
         let property_value = Property { value: value.to_string(), source: PropertySource::Local };
         self.properties.entry(name(on)).or_default().insert(property.to_string(), property_value);
     }
@@ -78,7 +79,7 @@ impl Case {
     fn marked(days: i64) -> Self {
         let mut case = Self::new();
         let mark = case.mark(NOW - days * DAY);
-        case.set("dst/lost", GONE, &mark);
+        case.set("dst/lost", GONE, mark);
         case
     }
 
@@ -192,7 +193,7 @@ fn many_snapshots_go_in_batches_the_newest_last() {
     let lost = dataset("dst/lost", &content.join(" "));
     case.lost().snapshots = lost.snapshots;
     let mark = Gone { newest: Guid(1249), ..case.mark(0) };
-    case.set("dst/lost", GONE, &mark);
+    case.set("dst/lost", GONE, mark);
     let plan = case.plan();
     assert_eq!(plan.after.len(), 4);
     let Action::Change { change: Change::DestroySnapshots { snapshots, .. }, .. } = &plan.after[2].action
@@ -269,7 +270,7 @@ fn only_copies_of_this_very_source_are_ever_touched() {
     assert!(!shown(&plan).iter().any(|change| change.starts_with("destroy")), "{:?}", shown(&plan));
 
     let mut case = Case::due();
-    case.set("dst/lost", REPLICA, &Replica { root: ROOT, dataset: Guid(501) });
+    case.set("dst/lost", REPLICA, Replica { root: ROOT, dataset: Guid(501) });
     case.stays("a copy of src/x");
 
     let mut case = Case::due();
@@ -311,14 +312,14 @@ fn a_child_that_stays_keeps_its_parent_and_children_go_first() {
     let mut child = dataset("dst/lost/child", "@a:5");
     (child.guid, child.referenced) = (Guid(703), 10);
     case.target.push(child);
-    case.set("dst/lost/child", REPLICA, &Replica { root: ROOT, dataset: Guid(598) });
+    case.set("dst/lost/child", REPLICA, Replica { root: ROOT, dataset: Guid(598) });
     let plan = case.plan();
     assert_eq!(shown(&plan).len(), 1, "only the child's mark");
     assert!(shown(&plan)[0].contains("dst/lost/child"));
     assert!(plan.kept.iter().any(|kept| kept.reason.contains("dst/lost/child below it stays")));
 
     let mark = Gone { since: 0, root: ROOT, newest: Guid(5), referenced: 10 };
-    case.set("dst/lost/child", GONE, &mark);
+    case.set("dst/lost/child", GONE, mark);
     let cost = RemovalCost { bytes: 1, mounted: false, held: None, cloned: None };
     case.costs.insert(name("dst/lost/child"), cost);
     let all = shown(&case.plan());
@@ -337,7 +338,7 @@ fn a_child_that_stays_keeps_its_parent_and_children_go_first() {
 fn a_wrong_clock_only_makes_it_wait_longer() {
     let mut case = Case::due();
     let mark = case.mark(NOW + 1);
-    case.set("dst/lost", GONE, &mark);
+    case.set("dst/lost", GONE, mark);
     assert_eq!(shown(&case.plan()), [format!("set {GONE}={} on dst/lost", case.mark(NOW))]);
     let mut case = Case::due();
     case.now = 0;
@@ -345,7 +346,7 @@ fn a_wrong_clock_only_makes_it_wait_longer() {
     assert!(shown(&case.plan())[0].starts_with("set "));
     for damaged in ["", "1", "1:20261122T181500Z", "yes"] {
         let mut case = Case::due();
-        case.set("dst/lost", GONE, &damaged);
+        case.set("dst/lost", GONE, damaged);
         assert!(shown(&case.plan())[0].starts_with("set "), "{damaged:?}");
     }
 }

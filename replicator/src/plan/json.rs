@@ -120,6 +120,15 @@ impl Conflict {
                 "target_written_bytes": target_written,
             }),
             Self::NameClash { snapshots, .. } => json!({ "snapshots": list(snapshots) }),
+            Self::FeatureMissing { features, from_pool, to_pool, .. } => json!({
+                "features": features,
+                "source_pool": from_pool,
+                "target_pool": to_pool,
+            }),
+            Self::Promoted { origin, there, .. } => json!({
+                "origin": origin.as_str(),
+                "origin_on_target": there.as_str(),
+            }),
             _ => return value,
         };
         value["details"] = details;

@@ -246,6 +246,9 @@ impl<'a> TreePlanner<'a> {
                         ));
                         mapped.state = Some(Cow::Owned(replica));
                     }
+                    Ok(chain) if preserve::unloads_key(&replica, &chain.steps) => {
+                        mapped.refused = preserve::would_unload_key(&replica, now);
+                    }
                     Ok(_) => {
                         let (current, steps) = (&mut self.current, &mut self.before);
                         let done = preserve::set_aside(source, target, now, properties, current, steps);

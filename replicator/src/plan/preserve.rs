@@ -10,6 +10,7 @@ use std::ops::Bound;
 
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
+use zfs_core::name::NameError;
 use zfs_core::name::SnapshotName;
 
 use super::base::Bases;
@@ -93,11 +94,7 @@ fn move_to_aside(
         // A pool's root dataset cannot be renamed: the conflict stays as it is.
         return Ok(None);
     }
-    let aside = marks::set_aside(target, now).map_err(|error| Conflict::NameTooLong {
-        to: target.clone(),
-        snapshot: "the name under which it would be set aside".to_string(),
-        error: Box::new(error),
-    })?;
+    let aside = marks::set_aside(target, now).map_err(|error| too_long(target, error))?;
     let change = Change::Rename { from: target.clone(), guid: state.guid, to: aside.clone() };
     steps.push(Step::change(Side::Target, change, reason));
     move_tree(current, target, &aside);
@@ -116,6 +113,30 @@ pub(super) fn replica(state: &DatasetState, base: Guid) -> DatasetState {
         encryption: state.encryption.clone(),
         origin: state.origin.clone(),
         ..*state
+    }
+}
+
+/// Whether the streams need a key that is not loaded any more after the promotion: an encryption root's key stays with
+/// the dataset that it was loaded for.
+pub(super) fn unloads_key(replica: &DatasetState, steps: &[Step]) -> bool {
+    let own = replica.encryption.as_ref().is_some_and(|encryption| encryption.root == replica.name);
+    own && steps.iter().filter_map(Step::stream).any(|spec| !spec.raw)
+}
+
+/// The conflict that says so.
+pub(super) fn would_unload_key(replica: &DatasetState, now: i64) -> Option<Conflict> {
+    let base = replica.snapshots.last()?.name.short().to_string();
+    Some(match marks::set_aside(&replica.name, now) {
+        Ok(aside) => Conflict::SetAsideUnloadsKey { to: replica.name.clone(), base, aside },
+        Err(error) => too_long(&replica.name, error),
+    })
+}
+
+fn too_long(target: &DatasetName, error: NameError) -> Conflict {
+    Conflict::NameTooLong {
+        to: target.clone(),
+        snapshot: "the name under which it would be set aside".to_string(),
+        error: Box::new(error),
     }
 }
 

@@ -68,14 +68,17 @@ fn a_second_run_is_refused_and_a_killed_one_leaves_nothing_for_long_over_every_w
     over_every_way(|route| {
         route.grow(1);
         let run = route.begin_until("--compress off", 500_000);
+        // It shall still be there after all of these.
+        route.link().bandwidth(Some(100_000));
         let process = sh(route.here, "pgrep -o -x replicator");
+        let said = route.refused("", 7, &["another run", &route.target]);
+        assert!(said.contains(&format!("process {process}")), "{said}");
         // What only looks goes on, and so does another target.
         route.plan("", 0);
         let other =
             route.arguments("", "--dry-run").replace(&route.target, &format!("{}-other", route.target));
         replicate(route.here, &other);
-        let said = route.refused("", 7, &["another run", &route.source, &route.target]);
-        assert!(said.contains(&format!("process {process}")), "{said}");
+        route.link().bandwidth(Some(4_000_000));
         let before = route.link().counters().payload;
         until("the first goes on", Duration::from_secs(60), || {
             route.link().counters().payload - before > 1_500_000 || run.finished()

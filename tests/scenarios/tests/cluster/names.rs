@@ -84,6 +84,7 @@ fn tags_and_properties_with_tabs_and_newlines_break_no_list() {
                  zfs set \"org.example:forged=$(printf 'x\\tlocal\\n{target}\\tmountpoint\\t/forged')\" {target}"
             ),
         );
+        change(route.from, source, 4);
         let preserve = "--divergence preserve";
         if !route.way.pull && route.way.far_end == "zfs" {
             for property in ["org.example:odd", "org.example:forged"] {

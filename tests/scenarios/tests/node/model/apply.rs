@@ -1,10 +1,15 @@
 //! The same operation on the kernel and on the model, and what each says to it.
 
+use std::path::Path;
+
 use replicator::model::Receiver;
 use replicator::model::Refused;
 use replicator::model::Stream;
+use rustix::mount::MountFlags;
+use rustix::mount::UnmountFlags;
 use zfs_core::DatasetKind;
 use zfs_core::PropertySet;
+use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 use zfs_core::receive::ReceiveRequest;
 use zfs_core::send::IncrementalSource;
@@ -44,9 +49,10 @@ impl<'p> Sequence<'p> {
             Op::Write(name) => {
                 self.written += 1;
                 let (number, pool) = (self.written, self.pool_of(name.pool()));
-                let folder = pool.mount(name);
-                write_noise(&folder.join(format!("f{}", number % 3)), 100_000, self.seed ^ (number << 32));
-                pool.unmount(name);
+                mounted(pool, name, |folder| {
+                    let file = folder.join(format!("f{}", number % 3));
+                    write_noise(&file, 100_000, self.seed ^ (number << 32));
+                });
                 self.model.write(name, number % 3, number);
                 (Ok(()), Ok(()))
             }
@@ -164,6 +170,15 @@ impl<'p> Sequence<'p> {
         let written = receiver.write(&mut self.model, &bytes);
         refused(written.and_then(|()| receiver.finish(&mut self.model)))
     }
+}
+
+/// Does something in a mounted filesystem. The commands for it would take most of the time of all of this.
+fn mounted(pool: &Pool, name: &DatasetName, what: impl FnOnce(&Path)) {
+    let folder = pool.mounts().with_file_name("here");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    rustix::mount::mount(name.as_str(), &folder, "zfs", MountFlags::empty(), None).expect("mount");
+    what(&folder);
+    rustix::mount::unmount(&folder, UnmountFlags::empty()).expect("unmount");
 }
 
 fn kind<T>(result: Result<T, zfs_core::Error>) -> Outcome {

@@ -41,7 +41,7 @@ impl Sequence<'_> {
     /// A name in one of the pools, whether there is such a dataset or not.
     fn some_name(&mut self) -> DatasetName {
         let (pool, below) = (self.below(2), self.any(DATASETS));
-        self.pools[pool].dataset(&format!("w/{below}"))
+        self.roots()[pool].child(below).expect("short")
     }
 
     fn all(&self) -> Vec<DatasetName> {

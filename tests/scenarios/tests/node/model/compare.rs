@@ -27,8 +27,8 @@ impl Sequence<'_> {
     pub(super) fn compare(&mut self) {
         let mut real = String::new();
         let mut pairs = Vec::new();
-        for pool in self.pools {
-            let tree = pool.zfs.tree(&pool.dataset("w")).expect("list");
+        for (pool, root) in self.pools.into_iter().zip(self.roots()) {
+            let tree = pool.zfs.tree(&root).expect("list");
             let mut datasets: Vec<_> = tree.map(|dataset| dataset.expect("an entry")).collect();
             // The kernel's own order of siblings is that of a hash.
             datasets.sort_by(|a, b| a.name.components().cmp(b.name.components()));
