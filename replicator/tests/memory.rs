@@ -31,6 +31,14 @@ struct Machine {
 }
 
 impl Machine {
+    fn names(self) -> impl Iterator<Item = String> {
+        let below = move |at: usize| match at {
+            0 => format!("{}/data", self.pool),
+            at => format!("{}/data/d{at:04}", self.pool),
+        };
+        (0..self.datasets).map(below)
+    }
+
     fn listing(self) -> impl Iterator<Item = String> {
         let Self { pool, datasets, snapshots } = self;
         let numbers = move |dataset: usize| {
@@ -64,17 +72,20 @@ impl Transport for Machine {
             let features = features.map(|name| format!("feature@{name}\tactive"));
             let said = ["zfs-2.4.4", "zfs-kmod-2.4.4", "guid\t77"].map(str::to_string);
             Box::new(said.into_iter().chain(features))
+        } else if command.contains("name,property,value,source") {
+            let lines = self.names().map(|name| format!("{name}\tcompression\tlz4\tlocal"));
+            Box::new(lines.collect::<Vec<_>>().into_iter())
         } else if command.contains("-nvP") {
             Box::new((0..command.matches("-nvP").count()).map(|_| "size\t1000".to_string()))
         } else if self.datasets == 0 && command.contains("/data") {
-            return Ok(Box::new(Answer { lines: None }));
+            return Ok(Answer::new(None));
         } else if self.datasets == 0 {
             let pool = self.pool;
             Box::new(std::iter::once(format!("{pool}\tfilesystem\t1\t5\t0\t1000\t9999999999\t-\t-\t-\t-\t-")))
         } else {
             Box::new(self.listing())
         };
-        Ok(Box::new(Answer { lines: Some(lines) }))
+        Ok(Answer::new(Some(lines)))
     }
 
     fn another(&self) -> Result<Box<dyn Transport>, TransportError> {
@@ -85,6 +96,15 @@ impl Transport for Machine {
 /// Lines, or that there is no such dataset.
 struct Answer<'a> {
     lines: Option<Box<dyn Iterator<Item = String> + Send + 'a>>,
+    /// What is left of a line that was begun.
+    rest: Vec<u8>,
+    ended: bool,
+}
+
+impl<'a> Answer<'a> {
+    fn new(lines: Option<Box<dyn Iterator<Item = String> + Send + 'a>>) -> Box<Self> {
+        Box::new(Self { lines, rest: Vec::new(), ended: false })
+    }
 }
 
 impl Process for Answer<'_> {
@@ -92,8 +112,20 @@ impl Process for Answer<'_> {
         Ok(())
     }
 
-    fn read(&mut self, _: &mut [u8]) -> Result<Option<usize>, TransportError> {
-        Ok(None)
+    fn read(&mut self, buf: &mut [u8]) -> Result<Option<usize>, TransportError> {
+        if self.rest.is_empty() {
+            let next = match &mut self.lines {
+                Some(lines) if !self.ended => lines.next(),
+                _ => return Ok(Some(0)),
+            };
+            self.ended = next.is_none();
+            self.rest = next.unwrap_or_else(|| END.to_string()).into_bytes();
+            self.rest.push(b'\n');
+        }
+        let length = self.rest.len().min(buf.len());
+        buf[..length].copy_from_slice(&self.rest[..length]);
+        self.rest.drain(..length);
+        Ok(Some(length))
     }
 
     fn idle(&mut self) -> Result<bool, TransportError> {
@@ -101,17 +133,17 @@ impl Process for Answer<'_> {
     }
 
     fn finish(
-        self: Box<Self>,
+        mut self: Box<Self>,
         sink: &mut dyn FnMut(&[u8]) -> Result<(), TransportError>,
     ) -> Result<Exit, TransportError> {
-        let Some(lines) = self.lines else {
-            return Ok(Exit { status: Ok(1), stderr: b"cannot open 'x': dataset does not exist".to_vec() });
-        };
-        for mut line in lines.chain([END.to_string()]) {
-            line.push('\n');
-            sink(line.as_bytes())?;
+        let mut buf = [0; 4096];
+        while let Some(length @ 1..) = self.read(&mut buf)? {
+            sink(&buf[..length])?;
         }
-        Ok(Exit { status: Ok(0), stderr: Vec::new() })
+        match self.lines {
+            Some(_) => Ok(Exit { status: Ok(0), stderr: Vec::new() }),
+            None => Ok(Exit { status: Ok(1), stderr: b"cannot open 'x': dataset does not exist".to_vec() }),
+        }
     }
 }
 

@@ -275,8 +275,21 @@ impl Host for AgentHost {
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
-        let request = Request::Apply(change.into());
-        self.link.exchange(&request, change.kind(), &mut |_| Err("more than how it went".to_string()))
+        match change {
+            // In requests that fit into a frame whatever the names are. Those that are there, or gone, are fine.
+            Change::Bookmark { bookmarks } if bookmarks.len() > NAMES_AT_ONCE => {
+                let mut parts = bookmarks.chunks(NAMES_AT_ONCE);
+                parts.try_for_each(|some| self.apply(&Change::Bookmark { bookmarks: some.to_vec() }))
+            }
+            Change::DestroyBookmarks { bookmarks } if bookmarks.len() > NAMES_AT_ONCE => {
+                let mut parts = bookmarks.chunks(NAMES_AT_ONCE);
+                parts.try_for_each(|some| self.apply(&Change::DestroyBookmarks { bookmarks: some.to_vec() }))
+            }
+            change => {
+                let request = Request::Apply(change.into());
+                self.link.exchange(&request, change.kind(), &mut |_| Err("more than how it went".to_string()))
+            }
+        }
     }
 
     fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {

@@ -563,3 +563,24 @@ fn signs_of_life_are_no_answer() {
     host.link.command.silence = Duration::ZERO;
     assert!(host.lock(&root, Depth::One).is_err());
 }
+
+#[test]
+fn many_long_names_go_in_requests_that_fit() {
+    let long = "x".repeat(200);
+    let dataset: DatasetName = "tank/in".parse().expect("a name");
+    let bookmarks: Vec<_> = (0..2500)
+        .map(|at| {
+            let short = format!("{long}{at:05}");
+            let name = dataset.bookmark(&short).expect("a name");
+            (name, dataset.snapshot(&short).expect("a name"), Guid(u64::MAX))
+        })
+        .collect();
+    let gone = bookmarks.iter().map(|(name, _, guid)| (name.clone(), *guid)).collect();
+    for change in [Change::Bookmark { bookmarks }, Change::DestroyBookmarks { bookmarks: gone }] {
+        let fake = Fake::default();
+        let log = fake.log.clone();
+        let (mut host, starts) = serving(fake);
+        host.apply(&change).expect("applied");
+        assert_eq!((log.all().len(), starts.load(Ordering::SeqCst)), (3, 1), "{:?}", change.kind());
+    }
+}
