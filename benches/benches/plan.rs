@@ -67,12 +67,12 @@ fn same(number: usize) -> String {
 
 /// Every second dataset has another name there.
 fn renamed(number: usize) -> String {
-    if number % 2 == 0 { same(number) } else { format!("old{number}") }
+    if number.is_multiple_of(2) { same(number) } else { format!("old{number}") }
 }
 
 /// Those that are called otherwise also have other snapshots.
 fn strange(number: usize) -> usize {
-    if number % 2 == 0 { number } else { number + 100_000 }
+    if number.is_multiple_of(2) { number } else { number + 100_000 }
 }
 
 fn planning(criterion: &mut Criterion) {

@@ -5,3 +5,6 @@
 //! - `abi`: our C declarations against the real headers and libraries.
 //!
 //! `cargo lab test` runs them all.
+
+#[cfg(test)]
+mod faults;

@@ -280,7 +280,7 @@ ssh_options = 'Compression=no'
     assert_eq!(job.options.set, [("compression".to_string(), "zstd".to_string())]);
     let [nas, usb] = job.targets.as_slice() else { panic!("two targets") };
     assert_eq!((nas.name.as_str(), nas.link.port, nas.pruner), ("nas", Some(2222), Pruner::Sender));
-    assert_eq!((nas.limits.datasets, nas.limits.rate.map(|rate| rate.get())), (4, Some(50_000_000)));
+    assert_eq!((nas.limits.datasets, nas.limits.rate.map(std::num::NonZero::get)), (4, Some(50_000_000)));
     assert_eq!(nas.lag, Freshness { warn: Some(7200), critical: Some(21_600) });
     assert!(nas.base_limit.is_none() && nas.base_warn.is_none());
     let retention = nas.retention.as_ref().expect("given");
@@ -291,7 +291,7 @@ ssh_options = 'Compression=no'
     assert_eq!(usb.lag, Freshness { warn: None, critical: None });
     assert_eq!((usb.base_limit, usb.base_warn), (Some(7 * 86_400), Some(6 * 86_400)));
     assert_eq!((usb.link.carrier, usb.link.port), (Carrier::Ssh, Some(2222)));
-    assert_eq!(usb.limits.rate.map(|rate| rate.get()), Some(1_000_000_000));
+    assert_eq!(usb.limits.rate.map(std::num::NonZero::get), Some(1_000_000_000));
 }
 
 #[test]

@@ -204,7 +204,7 @@ prune_defer = 60
     let pre = policy.hooks.pre_snapshot.as_ref().expect("set");
     assert_eq!((pre.timeout, pre.on_failure), (None, super::super::value::OnFailure::Stop));
     assert!(policy.hooks.post_prune.is_some() && policy.hooks.post_snapshot_always);
-    assert_eq!(policy.schedule.frequently.map(|every| every.minutes()), Some(5));
+    assert_eq!(policy.schedule.frequently.map(crate::policy::Every::minutes), Some(5));
     assert!(policy.schedule.weekly.is_none());
     assert!(policy.monitor.warn && !policy.monitor.critical);
     assert_eq!(policy.monitor.capacity_warn, 0);
