@@ -76,10 +76,14 @@ impl Marking {
             ));
         }
         let Some((newest, txg)) = newest else { return };
+        // Where the base is only a bookmark, under the target's old name, no other can be made: it stays.
+        let kept =
+            ours.contains_key(&(id, newest)) || self.made[first..].iter().any(|(_, _, guid)| *guid == newest);
         for one in &source.bookmarks {
             let Some(mark) = Mark::of(one) else { continue };
             let old_name = mark.target != id;
-            if ids.contains(&mark.target) && one.createtxg <= txg && (mark.guid != newest || old_name) {
+            if ids.contains(&mark.target) && one.createtxg <= txg && (mark.guid != newest || old_name && kept)
+            {
                 self.removed.push((one.name.clone(), one.guid));
             }
         }

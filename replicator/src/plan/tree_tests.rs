@@ -337,6 +337,30 @@ fn bookmarks_are_made_before_and_older_ones_of_this_target_go_after() {
     assert_eq!(super::plan(Sides { target: &target, ..sides }, &Options::default()).steps().count(), 0);
 }
 
+#[test]
+fn a_base_that_is_only_a_bookmark_under_the_old_name_stays() {
+    let mark = Mark { target: TargetId::new(Guid(5), &name("dst/old")), guid: Guid(2) };
+    let short = mark.name(&name("src/new")).expect("short").short().to_string();
+    let source = tree(&[("src", "@a:1"), ("src/new", &format!("@x:8:5 #{short}:2:10"))]);
+    let target = Inventory::Present(tree(&[("dst", "@a:1"), ("dst/old", "@s:2")]));
+    let pools = (about(4, "2.4.0"), about(5, "2.4.0"));
+    let root = name("dst");
+    let sides = Sides {
+        source: &source,
+        target: &target,
+        asides: &[],
+        target_root: &root,
+        pools: Some((&pools.0, &pools.1)),
+        source_properties: None,
+        target_properties: None,
+        costs: None,
+        now: NOW,
+    };
+    let plan = plan(sides, &recursive());
+    assert!(before(&plan).contains(&"rename dst/old to dst/new".to_string()), "{:?}", before(&plan));
+    assert_eq!(plan.after.len(), 0, "nothing else keeps the base: {:?}", plan.after);
+}
+
 fn made(step: &Step) -> Vec<u64> {
     match &step.action {
         Action::Change { side: Side::Source, change: Change::Bookmark { bookmarks } } => {

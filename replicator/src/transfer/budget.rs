@@ -333,11 +333,16 @@ mod tests {
     fn many_transfers_with_a_tiny_budget_all_end() {
         for total in [0, MIB, 5 * MIB] {
             let budget = Budget::new(total);
-            std::thread::scope(|scope| {
-                for _ in 0..16 {
+            // All of them before the first one takes something: a promise that is made later comes on top of what is held.
+            let lanes: Vec<_> = (0..16)
+                .map(|_| {
                     let account = budget.account();
+                    (account.lane(), account.lane())
+                })
+                .collect();
+            std::thread::scope(|scope| {
+                for (first, second) in lanes {
                     let (sender, receiver) = crossbeam_channel::bounded::<Permit>(8);
-                    let (first, second) = (account.lane(), account.lane());
                     let (out, last) = crossbeam_channel::bounded::<Permit>(8);
                     scope.spawn(move || {
                         for _ in 0..200 {

@@ -110,8 +110,17 @@ impl Guard {
     fn find_bases(&mut self) {
         let (here, there) = (&self.before["here"], guids(&self.before["there"]));
         let common = |name: &DatasetName| {
-            let (newest, marked) = newest_common(name, here.dataset(name)?, &there);
-            Some(Common { dataset: name.clone(), newest: newest?, marked: marked.filter(|_| !self.meddled) })
+            let dataset = here.dataset(name)?;
+            if self.meddled {
+                // A snapshot that somebody destroys on the target right after it was read back there leaves only older
+                // bookmarks of ours as bases, and these go with the end of the run.
+                let mut without = dataset.clone();
+                without.bookmarks.retain(|short, mark| ours(name, short, mark).is_none());
+                let newest = newest_common(name, &without, &there).0?;
+                return Some(Common { dataset: name.clone(), newest, marked: None });
+            }
+            let (newest, marked) = newest_common(name, dataset, &there);
+            Some(Common { dataset: name.clone(), newest: newest?, marked })
         };
         self.bases = self.sources.iter().filter_map(common).collect();
     }
@@ -299,9 +308,15 @@ fn newest_common(
     let snapshots = dataset.snapshots.iter().map(|snap| (snap.guid, snap.createtxg));
     let marks = dataset.bookmarks.values().map(|mark| (mark.guid, mark.createtxg));
     let common = snapshots.chain(marks).filter(|(guid, _)| there.contains(guid));
-    let ours = dataset.bookmarks.iter().filter(|(short, mark)| {
-        let of = |name| Bookmark { name, guid: mark.guid, createtxg: mark.createtxg, ivset: mark.ivset };
-        there.contains(&mark.guid) && name.bookmark(short).is_ok_and(|name| Mark::of(&of(name)).is_some())
-    });
+    let ours = dataset
+        .bookmarks
+        .iter()
+        .filter(|(short, mark)| there.contains(&mark.guid) && ours(name, short, mark).is_some());
     (common.map(|(_, txg)| txg).max(), ours.map(|(_, mark)| mark.createtxg).max())
+}
+
+/// What a bookmark of ours is for.
+fn ours(dataset: &DatasetName, short: &str, mark: &replicator::model::Mark) -> Option<Mark> {
+    let name = dataset.bookmark(short).ok()?;
+    Mark::of(&Bookmark { name, guid: mark.guid, createtxg: mark.createtxg, ivset: mark.ivset })
 }
