@@ -27,6 +27,7 @@ pub use limits::Limits;
 pub use limits::Refused;
 pub(crate) use message::Answer;
 pub(crate) use message::Hello;
+pub(crate) use message::MAGIC;
 pub(crate) use message::Part;
 pub(crate) use message::ReceiveRequest;
 pub(crate) use message::Request;

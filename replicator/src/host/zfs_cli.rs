@@ -93,12 +93,16 @@ impl ZfsCli {
         let mut process = self.transport.start(&script.marking_end().command_line())?;
         let mut lines = Lines::default();
         let mut buffer = vec![0; 64 * 1024];
-        let mut heard = Instant::now();
+        let (mut heard, mut first) = (Instant::now(), true);
         loop {
             match process.read(&mut buffer)? {
                 Some(0) => break,
                 Some(n) => {
                     heard = Instant::now();
+                    if std::mem::take(&mut first) && is_agent(&buffer[..n]) {
+                        let why = "an agent answers there instead of the zfs command (use --far-end agent)";
+                        return Err(bad(&self.label, why.to_string()));
+                    }
                     // Leaving it ends the command: there is nothing more to learn from it.
                     lines.push(&buffer[..n], take).map_err(|why| bad(&self.label, why))?;
                 }
@@ -168,6 +172,13 @@ impl ZfsCli {
 }
 
 /// `-o name=value` for each property.
+/// Whether this is the beginning of what an agent says: a key may be for an agent alone, which waits for ever then.
+fn is_agent(first: &[u8]) -> bool {
+    // No name of ZFS has a quotation mark in it.
+    let hello = format!("\"{}\"", crate::agent::MAGIC);
+    first[..first.len().min(64)].windows(hello.len()).any(|part| part == hello.as_bytes())
+}
+
 fn options(properties: &[(String, String)]) -> impl Iterator<Item = String> {
     properties.iter().flat_map(|(name, value)| ["-o".to_string(), format!("{name}={value}")])
 }

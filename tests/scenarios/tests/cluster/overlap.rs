@@ -63,8 +63,11 @@ fn of_two_machines_that_write_to_one_target_one_wins_and_the_other_says_so() {
 
     // And the other way about.
     sh(two, "zfs destroy -r back/data");
+    // Who comes second through an agent waits for the first a while: this one takes longer.
+    cluster.link(1, 2).bandwidth(Some(250_000));
     let first = under_way(two, pull, two, "back/data");
     refused(one, push, 7, &["node2", "back/data", "another run", "process"]);
+    cluster.link(1, 2).bandwidth(None);
     ends_well(first);
     assert_same((one, "tank/data"), (two, "back/data"));
     replicate(one, push);
