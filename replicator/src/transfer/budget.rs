@@ -230,14 +230,18 @@ impl Permit {
     /// Gives back what the block does not need.
     pub(super) fn shrink(&mut self, bytes: usize) {
         let back = self.bytes.saturating_sub(bytes as u64);
-        self.give_back(back);
+        self.give_back(back, false);
         self.bytes -= back;
     }
 
-    fn give_back(&self, bytes: u64) {
+    /// In one go with the promise: between the two another block could be taken.
+    fn give_back(&self, bytes: u64, ends: bool) {
         let account = &self.lane.account;
         let mut state = account.shared.lock();
         state.used -= bytes;
+        if ends && self.promised {
+            *self.lane.own() = false;
+        }
         if !self.promised {
             *account.common() -= bytes;
             state.common -= bytes;
@@ -249,12 +253,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.promised {
-            let state = self.lane.account.shared.lock();
-            *self.lane.own() = false;
-            drop(state);
-        }
-        self.give_back(self.bytes);
+        self.give_back(self.bytes, true);
     }
 }
 
