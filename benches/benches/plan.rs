@@ -97,17 +97,7 @@ fn planning(criterion: &mut Criterion) {
         ] {
             let source = shape.tree("tank/data", 0, same, |at| at);
             let target_root = name("back/data");
-            let sides = Sides {
-                source: &source,
-                target: &target,
-                asides: &[],
-                target_root: &target_root,
-                pools: None,
-                source_properties: None,
-                target_properties: None,
-                costs: None,
-                now: 0,
-            };
+            let sides = Sides::new(&source, &target, &target_root, 0);
             let options = Options { recursive: true, ..Options::default() };
             assert_eq!(plan(sides, &options).streams().count(), streams, "{what}");
             group.throughput(Throughput::Elements(snapshots as u64));

@@ -95,17 +95,7 @@ impl Verdict {
 /// Compares two trees by GUID.
 #[must_use]
 pub fn compare(source: &Tree, target: &Inventory, root: &DatasetName, recursive: bool) -> Comparison {
-    let sides = Sides {
-        source,
-        target,
-        asides: &[],
-        target_root: root,
-        pools: None,
-        source_properties: None,
-        target_properties: None,
-        costs: None,
-        now: 0,
-    };
+    let sides = Sides::new(source, target, root, 0);
     // By name: a renamed dataset is shown where it is.
     let plan = plan::plan(sides, &Options { recursive, follow_renames: false, ..Options::default() });
     let there = match target {

@@ -398,17 +398,7 @@ impl Work<'_> {
             }
         };
         let target = hosts.target.inventory(&planned.target, Depth::One)?;
-        let sides = Sides {
-            source: &source,
-            target: &target,
-            asides: &[],
-            target_root: &planned.target,
-            pools: None,
-            source_properties: None,
-            target_properties: None,
-            costs: None,
-            now: 0,
-        };
+        let sides = Sides::new(&source, &target, &planned.target, 0);
         let options = Options {
             recursive: false,
             datasets: Patterns::default(),

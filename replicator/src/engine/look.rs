@@ -87,15 +87,9 @@ pub fn prepare(
         Divergence::Stop => None,
     };
     let mut sides = Sides {
-        source: &here,
-        target: &there,
         asides: &asides,
-        target_root: &request.target,
-        pools: None,
-        source_properties: None,
         target_properties: properties.as_ref(),
-        costs: None,
-        now: request.now,
+        ..Sides::new(&here, &there, &request.target, request.now)
     };
     let mut plan = plan::plan(sides, &request.options);
     let pools;

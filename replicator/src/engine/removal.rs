@@ -50,14 +50,12 @@ impl Removal {
             return Ok(());
         }
         let counterpart = dataset.strip_prefix(&plan.target).and_then(|below| plan.source.child(below).ok());
-        let found = match &counterpart {
-            Some(counterpart) => source.inventory(counterpart, Depth::One)?,
-            // A name that does not fit on the source is none that it has.
-            None => return Ok(()),
-        };
+        let found = source.inventory(counterpart.as_ref().unwrap_or(&plan.source), Depth::One)?;
         let host = source.label().to_string();
         match found {
             Inventory::Absent { ancestor, .. } if ancestor.name.is_within(&plan.source) => Ok(()),
+            // A name that does not fit on the source is none that it has, as long as the source is there.
+            Inventory::Present(_) if counterpart.is_none() => Ok(()),
             Inventory::Absent { .. } => Err(RunError::NoSource { host, dataset: plan.source.clone() }),
             Inventory::Present(_) => Err(RunError::NotGone { host, dataset: dataset.clone() }),
         }

@@ -156,17 +156,20 @@ const LOCKS_LIMIT: usize = 16;
 
 const LABEL: &str = "this machine";
 
+/// A number that a dataset must have. Taken for 0, a missing `written` would say "unchanged since the newest snapshot",
+/// and a missing size that nothing is lost: nobody knows.
+fn number(dataset: &Dataset, name: &str) -> Result<u64, HostError> {
+    dataset.properties.number(name).ok_or_else(|| HostError::BadAnswer {
+        host: LABEL.to_string(),
+        operation: "the question for its properties",
+        why: format!("{} has no property `{name}`", dataset.name),
+    })
+}
+
 /// What a dataset's own properties say.
 fn state(dataset: &Dataset) -> Result<DatasetState, HostError> {
     let properties = &dataset.properties;
-    let number = |name: &str| {
-        // Taken for 0, a missing `written` would say "unchanged since the newest snapshot", which nobody knows.
-        properties.number(name).ok_or_else(|| HostError::BadAnswer {
-            host: LABEL.to_string(),
-            operation: "the question for its properties",
-            why: format!("{} has no property `{name}`", dataset.name),
-        })
-    };
+    let number = |name: &str| number(dataset, name);
     let encryption = dataset.is_encrypted().then(|| Encryption {
         root: properties
             .text("encryptionroot")
@@ -288,8 +291,7 @@ impl Host for Local {
 
     fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError> {
         let found = self.zfs.dataset(dataset)?;
-        let number = |name: &str| found.properties.number(name).unwrap_or_default();
-        let bytes = number("usedbydataset").saturating_add(number("usedbysnapshots"));
+        let bytes = number(&found, "usedbydataset")?.saturating_add(number(&found, "usedbysnapshots")?);
         let mut cost =
             RemovalCost { bytes, mounted: is_mounted(dataset.as_str())?, held: None, cloned: None };
         for snapshot in self.zfs.snapshots_with_properties(dataset)? {

@@ -144,17 +144,7 @@ pub fn against(
     pool: Guid,
     recursive: bool,
 ) -> Vec<OfDataset> {
-    let sides = Sides {
-        source,
-        target,
-        asides: &[],
-        target_root: root,
-        pools: None,
-        source_properties: None,
-        target_properties: None,
-        costs: None,
-        now: 0,
-    };
+    let sides = Sides::new(source, target, root, 0);
     let plan = plan::plan(sides, &Options { recursive, follow_renames: false, ..Options::default() });
     let mut all = of_tree(source);
     for (one, state) in all.iter_mut().zip(source.datasets()) {

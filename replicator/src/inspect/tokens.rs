@@ -68,17 +68,7 @@ pub fn waiting(tree: &Tree) -> Vec<Waiting> {
 pub fn against(source: &Tree, tree: &Tree, recursive: bool) -> Vec<Waiting> {
     let target = Inventory::Present(tree.clone());
     let root = &tree.root().name;
-    let sides = Sides {
-        source,
-        target: &target,
-        asides: &[],
-        target_root: root,
-        pools: None,
-        source_properties: None,
-        target_properties: None,
-        costs: None,
-        now: 0,
-    };
+    let sides = Sides::new(source, &target, root, 0);
     // By name, because what is renamed on the target first is not what waits there now.
     let options = Options { recursive, follow_renames: false, ..Options::default() };
     let plan = plan::plan(sides, &options);

@@ -16,17 +16,7 @@ use crate::host::Tree;
 /// A plan between trees at `src` and `dst`, with what is known of the pools.
 fn with_pools(source: &Tree, target: &Inventory, pools: (&About, &About), options: &Options) -> TreePlan {
     let root = name("dst");
-    let sides = Sides {
-        source,
-        target,
-        asides: &[],
-        target_root: &root,
-        pools: Some(pools),
-        source_properties: None,
-        target_properties: None,
-        costs: None,
-        now: NOW,
-    };
+    let sides = Sides { pools: Some(pools), ..Sides::new(source, target, &root, NOW) };
     plan(sides, options)
 }
 
@@ -132,17 +122,7 @@ fn nothing_is_set_aside_for_what_cannot_go_on() {
     let root = name("dst");
     let refused =
         Refused::from([(name("src/x"), Conflict::NoSpace { to: name("dst/x"), needed: 2, available: 1 })]);
-    let sides = Sides {
-        source: &source,
-        target: &target,
-        asides: &[],
-        target_root: &root,
-        pools: None,
-        source_properties: None,
-        target_properties: None,
-        costs: None,
-        now: NOW,
-    };
+    let sides = Sides::new(&source, &target, &root, NOW);
     let plan = plan_without(sides, &preserving(), &refused);
     assert_eq!((before(&plan), kinds(&plan)), (vec![], vec!["no-space"]));
     assert_eq!(shown(&plan)[0], "src -> dst: ");

@@ -100,15 +100,9 @@ impl Case {
         let target = Tree::new(&self.target[0].name, self.target.clone()).expect("a tree");
         let (target, root) = (Inventory::Present(target), name("dst"));
         let sides = Sides {
-            source: &source,
-            target: &target,
-            asides: &[],
-            target_root: &root,
-            pools: None,
-            source_properties: None,
             target_properties: Some(&self.properties),
             costs: Some(&self.costs),
-            now: self.now,
+            ..Sides::new(&source, &target, &root, self.now)
         };
         let plan = plan(sides, &self.options);
         assert_eq!(plan, super::plan(sides, &self.options), "the same again");

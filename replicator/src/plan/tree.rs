@@ -67,6 +67,24 @@ pub struct Sides<'a> {
 /// their streams once there is a plan.
 pub type Refused = BTreeMap<DatasetName, Conflict>;
 
+impl<'a> Sides<'a> {
+    /// Both sides, and nothing else that was asked.
+    #[must_use]
+    pub fn new(source: &'a Tree, target: &'a Inventory, target_root: &'a DatasetName, now: i64) -> Self {
+        Self {
+            source,
+            target,
+            asides: &[],
+            target_root,
+            pools: None,
+            source_properties: None,
+            target_properties: None,
+            costs: None,
+            now,
+        }
+    }
+}
+
 /// Plans a tree.
 #[must_use]
 pub fn plan(sides: Sides<'_>, options: &Options) -> TreePlan {

@@ -55,17 +55,7 @@ pub(super) fn planned(source: &Tree, target: &Inventory, options: &Options) -> T
         Inventory::Absent { .. } => name("dst/data"),
         Inventory::Present(tree) => tree.root().name.clone(),
     };
-    let sides = Sides {
-        source,
-        target,
-        asides: &[],
-        target_root: &root,
-        pools: None,
-        source_properties: None,
-        target_properties: None,
-        costs: None,
-        now: NOW,
-    };
+    let sides = Sides::new(source, target, &root, NOW);
     let plan = plan(sides, options);
     // Every plan can be printed, and its streams are all among its steps.
     let json = plan.to_json();
@@ -154,17 +144,7 @@ fn missing_parents_are_made_from_the_top() {
     ancestor.encryption = Some(Encryption { root: name("dst"), key_loaded: true });
     let target = Inventory::Absent { ancestor: Box::new(ancestor), children: Vec::new() };
     let root = name("dst/one/two/data");
-    let sides = Sides {
-        source: &source,
-        target: &target,
-        asides: &[],
-        target_root: &root,
-        pools: None,
-        source_properties: None,
-        target_properties: None,
-        costs: None,
-        now: NOW,
-    };
+    let sides = Sides::new(&source, &target, &root, NOW);
     let plan = plan(sides, &Options::default());
     assert_eq!(before(&plan), ["create dst/one, not mounted", "create dst/one/two, not mounted"]);
     assert!(plan.before[0].reason.contains("encryption of dst"), "{}", plan.before[0].reason);
@@ -307,17 +287,7 @@ fn bookmarks_are_made_before_and_older_ones_of_this_target_go_after() {
     let target = Inventory::Present(tree(&[("dst", "@a:1")]));
     let pools = (about(4, "2.4.0"), about(5, "2.4.0"));
     let root = name("dst");
-    let sides = Sides {
-        source: &source,
-        target: &target,
-        asides: &[],
-        target_root: &root,
-        pools: Some((&pools.0, &pools.1)),
-        source_properties: None,
-        target_properties: None,
-        costs: None,
-        now: NOW,
-    };
+    let sides = Sides { pools: Some((&pools.0, &pools.1)), ..Sides::new(&source, &target, &root, NOW) };
     let plan = plan(sides, &Options::default());
     let made: Vec<u64> = plan.before.iter().flat_map(made).collect();
     assert_eq!(made, [2, 3]);
@@ -345,17 +315,7 @@ fn a_base_that_is_only_a_bookmark_under_the_old_name_stays() {
     let target = Inventory::Present(tree(&[("dst", "@a:1"), ("dst/old", "@s:2")]));
     let pools = (about(4, "2.4.0"), about(5, "2.4.0"));
     let root = name("dst");
-    let sides = Sides {
-        source: &source,
-        target: &target,
-        asides: &[],
-        target_root: &root,
-        pools: Some((&pools.0, &pools.1)),
-        source_properties: None,
-        target_properties: None,
-        costs: None,
-        now: NOW,
-    };
+    let sides = Sides { pools: Some((&pools.0, &pools.1)), ..Sides::new(&source, &target, &root, NOW) };
     let plan = plan(sides, &recursive());
     assert!(before(&plan).contains(&"rename dst/old to dst/new".to_string()), "{:?}", before(&plan));
     assert_eq!(plan.after.len(), 0, "nothing else keeps the base: {:?}", plan.after);
@@ -413,17 +373,7 @@ fn setting_aside_is_finished_after_a_crash_between_any_two_of_its_steps() {
     let child = format!("{aside}/x");
     let root = name("dst/data");
     let plan_with = |target: &Inventory, asides: &[Tree]| {
-        let sides = Sides {
-            source: &source,
-            target,
-            asides,
-            target_root: &root,
-            pools: None,
-            source_properties: None,
-            target_properties: None,
-            costs: None,
-            now: NOW + 60,
-        };
+        let sides = Sides { asides, ..Sides::new(&source, target, &root, NOW + 60) };
         // Whatever the policy is now: what was begun is finished.
         super::plan(sides, &recursive())
     };
@@ -465,17 +415,7 @@ fn versions_with_a_dangerous_bug_are_refused_where_it_matters() {
     let root = name("dst/data");
     let check = |versions: (&str, &str), options: &Options| {
         let pools = (about(4, versions.0), about(5, versions.1));
-        let sides = Sides {
-            source: &source,
-            target: &target,
-            asides: &[],
-            target_root: &root,
-            pools: Some((&pools.0, &pools.1)),
-            source_properties: None,
-            target_properties: None,
-            costs: None,
-            now: NOW,
-        };
+        let sides = Sides { pools: Some((&pools.0, &pools.1)), ..Sides::new(&source, &target, &root, NOW) };
         shown(&super::plan(sides, options))[0].clone()
     };
     let raw = Options::default();

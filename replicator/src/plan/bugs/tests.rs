@@ -113,17 +113,7 @@ fn said(bug: &Bug, case: &Case, versions: (Option<Version>, Option<Version>)) ->
         Some(state) => Inventory::Present(Tree::new(&root, vec![state.clone()]).expect("a tree")),
         None => Inventory::Absent { ancestor: Box::new(dataset("dst", "")), children: Vec::new() },
     };
-    let sides = Sides {
-        source: &source,
-        target: &target,
-        asides: &[],
-        target_root: &root,
-        pools: None,
-        source_properties: None,
-        target_properties: None,
-        costs: None,
-        now: 0,
-    };
+    let sides = Sides::new(&source, &target, &root, 0);
     let plan = plan(sides, &case.options);
     let steps = plan.datasets[0].steps.as_ref().expect("a plan");
     let pools = (about("src", versions.0, case.active.0), about("dst", versions.1, case.active.1));
