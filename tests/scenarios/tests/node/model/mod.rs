@@ -54,7 +54,8 @@ fn agrees_with_the_kernel_on_random_sequences() {
     println!("allowed {allowed:?}\nrefused {refused:?}");
     let kinds: BTreeSet<_> = allowed.keys().copied().collect();
     assert!(failed.is_empty(), "the kernel and the model differ; LAB_SEED is one of {failed:?}");
-    assert!(kinds.len() >= 18, "only {kinds:?} were ever allowed");
+    // A replay of one sequence need not come to everything.
+    assert!(kinds.len() >= 18 || count < 50, "only {kinds:?} were ever allowed");
 }
 
 /// The sequences of these seeds on one pair of pools, each with datasets of its own; the seeds that failed. Nearly all
