@@ -1,6 +1,7 @@
 //! Finding what both sides have: identity is the GUID (and for raw streams the set of initialisation vectors), order
 //! is createtxg, names mean nothing.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use zfs_core::Guid;
@@ -33,7 +34,8 @@ impl Found {
 /// many of them.
 pub(super) struct Bases<'s> {
     source: &'s DatasetState,
-    places: HashMap<Guid, Place>,
+    /// Made when something is looked for that is none of the newest.
+    places: OnceCell<HashMap<Guid, Place>>,
 }
 
 /// Where in the lists of the source.
@@ -43,25 +45,46 @@ enum Place {
     Bookmark(u32),
 }
 
+/// How many of the newest snapshots are looked through before a table of all is made. A target is rarely further
+/// behind, and a table of a million, in which each access misses the processor's caches, would cost more than the rest.
+const NEWEST: usize = 4096;
+
 impl<'s> Bases<'s> {
     pub(super) fn of(source: &'s DatasetState) -> Self {
-        let mut places = HashMap::with_capacity(source.snapshots.len() + source.bookmarks.len());
-        for (at, one) in (0..).zip(&source.bookmarks) {
-            places.insert(one.guid, Place::Bookmark(at));
+        Self { source, places: OnceCell::new() }
+    }
+
+    fn places(&self) -> &HashMap<Guid, Place> {
+        self.places.get_or_init(|| {
+            let source = self.source;
+            let mut places = HashMap::with_capacity(source.snapshots.len() + source.bookmarks.len());
+            for (at, one) in (0..).zip(&source.bookmarks) {
+                places.insert(one.guid, Place::Bookmark(at));
+            }
+            // Snapshots last: where both exist, the snapshot is the better source (openzfs #18491 for raw streams).
+            for (at, one) in (0..).zip(&source.snapshots) {
+                places.insert(one.guid, Place::Snapshot(at));
+            }
+            places
+        })
+    }
+
+    fn place(&self, guid: Guid) -> Option<Place> {
+        if self.places.get().is_none() {
+            let mut newest = self.source.snapshots.iter().enumerate().rev().take(NEWEST);
+            if let Some((at, _)) = newest.find(|(_, one)| one.guid == guid) {
+                return u32::try_from(at).ok().map(Place::Snapshot);
+            }
         }
-        // Snapshots last: where both exist, the snapshot is the better source (openzfs #18491 for raw streams).
-        for (at, one) in (0..).zip(&source.snapshots) {
-            places.insert(one.guid, Place::Snapshot(at));
-        }
-        Self { source, places }
+        self.places().get(&guid).copied()
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = Found> {
-        self.places.values().filter_map(|place| self.at(*place))
+        self.places().values().filter_map(|place| self.at(*place))
     }
 
     pub(super) fn get(&self, guid: Guid) -> Option<Found> {
-        self.at(*self.places.get(&guid)?)
+        self.at(self.place(guid)?)
     }
 
     fn at(&self, place: Place) -> Option<Found> {
@@ -91,8 +114,8 @@ impl<'s> Bases<'s> {
     /// Whether the newest snapshot that both sides have shows that the target was received raw. `None` when there is
     /// no common snapshot, or nothing is known of its initialisation vectors.
     pub(super) fn was_raw(&self, target: &DatasetState) -> Option<bool> {
-        let there = target.snapshots.iter().rev().find(|there| self.places.contains_key(&there.guid))?;
-        let here = self.get(there.guid)?;
+        let there = target.snapshots.iter().rev().find_map(|there| Some((there, self.get(there.guid)?)));
+        let (there, here) = there?;
         Some(here.ivset? == there.ivset?)
     }
 }

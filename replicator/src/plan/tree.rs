@@ -387,10 +387,14 @@ impl<'a> TreePlanner<'a> {
                 self.notes.extend(self.add_properties(source, mapped, &mut chain.steps));
             }
             let common = chain.as_ref().ok().and_then(|chain| Some(chain.common.as_ref()?.base.clone()));
+            let common_there = common.as_ref().zip(mapped.state.as_ref()).and_then(|(base, there)| {
+                there.snapshots.iter().rev().find(|one| one.guid == base.guid()).map(|one| one.name.clone())
+            });
             datasets.push(DatasetPlan {
                 source: source.name.clone(),
                 target: mapped.target.clone(),
                 common,
+                common_there,
                 after,
                 steps: chain.map(|chain| chain.steps),
             });
@@ -477,22 +481,4 @@ pub(super) fn rename_state(state: &mut DatasetState, to: &DatasetName) {
         }
     }
     state.name = to.clone();
-}
-
-/// Whether a plan would gain from knowing the pools: there is something to send, or a base that no bookmark of ours
-/// keeps yet. Asking costs a command on the other machine.
-#[must_use]
-pub fn needs_pools(plan: &TreePlan, source: &Tree) -> bool {
-    if plan.steps().next().is_some() {
-        return true;
-    }
-    plan.datasets.iter().any(|dataset| {
-        let kept = |guid: Guid| {
-            let state = source.get(&dataset.source);
-            state.is_some_and(|state| {
-                state.bookmarks.iter().any(|one| marks::Mark::of(one).is_some_and(|mark| mark.guid == guid))
-            })
-        };
-        dataset.common.as_ref().is_some_and(|common| !kept(common.guid()))
-    })
 }
