@@ -191,6 +191,36 @@ fn without_the_right_to_bookmark_the_older_bookmarks_stay() {
     assert_eq!(marks(&world), before, "nothing newer keeps the base");
 }
 
+#[test]
+fn what_had_room_when_it_began_has_room_to_go_on() {
+    let weighed = Request { estimate: true, ignore_space: false, ..request() };
+    let plan =
+        |world: &World| prepare(&mut world.host("here"), &mut world.host("there"), &weighed).expect("a plan");
+    let start = world();
+    let needed = plan(&start).estimated_bytes().expect("sizes");
+    let once = Run { backoff: Backoff { attempts: 1, ..quick().backoff }, ..quick() };
+    for bytes in [700, 1500, 3000] {
+        let world = start.copy();
+        world.on("there", |there| there.set_available(needed));
+        let begun = plan(&world);
+        assert_eq!(begun.conflicts().count(), 0);
+        world.inject(Fault::Cut { bytes });
+        let (mut source, mut target) = (world.host("here"), world.host("there"));
+        let told = Told::default();
+        let (options, cancel) = (weighed.options.clone(), Cancel::new());
+        let report = execute(&begun, &options, &mut source, &mut target, &once, &told, &cancel);
+        assert_eq!(report.expect("a report").failures().count(), 2);
+        world.all_struck();
+        let again = plan(&world);
+        assert_eq!(again.conflicts().count(), 0, "{bytes}: {:?}", again.conflicts().next());
+        assert!(again.streams().any(|spec| spec.resume.is_some()), "{bytes}");
+        assert!(again.estimated_bytes() < Some(needed), "{bytes}: {:?} of {needed}", again.estimated_bytes());
+    }
+    // One byte less is too little.
+    start.on("there", |there| there.set_available(needed - 1));
+    assert_eq!(plan(&start).conflicts().count(), 1);
+}
+
 /// What somebody does on the target while a run sends `@4`, and which bookmarks `tank/a` has before and after it.
 fn marks_of_a_run(meddle: impl FnOnce(&mut Machine) + Send + 'static, told: &Told) -> [Vec<Guid>; 2] {
     let world = world();

@@ -128,3 +128,47 @@ fn joins_raw(here: &Found, there: &Snapshot) -> bool {
         (Some(_), None) => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::plan::tests::dataset;
+
+    /// More than are looked through before a table is made.
+    const MANY: usize = NEWEST + 1000;
+
+    fn many(name: &str, guids: impl Iterator<Item = usize>) -> DatasetState {
+        let content = guids.fold(String::new(), |mut content, guid| {
+            write!(content, "@s{guid}:{guid}:{guid} ").expect("a string");
+            content
+        });
+        dataset(name, &content)
+    }
+
+    #[test]
+    fn the_newest_base_is_found_however_far_the_target_is_behind() {
+        let mut source = many("tank/a", 1..=MANY);
+        source.bookmarks = dataset("tank/a", "#only:9000000:1 #both:7:7").bookmarks;
+        let newest = |last: &[usize]| {
+            let target = many("back/a", last.iter().copied());
+            Bases::of(&source).newest_common(&target, false).map(|found| (found.guid().0, found.createtxg.0))
+        };
+        for behind in [0, 1, 10, NEWEST - 1, NEWEST, NEWEST + 1, MANY - 1] {
+            let at = MANY - behind;
+            assert_eq!(newest(&[at]), Some((at as u64, at as u64)), "{behind} behind");
+            // The target has something of its own after that.
+            assert_eq!(newest(&[at, MANY + 1]), Some((at as u64, at as u64)), "{behind} behind");
+        }
+        assert_eq!(newest(&[9_000_000]), Some((9_000_000, 1)), "a bookmark");
+        let bases = Bases::of(&source);
+        assert!(bases.get(Guid(9_000_000)).is_some_and(|found| matches!(found.base, Base::Bookmark(..))));
+        // Before and after the table is made.
+        for bases in [Bases::of(&source), bases] {
+            assert!(bases.get(Guid(7)).is_some_and(|found| matches!(found.base, Base::Snapshot(..))));
+        }
+        assert_eq!(newest(&[MANY + 1]), None);
+        assert_eq!(newest(&[]), None);
+    }
+}
