@@ -35,6 +35,7 @@ use crate::host::Encryption;
 use crate::host::Inventory;
 use crate::host::Properties;
 use crate::host::RemovalCost;
+use crate::host::SendSpec;
 use crate::host::Snapshot;
 use crate::host::Tree;
 use crate::marks;
@@ -300,7 +301,7 @@ impl<'a> TreePlanner<'a> {
             return Ok(None);
         }
         let Some(name) = source.origin.clone() else { return Ok(self.start_under_clone(source)) };
-        let Some(origin) = self.source_snapshot(&name) else { return Ok(None) };
+        let Some(origin) = self.source_snapshot(&name) else { return Ok(self.start_under_clone(source)) };
         let place = self.places.get(name.dataset()).copied();
         let found =
             |into| Some(Origin { guid: origin.guid, createtxg: origin.createtxg, name: name.clone(), into });
@@ -311,7 +312,7 @@ impl<'a> TreePlanner<'a> {
         if let Some(into) = self.on_target(source, origin) {
             return Ok(found(into));
         }
-        let Some(place) = place else { return Ok(None) };
+        let Some(place) = place else { return Ok(self.start_under_clone(source)) };
         self.chain(place, progress);
         // It waits for this one itself, so that this one cannot wait for it, and goes in full.
         if waits(progress, place) {
@@ -321,8 +322,10 @@ impl<'a> TreePlanner<'a> {
         let Ok(chain) = planned else {
             return Err(Conflict::OriginNotReplicated { from: source.name.clone(), origin: name });
         };
-        let sent =
-            chain.steps.iter().any(|step| step.stream().is_some_and(|spec| spec.to.guid == origin.guid));
+        // A raw stream makes no clone of what goes without encryption.
+        let raw = source.encrypted() && !self.options.decrypt;
+        let suits = |spec: &SendSpec| spec.to.guid == origin.guid && (spec.raw || !raw);
+        let sent = chain.steps.iter().filter_map(Step::stream).any(suits);
         after.push(place);
         Ok(self.mapped[place].target.snapshot(name.short()).ok().filter(|_| sent).and_then(found))
     }
