@@ -277,7 +277,13 @@ impl Host for ModelHost {
 
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {
         self.look(|machine| {
-            let size = |spec| machine.send(&stream(spec)).ok().map(|bytes| bytes.len() as u64);
+            // As the kernel: what has arrived is taken from the size of the whole, which may bring it below zero.
+            let size = |spec| {
+                let stream = stream(spec);
+                let arrived = stream.resume.as_ref().map_or(0, |token| token.bytes);
+                let whole = machine.send(&Stream { resume: None, ..stream }).ok()?;
+                Some((whole.len() as u64).wrapping_sub(arrived))
+            };
             Ok(streams.iter().map(size).collect())
         })
     }

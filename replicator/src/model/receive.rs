@@ -357,6 +357,12 @@ impl Machine {
         {
             return Err(ErrorKind::BaseMissing);
         }
+        // A clone is encrypted as its origin is.
+        let plain =
+            |origin: &SnapshotName| self.dataset(origin.dataset()).is_some_and(|one| !one.is_encrypted());
+        if partial.raw && origin.is_some_and(plain) {
+            return Err(ErrorKind::StreamMismatch);
+        }
         let parent = name.parent().ok_or(ErrorKind::ParentNotFound)?;
         let inherits = !partial.raw && self.datasets.get(&parent).is_some_and(Dataset::is_encrypted);
         if inherits && !self.key_loaded(&parent) {
