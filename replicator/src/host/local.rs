@@ -14,6 +14,7 @@ use zfs_core::PropertySet;
 use zfs_core::Zfs;
 use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
 use zfs_core::receive::ReceiveRequest;
 use zfs_core::receive::Receiver;
@@ -27,6 +28,7 @@ use super::About;
 use super::Base;
 use super::Bookmark;
 use super::Change;
+use super::DatasetKind;
 use super::DatasetState;
 use super::Depth;
 use super::Encryption;
@@ -48,10 +50,15 @@ use super::Version;
 use super::listing;
 use crate::cancel::Cancel;
 use crate::cancel::TICK;
+use crate::compare::content::Take;
+use crate::inspect::holds::Held;
 use crate::lock::LockError;
 use crate::lock::RunLock;
 use crate::marks;
 use crate::transport::TransportError;
+
+mod content;
+mod holds;
 
 /// The datasets of this machine.
 pub struct Local {
@@ -334,6 +341,26 @@ impl Host for Local {
             request = request.origin(origin.clone());
         }
         Ok(Box::new(LocalIncoming { receiver: self.zfs.receive(request), cancel: self.cancel.clone() }))
+    }
+
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        let cancel = self.cancel.clone();
+        content::read(&self.zfs, snapshot, kind, &mut |piece| {
+            if cancel.is_cancelled() { Err(HostError::Cancelled) } else { take(piece) }
+        })
+    }
+
+    fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {
+        holds::list(&self.zfs, root, depth)
+    }
+
+    fn release(&mut self, holds: &[(SnapshotName, HoldTag)]) -> Result<(), HostError> {
+        holds::release(&self.zfs, holds)
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {

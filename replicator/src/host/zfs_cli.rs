@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
 
 use super::About;
 use super::Change;
+use super::DatasetKind;
 use super::Depth;
 use super::Host;
 use super::HostError;
@@ -29,6 +31,8 @@ use super::listing::Misunderstood;
 use super::listing::PoolListing;
 use super::listing::TreeListing;
 use crate::cancel::Cancel;
+use crate::compare::content::Take;
+use crate::inspect::holds::Held;
 use crate::transport::Exit;
 use crate::transport::Transport;
 use crate::transport::TransportError;
@@ -39,6 +43,8 @@ use crate::transport::quote::Program;
 use crate::transport::quote::Script;
 
 mod changes;
+mod content;
+mod holds;
 mod streams;
 
 use streams::CliIncoming;
@@ -384,6 +390,26 @@ impl Host for ZfsCli {
         let (host, subject) = (self.label.clone(), spec.to.to_string());
         let process = self.transport.start(&script.command_line())?;
         Ok(Box::new(CliIncoming { process, host, subject }))
+    }
+
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        self.content(snapshot, kind, take)
+    }
+
+    fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {
+        self.held(root, depth)
+    }
+
+    fn release(&mut self, holds: &[(SnapshotName, HoldTag)]) -> Result<(), HostError> {
+        let Some((snapshot, tag)) = holds.first() else { return Ok(()) };
+        // Nobody there tells whether its process is gone.
+        let (host, tag) = (self.label.clone(), crate::transport::printable(tag.as_bytes(), 256));
+        Err(HostError::NotStale { host, snapshot: snapshot.clone(), tag })
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
