@@ -12,6 +12,7 @@ use zstd::stream::raw::InBuffer;
 use crate::transfer::compress::Compressor;
 use crate::transfer::compress::Decompressor;
 use crate::transfer::compress::Level;
+use crate::transfer::compress::ROUND;
 use crate::transfer::compress::Slower;
 use crate::transfer::compress::default_workers;
 
@@ -33,12 +34,13 @@ pub(super) struct Compress {
     clock: Clock,
     /// Until when all time is counted.
     counted: Duration,
+    /// Of this round: a line takes what fits into its windows at once, and then nothing for long. Only the sum tells.
     spent: Spent,
-    /// What went in since the last piece came out.
     plain: u64,
+    packed: u64,
 }
 
-/// Time since the last piece.
+/// Where the time of a round went.
 #[derive(Clone, Copy, Debug, Default)]
 struct Spent {
     reading: Duration,
@@ -74,6 +76,7 @@ impl Compress {
             counted,
             spent: Spent::default(),
             plain: 0,
+            packed: 0,
         })
     }
 
@@ -138,10 +141,14 @@ impl Compress {
         give(&self.out)?;
         let lap = self.lap();
         self.spent.giving += lap;
-        let (spent, plain) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.plain));
-        let packed = self.out.len() as u64;
+        self.packed += self.out.len() as u64;
         self.out.clear();
-        if let Some(level) = self.level.saw(plain, packed, spent.slower()) {
+        if self.plain < ROUND {
+            return Ok(());
+        }
+        let (plain, packed) = (std::mem::take(&mut self.plain), std::mem::take(&mut self.packed));
+        let slower = std::mem::take(&mut self.spent).slower();
+        if let Some(level) = self.level.saw(plain, packed, slower) {
             self.compressor.set_level(level)?;
         }
         Ok(())

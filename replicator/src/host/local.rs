@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
-use bytes::BytesMut;
 use zfs_core::Dataset;
 use zfs_core::ErrorKind;
 use zfs_core::Guid;
@@ -544,18 +542,16 @@ impl Outgoing for LocalOutgoing {
             return Ok(Next::Nothing);
         }
         // A read gives at most what is in the pipe; a block is what a few of them bring.
-        let mut block = BytesMut::zeroed(limit);
-        let mut filled = 0;
-        while filled < limit && (filled == 0 || self.stream.wait(GATHER).map_err(failed)?) {
-            match self.stream.read(&mut block[filled..]) {
+        let mut block = Vec::with_capacity(limit);
+        while block.len() < limit && (block.is_empty() || self.stream.wait(GATHER).map_err(failed)?) {
+            match self.stream.append_to(&mut block) {
                 Ok(0) => break,
-                Ok(n) => filled += n,
+                Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        block.truncate(filled);
-        Ok(if filled == 0 { Next::End } else { Next::Block(block.freeze()) })
+        Ok(if block.is_empty() { Next::End } else { Next::Block(block.into()) })
     }
 
     fn idle(&mut self) -> Result<(), HostError> {

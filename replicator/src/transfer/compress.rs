@@ -155,7 +155,7 @@ pub(crate) struct Level {
 }
 
 /// How many plain bytes are looked at before the level may change.
-const ROUND: u64 = 8 << 20;
+pub(crate) const ROUND: u64 = 8 << 20;
 
 impl Level {
     pub(crate) fn new() -> Self {

@@ -61,16 +61,16 @@ fn an_agent_compresses_harder_where_the_line_is_slow() {
     sh(
         a,
         "zfs set compression=off tank; zfs create tank/real
-         find /usr -xdev -type f -size +16k -print0 | sort -z | xargs -0 cat 2>/dev/null | head -c 60000000 > /tank/real/file
+         find /usr -xdev -type f -size +16k -print0 | sort -z | xargs -0 cat 2>/dev/null | head -c 160000000 > /tank/real/file
          zfs snapshot tank/real@s1",
     );
     let first: u64 =
         sh(a, "zfs send -L -c tank/real@s1 | zstd -3 -q -c | wc -c").trim().parse().expect("a number");
-    let way = "--far-end agent --compress on --rate 2M";
+    let way = "--far-end agent --compress on --rate 1500K";
     let (plain, wire) = sizes(b, &format!("node1:tank/real back/real {way}"));
-    assert!(plain > 55_000_000, "{plain}");
-    // Over the first blocks of a stream it has not learned anything yet.
-    assert!(wire < first / 100 * 98, "{wire} on the wire, and {first} at the level that it begins with");
+    assert!(plain > 120_000_000, "{plain}");
+    // What fills windows and buffers goes fast: only then it learns how slow the line is.
+    assert!(wire < first, "{wire} on the wire, and {first} at the level that it begins with");
     assert_same((a, "tank/real"), (b, "back/real"));
 }
 
