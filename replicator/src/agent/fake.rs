@@ -249,14 +249,13 @@ impl Host for Fake {
     ) -> Result<(), HostError> {
         self.log.note(format!("read {snapshot} {kind:?}"));
         self.content.iter().cloned().try_for_each(&mut *take)?;
-        while self.never_done {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-            if let Err(error) = take(Piece::Bytes(1)) {
-                self.log.note("stopped reading");
-                return Err(error);
-            }
+        if !self.never_done {
+            return Ok(());
         }
-        Ok(())
+        loop {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            take(Piece::Bytes(1)).inspect_err(|_| self.log.note("stopped reading"))?;
+        }
     }
 
     fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {

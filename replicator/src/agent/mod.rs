@@ -17,6 +17,7 @@ mod pass;
 mod server;
 
 pub(crate) use content::Raw;
+pub(crate) use content::WireFile;
 pub(crate) use frame::DATA_LIMIT;
 pub(crate) use frame::Frame;
 pub(crate) use frame::Frames;

@@ -12,6 +12,7 @@ use crate::agent::Part;
 use crate::agent::Raw;
 use crate::agent::Request;
 use crate::agent::Text;
+use crate::agent::WireFile;
 use crate::compare::content::FILES_LIMIT;
 use crate::compare::content::Piece;
 use crate::compare::content::Take;
@@ -55,7 +56,7 @@ impl AgentHost {
                     Part::Reading(bytes) => give(Piece::Bytes(bytes)).map(|()| 0),
                     Part::Files(files) => {
                         let count = files.len();
-                        let mut pieces = files.into_iter().map(|file| file.entry());
+                        let mut pieces = files.into_iter().map(WireFile::entry);
                         pieces.try_for_each(|(path, entry)| give(Piece::File(path, entry))).map(|()| count)
                     }
                     Part::Segments(segments) => {
