@@ -30,6 +30,10 @@ pub enum Class {
     Rearrange,
     /// Mark datasets as gone at the source, and destroy those that are so marked, with their snapshots.
     RemoveGone,
+    /// Read what is in snapshots, and answer with sums of their files or blocks (compare --content).
+    Read,
+    /// Release holds of replicator whose process is gone, and no others.
+    Release,
     /// All of these, and those that later versions add.
     All,
 }
@@ -307,6 +311,7 @@ mod tests {
             assert!(limits.clone().allowing(vec![Class::All]).change(&change).is_ok(), "{change}");
         }
         assert!(limits.allows(Class::Send).is_err());
+        assert!(limits.allows(Class::Read).is_err() && limits.allows(Class::Release).is_err());
         assert!(limits.allows(Class::Receive).is_ok());
     }
 

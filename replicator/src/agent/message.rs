@@ -11,6 +11,10 @@ use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
+use super::content::Raw;
+use super::content::WireFile;
+use super::content::WireHold;
+use super::content::WireSum;
 use super::fault::Fault;
 use crate::host::About;
 use crate::host::Base;
@@ -118,6 +122,20 @@ pub(crate) enum Request {
     Send(SendRequest),
     Receive(ReceiveRequest),
     Apply(ChangeRequest),
+    /// From version 2 on.
+    Content {
+        snapshot: Text<SnapshotName>,
+        volume: bool,
+    },
+    /// From version 2 on.
+    Holds {
+        root: Text<DatasetName>,
+        all: bool,
+    },
+    /// From version 2 on.
+    Release {
+        holds: Vec<(Text<SnapshotName>, Raw)>,
+    },
 }
 
 impl Request {
@@ -373,6 +391,13 @@ pub(crate) enum Part {
     },
     Guids(Vec<Option<u64>>),
     Sizes(Vec<Option<u64>>),
+    /// Files of the snapshot.
+    Files(Vec<WireFile>),
+    /// Segments of the volume's snapshot.
+    Segments(Vec<(u64, WireSum)>),
+    /// So many bytes were read since the part before.
+    Reading(u64),
+    Holds(Vec<WireHold>),
     /// The stream may come.
     Ready,
 }

@@ -8,7 +8,6 @@ use zfs_core::Zfs;
 use super::Failure;
 use super::Outcome;
 use crate::cancel::Cancel;
-use crate::compare::read::Reader;
 use crate::endpoint::Endpoint;
 use crate::endpoint::Machine;
 use crate::host::Host;
@@ -167,14 +166,6 @@ impl SshArguments {
             Elevation::No => Elevate::No,
             Elevation::Sudo => Elevate::Sudo,
             Elevation::Doas => Elevate::Doas,
-        }
-    }
-
-    /// What reads the contents of snapshots of an endpoint.
-    pub(super) fn reader(&self, endpoint: &Endpoint, cancel: &Cancel) -> Result<Reader, Failure> {
-        match &endpoint.machine {
-            Some(machine) => Ok(Reader::There(self.transport(machine, cancel)?, self.elevate())),
-            None => Ok(Reader::Here(Zfs::open()?)),
         }
     }
 

@@ -80,7 +80,10 @@ pub fn main() -> ExitCode {
         Command::Agent(arguments) => agent::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
-        Command::Holds(arguments) => holds::run(&arguments),
+        Command::Holds(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || holds::run(&arguments, &inner))
+        }
         Command::Compare(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || compare::run(&arguments, &inner))

@@ -3,8 +3,6 @@
 
 use std::process::ExitCode;
 
-use crate::compare::read::ReadError;
-use crate::compare::walk::WalkError;
 use crate::endpoint::EndpointError;
 use crate::engine::RunError;
 use crate::host::HostError;
@@ -145,18 +143,6 @@ impl From<TransportError> for Failure {
     }
 }
 
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
-        let outcome = match &error {
-            ReadError::Transport(error) => transport(error),
-            ReadError::Cancelled | ReadError::Walk(WalkError::Cancelled) => Outcome::Interrupted,
-            _ => Outcome::Failed,
-        };
-        let hint = error.hint();
-        Self::new(outcome, error.to_string()).hinted(hint)
-    }
-}
-
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let outcome = match error {
@@ -207,9 +193,10 @@ fn host(error: &HostError) -> Outcome {
     match error {
         HostError::Transport(error) => transport(error),
         HostError::NoZfs { .. } => Outcome::NoZfs,
-        HostError::NoAgent { .. } | HostError::AgentVersion { .. } | HostError::Refused { .. } => {
-            Outcome::Connection
-        }
+        HostError::NoAgent { .. }
+        | HostError::AgentVersion { .. }
+        | HostError::Cannot { .. }
+        | HostError::Refused { .. } => Outcome::Connection,
         HostError::Remote { operation, .. } if *operation == START => Outcome::Connection,
         HostError::Cancelled => Outcome::Interrupted,
         HostError::Busy { .. } => Outcome::Busy,

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
 
 use super::About;
 use super::Change;
+use super::DatasetKind;
 use super::Depth;
 use super::Host;
 use super::HostError;
@@ -28,10 +30,13 @@ use crate::agent::ReceiveRequest;
 use crate::agent::Request;
 use crate::agent::Text;
 use crate::cancel::Cancel;
+use crate::compare::content::Take;
+use crate::inspect::holds::Held;
 use crate::transport::Transport;
 use crate::transport::TransportError;
 use crate::transport::quote::Elevate;
 
+mod content;
 mod link;
 mod listing;
 mod streams;
@@ -272,6 +277,23 @@ impl Host for AgentHost {
             }
             kind => Err(self.link.broken(RECEIVE, format!("{kind:?} instead of an answer"))),
         }
+    }
+
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        self.content(snapshot, kind, take)
+    }
+
+    fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {
+        self.held(root, depth)
+    }
+
+    fn release(&mut self, holds: &[(SnapshotName, HoldTag)]) -> Result<(), HostError> {
+        self.release_holds(holds)
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {

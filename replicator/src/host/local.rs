@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
-use bytes::BytesMut;
 use zfs_core::Dataset;
 use zfs_core::ErrorKind;
 use zfs_core::Guid;
@@ -14,6 +12,7 @@ use zfs_core::PropertySet;
 use zfs_core::Zfs;
 use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
 use zfs_core::receive::ReceiveRequest;
 use zfs_core::receive::Receiver;
@@ -27,6 +26,7 @@ use super::About;
 use super::Base;
 use super::Bookmark;
 use super::Change;
+use super::DatasetKind;
 use super::DatasetState;
 use super::Depth;
 use super::Encryption;
@@ -48,10 +48,15 @@ use super::Version;
 use super::listing;
 use crate::cancel::Cancel;
 use crate::cancel::TICK;
+use crate::compare::content::Take;
+use crate::inspect::holds::Held;
 use crate::lock::LockError;
 use crate::lock::RunLock;
 use crate::marks;
 use crate::transport::TransportError;
+
+mod content;
+mod holds;
 
 /// The datasets of this machine.
 pub struct Local {
@@ -336,6 +341,26 @@ impl Host for Local {
         Ok(Box::new(LocalIncoming { receiver: self.zfs.receive(request), cancel: self.cancel.clone() }))
     }
 
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        let cancel = self.cancel.clone();
+        content::read(&self.zfs, snapshot, kind, &mut |piece| {
+            if cancel.is_cancelled() { Err(HostError::Cancelled) } else { take(piece) }
+        })
+    }
+
+    fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {
+        holds::list(&self.zfs, root, depth)
+    }
+
+    fn release(&mut self, holds: &[(SnapshotName, HoldTag)]) -> Result<(), HostError> {
+        holds::release(&self.zfs, holds)
+    }
+
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
         match change {
             Change::CreateFilesystem { dataset, set: properties } => {
@@ -517,18 +542,16 @@ impl Outgoing for LocalOutgoing {
             return Ok(Next::Nothing);
         }
         // A read gives at most what is in the pipe; a block is what a few of them bring.
-        let mut block = BytesMut::zeroed(limit);
-        let mut filled = 0;
-        while filled < limit && (filled == 0 || self.stream.wait(GATHER).map_err(failed)?) {
-            match self.stream.read(&mut block[filled..]) {
+        let mut block = Vec::with_capacity(limit);
+        while block.len() < limit && (block.is_empty() || self.stream.wait(GATHER).map_err(failed)?) {
+            match self.stream.append_to(&mut block) {
                 Ok(0) => break,
-                Ok(n) => filled += n,
+                Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        block.truncate(filled);
-        Ok(if filled == 0 { Next::End } else { Next::Block(block.freeze()) })
+        Ok(if block.is_empty() { Next::End } else { Next::Block(block.into()) })
     }
 
     fn idle(&mut self) -> Result<(), HostError> {

@@ -145,9 +145,11 @@ fn bookmarks_under_an_earlier_name_are_stale_once_one_of_today_keeps_a_newer_bas
 #[test]
 fn holds_are_ours_only_with_a_process_that_can_be_asked_for() {
     let snapshot = || "tank/a@b".parse().expect("a name");
-    let owner = |tag: HoldTag, runs: bool| Held::new(snapshot(), tag, 1, |_| runs).owner;
+    let owner = |tag: HoldTag, runs: bool| Held::new(snapshot(), tag, Some(1), |_| Some(runs)).owner;
     assert_eq!(owner(marks::hold_tag(42), true), Owner::Running(42));
     assert_eq!(owner(marks::hold_tag(42), false), Owner::Gone(42));
+    let unseen = Held::new(snapshot(), marks::hold_tag(42), None, |_| None);
+    assert_eq!((unseen.owner, unseen.to_json()["created"].is_null()), (Owner::Unseen(42), true));
     let tag = |text: &str| HoldTag::try_from(text.as_bytes()).expect("a tag");
     assert_eq!(owner(tag("replicator:2:42:0"), false), Owner::Unknown);
     assert_eq!(owner(tag("keep"), false), Owner::Other);

@@ -309,6 +309,39 @@ impl Host for ModelHost {
         Ok(Box::new(ModelIncoming { host: self.clone(), into, receiver: Some(receiver), taken: 0 }))
     }
 
+    fn read(
+        &mut self,
+        _: &SnapshotName,
+        _: crate::host::DatasetKind,
+        _: &mut crate::compare::content::Take<'_>,
+    ) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.machine.clone(),
+            has: "a ZFS in memory".to_string(),
+            what: "read what is in snapshots",
+        })
+    }
+
+    fn holds(
+        &mut self,
+        _: &DatasetName,
+        _: crate::host::Depth,
+    ) -> Result<Vec<crate::inspect::holds::Held>, HostError> {
+        Err(HostError::Cannot {
+            host: self.machine.clone(),
+            has: "a ZFS in memory".to_string(),
+            what: "list holds",
+        })
+    }
+
+    fn release(&mut self, _: &[(SnapshotName, zfs_core::name::HoldTag)]) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.machine.clone(),
+            has: "a ZFS in memory".to_string(),
+            what: "release holds",
+        })
+    }
+
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
         if self.world.lock().faults.denied(&self.machine, change.kind()) {
             return Err(self.error(Refused::new(operation(change), change, ErrorKind::PermissionDenied)));

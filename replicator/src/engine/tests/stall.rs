@@ -146,6 +146,27 @@ impl Host for Hanging<'_> {
         self.host.apply(change)
     }
 
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: crate::host::DatasetKind,
+        take: &mut crate::compare::content::Take<'_>,
+    ) -> Result<(), HostError> {
+        self.host.read(snapshot, kind, take)
+    }
+
+    fn holds(
+        &mut self,
+        root: &DatasetName,
+        depth: crate::host::Depth,
+    ) -> Result<Vec<crate::inspect::holds::Held>, HostError> {
+        self.host.holds(root, depth)
+    }
+
+    fn release(&mut self, holds: &[(SnapshotName, zfs_core::name::HoldTag)]) -> Result<(), HostError> {
+        self.host.release(holds)
+    }
+
     fn another(&self) -> Result<Box<dyn Host>, HostError> {
         self.host.another()
     }

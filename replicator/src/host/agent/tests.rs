@@ -24,6 +24,7 @@ use crate::transport::Exit;
 use crate::transport::Process;
 
 mod hostile;
+mod reading;
 mod streams;
 
 /// What runs at the far end: it gets the connection, and gives its exit status and what it says about it.

@@ -2,6 +2,7 @@
 
 use super::NAMES_AT_ONCE;
 use super::ZfsCli;
+use super::guid_arguments;
 use super::nul;
 use super::options;
 use super::says_absent;
@@ -229,7 +230,7 @@ impl ZfsCli {
     /// The GUID of one dataset or snapshot, read anew.
     pub(super) fn guid_of(&mut self, kind: &str, name: &str) -> Result<Option<Guid>, HostError> {
         let mut guid = None;
-        let script = self.script(["list", "-Hp", "-t", kind, "-o", "name,guid", name])?;
+        let script = self.script(guid_arguments(kind, name))?;
         let listed = self.list("list", name, script, &mut |line| match line.split_once('\t') {
             Some((found, number)) if found == name && guid.is_none() => {
                 guid = Some(Guid(number.parse().map_err(|_| "the guid is not a number".to_string())?));
