@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::compare::read::ReadError;
 use crate::compare::walk::WalkError;
+use crate::connect::ConnectError;
 use crate::endpoint::EndpointError;
 use crate::engine::RunError;
 use crate::host::HostError;
@@ -173,6 +174,15 @@ impl From<SurveyError> for Failure {
     fn from(error: SurveyError) -> Self {
         let hint = error.hint();
         Self::new(Outcome::Failed, error.to_string()).hinted(hint)
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::NoZfs(error) => error.into(),
+            ConnectError::Host(error) => error.into(),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod tests;
 pub use carry::Happening;
 pub use carry::Report;
 pub use carry::carry_out;
+pub(crate) use carry::said;
 pub use plan::Call;
 pub use plan::DueName;
 pub use plan::Plan;
