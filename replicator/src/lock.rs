@@ -57,11 +57,24 @@ impl PolicyLock {
     /// # Errors
     /// [`LockError::Policies`] when another process still has it after `patience`, or the wait was `cancelled`.
     pub fn take(patience: Duration, cancelled: &dyn Fn() -> bool) -> Result<Self, LockError> {
-        Self::take_in(&folder()?, patience, cancelled)
+        Self::take_in(&folder()?, "policies.lock", patience, cancelled)
     }
 
-    fn take_in(folder: &Path, patience: Duration, cancelled: &dyn Fn() -> bool) -> Result<Self, LockError> {
-        let path = folder.join("policies.lock");
+    /// The lock of what is remembered of targets, for the moment in which it is changed.
+    ///
+    /// # Errors
+    /// When another process has it for longer than that takes.
+    pub fn of_memory() -> Result<Self, LockError> {
+        Self::take_in(&folder()?, "memory.lock", PATIENCE, &|| false)
+    }
+
+    fn take_in(
+        folder: &Path,
+        name: &str,
+        patience: Duration,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Self, LockError> {
+        let path = folder.join(name);
         let deadline = Instant::now() + patience;
         loop {
             match lock_file(&path, FlockOperation::NonBlockingLockExclusive)? {

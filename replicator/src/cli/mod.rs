@@ -25,7 +25,9 @@ pub mod outcome;
 mod places;
 mod plan_text;
 mod progress;
+mod prune;
 mod replicate;
+mod run;
 mod signals;
 mod snapshot;
 mod tokens;
@@ -54,7 +56,9 @@ enum Command {
     Tokens(tokens::Arguments),
     Bookmarks(bookmarks::Arguments),
     Holds(holds::Arguments),
+    Run(run::Arguments),
     Snapshot(snapshot::Arguments),
+    Prune(prune::Arguments),
     Config(config::Arguments),
     Agent(agent::Arguments),
     Completion(completion::Arguments),
@@ -94,6 +98,14 @@ pub fn main() -> ExitCode {
         Command::Bookmarks(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || bookmarks::run(&arguments, &inner))
+        }
+        Command::Run(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || run::run(&arguments, &inner))
+        }
+        Command::Prune(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || prune::run(&arguments, &inner))
         }
         Command::Snapshot(arguments) => {
             let inner = cancel.clone();

@@ -10,6 +10,7 @@ use crate::endpoint::EndpointError;
 use crate::engine::RunError;
 use crate::host::HostError;
 use crate::host::agent::START;
+use crate::jobs::JobError;
 use crate::lock::LockError;
 use crate::survey::SurveyError;
 use crate::transfer::TransferError;
@@ -182,6 +183,16 @@ impl From<ConnectError> for Failure {
         match error {
             ConnectError::NoZfs(error) => error.into(),
             ConnectError::Host(error) => error.into(),
+        }
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Lock(error) => error.into(),
+            JobError::Connect(error) => error.into(),
+            JobError::Run(error) => error.into(),
         }
     }
 }

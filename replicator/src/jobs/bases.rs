@@ -59,17 +59,19 @@ pub struct Found {
     pub unasked: Vec<Unasked>,
     /// Targets whose base will soon be kept for nothing but them, or will go: with the dataset.
     pub away: Vec<(DatasetName, Away)>,
+    /// What is to be remembered of those that were asked.
+    pub seen: Vec<TargetMemory>,
 }
 
 /// Asks the targets of all jobs that have to do with `concerned`, which are datasets of this machine of which something
-/// would go by the rules. What was seen goes into the memory. `now` is in seconds since 1970.
+/// would go by the rules. `memory` is what was seen before. `now` is in seconds since 1970.
 #[must_use]
 pub fn find(
     config: &Config,
     survey: &Survey,
     concerned: &BTreeSet<DatasetName>,
     connect: &dyn Connect,
-    memory: &mut Memory,
+    memory: &Memory,
     now: i64,
 ) -> Found {
     let mut found = Found::default();
@@ -95,7 +97,7 @@ pub fn find(
                 Ok((there, pool)) => {
                     let all = commons(Sides::new(tree, &there, &target.endpoint.dataset, now), &job.options);
                     side.known(&all, &mut found.protections);
-                    memory.put(remembered(job, target, pool, &all, now));
+                    found.seen.push(remembered(job, target, pool, &all, now));
                 }
                 Err(why) => {
                     found.unasked.push(side.unasked(target.endpoint.to_string(), why));

@@ -12,6 +12,7 @@ use serde::Serialize;
 use zfs_core::name::DatasetName;
 
 use crate::config::Config;
+use crate::lock::PolicyLock;
 
 /// The name of the file.
 pub const FILE: &str = "bases.json";
@@ -91,6 +92,24 @@ impl Memory {
         self.targets.retain(configured);
         self.version = VERSION;
         write_atomically(folder, FILE, &serde_json::to_vec(self)?)
+    }
+
+    /// Puts what was seen into the file, beside what others have put there meanwhile.
+    ///
+    /// # Errors
+    /// With a text, when that could not be done; the old file stays then, unless it could not be understood.
+    pub fn remember(folder: &Path, config: &Config, seen: Vec<TargetMemory>) -> Result<(), String> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let _lock = PolicyLock::of_memory().map_err(|error| error.to_string())?;
+        // One that cannot be understood is of no use to anybody.
+        let mut memory = Self::read(folder).unwrap_or_default();
+        for one in seen {
+            memory.put(one);
+        }
+        let failed = |error| format!("cannot write {}: {error}", folder.join(FILE).display());
+        memory.write(folder, config).map_err(failed)
     }
 
     /// What was seen of a target.

@@ -4,9 +4,12 @@ use std::time::Duration;
 use std::time::Instant;
 
 use zfs_core::ErrorKind;
+use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 
 use super::Connect;
+use super::memory::BaseMemory;
+use super::memory::TargetMemory;
 use crate::cancel::Cancel;
 use crate::cancel::TICK;
 use crate::config::job::Job;
@@ -25,6 +28,7 @@ use crate::host::HostError;
 use crate::lock::LockError;
 use crate::lock::RunLock;
 use crate::plan::Action;
+use crate::plan::DatasetPlan;
 use crate::plan::Divergence;
 use crate::plan::TreePlan;
 use crate::transfer::Budget;
@@ -90,6 +94,34 @@ pub struct Done {
     pub plan: TreePlan,
     /// What came of it.
     pub report: Report,
+    /// The GUID of the target's pool, if it was asked for.
+    pub pool: Option<Guid>,
+}
+
+impl Done {
+    /// What is to be remembered of the target. `now` is in seconds since 1970.
+    #[must_use]
+    pub fn seen(&self, job: &Job, target: &Target, now: i64) -> TargetMemory {
+        let reached = |dataset: &DatasetPlan| {
+            self.report.datasets.iter().any(|one| one.source == dataset.source && one.error.is_none())
+        };
+        let base = |dataset: &DatasetPlan| BaseMemory {
+            source: dataset.source.to_string(),
+            target: dataset.target.to_string(),
+            base: match reached(dataset) {
+                true => dataset.newest().map(|guid| guid.0),
+                // At least that; what has come since has a bookmark.
+                false => dataset.common.as_ref().map(|base| base.guid().0),
+            },
+        };
+        TargetMemory {
+            job: job.name.clone(),
+            to: target.endpoint.to_string(),
+            pool: self.pool.map(|guid| guid.0),
+            seen: now,
+            datasets: self.plan.datasets.iter().map(base).collect(),
+        }
+    }
 }
 
 /// Whether other datasets than the one that is named may be changed on the target.
@@ -134,7 +166,7 @@ pub fn plan(job: &Job, target: &Target, connect: &dyn Connect, now: i64) -> Resu
     Ok(engine::prepare(from.as_mut(), to.as_mut(), &request(job, target, now))?)
 }
 
-/// Carries a job out for one target. `now` is in seconds since 1970.
+/// Carries a job out for one target. `with_pool` asks for the GUID of its pool, too. `now` is in seconds since 1970.
 ///
 /// # Errors
 /// When it could not begin. What became of each dataset is in the report.
@@ -143,6 +175,7 @@ pub fn replicate(
     target: &Target,
     connect: &dyn Connect,
     observer: &dyn Observer,
+    with_pool: bool,
     now: i64,
     cancel: &Cancel,
 ) -> Result<Done, JobError> {
@@ -159,16 +192,20 @@ pub fn replicate(
     let run = run(target);
     let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
     let done = engine::execute(&plan, &request.options, from.as_mut(), to.as_mut(), &run, observer, cancel);
+    // What cannot be told now can be told another time.
+    let pool = |to: &mut Box<dyn Host>| {
+        if with_pool { to.about(to_dataset.pool()).ok().map(|about| about.guid) } else { None }
+    };
     match done {
         Err(RunError::Host(error)) if request.options.follow_renames && may_not_rename(&plan, &error) => {
             // Without the right to rename there, the old names go on.
             request.options.follow_renames = false;
             let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
-            let (options, from, to) = (&request.options, from.as_mut(), to.as_mut());
-            let report = engine::execute(&plan, options, from, to, &run, observer, cancel)?;
-            Ok(Done { plan, report })
+            let (options, from) = (&request.options, from.as_mut());
+            let report = engine::execute(&plan, options, from, to.as_mut(), &run, observer, cancel)?;
+            Ok(Done { plan, report, pool: pool(&mut to) })
         }
-        done => Ok(Done { report: done?, plan }),
+        done => Ok(Done { report: done?, plan, pool: pool(&mut to) }),
     }
 }
 

@@ -118,12 +118,13 @@ fn the_names_of_the_files_stay_as_they_are() {
 #[test]
 fn snapshots_are_taken_and_pruned_by_one_at_a_time() {
     let folder = tempfile::tempdir().expect("a folder");
-    let take = |patience| PolicyLock::take_in(folder.path(), Duration::from_millis(patience), &|| false);
+    let take =
+        |patience| PolicyLock::take_in(folder.path(), "x.lock", Duration::from_millis(patience), &|| false);
     let first = take(0).expect("free");
     let refused = take(30).expect_err("it is taken");
     assert!(matches!(refused, LockError::Policies { process: Some(_) }), "{refused}");
     assert!(matches!(
-        PolicyLock::take_in(folder.path(), Duration::from_secs(1000), &|| true),
+        PolicyLock::take_in(folder.path(), "x.lock", Duration::from_secs(1000), &|| true),
         Err(LockError::Policies { .. })
     ));
     std::thread::scope(|scope| {
