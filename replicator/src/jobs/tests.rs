@@ -18,6 +18,7 @@ use super::Connect;
 use super::Done;
 use super::bases;
 use super::memory::Memory;
+use super::retain::retain;
 use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::config::dataset::Known;
@@ -342,6 +343,62 @@ fn a_source_that_cannot_be_listed_loses_nothing() {
     let (gone, found) = lab.prune();
     assert_eq!(gone, 0);
     assert_eq!(found.unasked.len(), 2);
+}
+
+/// The model's transaction groups are its seconds: what it has is from the first hour of 1970.
+#[test]
+fn a_target_is_pruned_from_here_by_rules_of_its_own_and_keeps_its_base() {
+    let text = "[[dataset]]\nname = \"tank/a\"\nrecursive = true\nhourly = 40\n\n[[replication]]\nname = \"out\"\nsource = \"tank/a\"\n\
+                recursive = true\n[[replication.target]]\nname = \"nas\"\nto = \"nas:back/a\"\nretention = { hourly = 2 }\n";
+    let mut lab = Lab { config: config(text), ..Lab::new("") };
+    for _ in 0..6 {
+        lab.hour();
+    }
+    lab.replicate("nas", true);
+    for _ in 0..2 {
+        lab.hour();
+    }
+    // Somebody's own, which no policy took.
+    lab.world.on("here", |here| here.snapshot(&["tank/a@mine".parse().expect("a name")]).expect("taken"));
+    let mine =
+        lab.world.machines()["here"].find(&"tank/a@mine".parse().expect("a name")).expect("there").guid;
+    lab.dates.insert(mine, lab.now);
+    lab.replicate("nas", true);
+    lab.hour();
+    let (job, survey) = (&lab.config.jobs[0], lab.survey());
+    let base = lab.base("nas", "/x");
+    let run = |dry_run| {
+        let done = retain(job, &job.targets[0], &survey, &lab, lab.time(), dry_run);
+        done.expect("it can be asked").expect("the sender prunes")
+    };
+    let before = lab.guids("nas", "back/a");
+    let planned = run(true);
+    assert_eq!(lab.guids("nas", "back/a"), before, "a dry run");
+    let going = planned.decided.iter().filter(|one| !one.keep).count();
+    let done = run(false);
+    assert!(done.failed.is_empty(), "{:?}", done.failed);
+    assert_eq!((done.destroyed.len(), going), (12, 12));
+    assert_eq!(lab.guids("nas", "back/a").len(), 3, "two by the rule, and one that is nobody's");
+    assert!(lab.guids("nas", "back/a").contains(&mine));
+    assert_eq!(lab.base("nas", "/x"), base);
+    assert_eq!(lab.guids("here", "tank/a").len(), 10, "nothing goes here");
+    // A copy that has nothing in common with its source any more loses nothing.
+    lab.world.on("here", |here| {
+        let names: Vec<SnapshotName> =
+            lab.survey().datasets["tank/a/x"].snapshots.iter().map(|one| one.name.clone()).collect();
+        for name in &names {
+            here.destroy_snapshot(name).expect("destroyed");
+        }
+        for mark in
+            here.dataset(&name("tank/a/x")).expect("there").bookmarks.keys().cloned().collect::<Vec<_>>()
+        {
+            here.destroy_bookmarks(&[name("tank/a/x").bookmark(&mark).expect("a name")]);
+        }
+    });
+    let found =
+        retain(job, &job.targets[0], &survey, &lab, lab.time(), true).expect("asked").expect("the sender");
+    let of_x = found.decided.iter().filter(|one| one.name.dataset().as_str() == "back/a/x");
+    assert!(of_x.clone().count() > 0 && of_x.into_iter().all(|one| one.keep));
 }
 
 #[derive(Clone, Debug)]

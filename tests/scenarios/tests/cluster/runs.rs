@@ -224,6 +224,44 @@ fn one_dataset_that_fails_stops_no_other_and_shows_in_the_status() {
     assert_eq!(before, state(one));
 }
 
+/// Over the zfs command and through an agent, which has to be told that it may.
+#[test]
+fn a_target_is_pruned_by_the_sender_where_that_is_allowed() {
+    let cluster = pair();
+    let (one, two) = (cluster.node(1), cluster.node(2));
+    sh(one, "zfs create tank/a; zfs create tank/a/x");
+    let mut time = NOON;
+    for far_end in ["zfs", "agent"] {
+        let target = format!("back/{far_end}");
+        let retention = "retention = { hourly = 2 }\n";
+        let jobs = job("out", "tank/a", &format!("node2:{target}"), "recursive = true");
+        let ssh = format!("[replication.target.ssh]\nfar_end = \"{far_end}\"\n");
+        configure(one, &format!("{POLICY}{jobs}{retention}{ssh}"));
+        // Theirs, and one of the target's own at its end would be a conflict: so before the first.
+        for _ in 0..6 {
+            time += HOUR;
+            set_clock(one, time);
+            let record = record(one, "", 0);
+            assert_eq!(record["phases"]["prune"]["at_targets"][0]["failed"], 0, "{record:#}");
+        }
+        // Younger than two hours, and the newest two.
+        let there = snapshots(two, &format!("{target}/x"));
+        assert_eq!(there.len(), 3, "{there:?}");
+        assert_eq!(there.last(), snapshots(one, "tank/a/x").last());
+        assert_eq!(snapshots(one, "tank/a/x").len(), 5);
+        // A hold keeps one there, and the others go.
+        sh(two, &format!("zfs hold mine {target}/x@{}", there[0]));
+        time += 4 * HOUR;
+        set_clock(one, time);
+        let said = run(one, "run", 1);
+        assert!(said.contains(&format!("{target}/x@{} was not destroyed", there[0])), "{said}");
+        let left = snapshots(two, &format!("{target}/x"));
+        assert_eq!(left[0], there[0]);
+        assert!(!left.contains(&there[1]), "{left:?}");
+        sh(two, &format!("zfs release mine {target}/x@{}", there[0]));
+    }
+}
+
 /// The power goes while snapshots are taken, and while they are destroyed; the next run does the rest.
 #[test]
 fn a_power_cut_while_taking_or_pruning_leaves_nothing_half_done() {
