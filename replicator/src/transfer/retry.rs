@@ -114,7 +114,9 @@ impl Class {
             }
             HostError::Walk(_) | HostError::NotStale { .. } => Self::Operator(Operator::Other),
             HostError::Refused { .. } => Self::Operator(Operator::Permission),
-            HostError::Changed { .. } | HostError::NotMarked { .. } => Self::Replan(Replan::Changed),
+            HostError::Changed { .. } | HostError::NotMarked { .. } | HostError::Newest { .. } => {
+                Self::Replan(Replan::Changed)
+            }
             HostError::Busy { .. } => Self::Transient(Transient::TargetBusy),
             HostError::NoPool { .. } => Self::Operator(Operator::Pool),
             HostError::NoZfs { .. } => Self::Operator(Operator::Host),
