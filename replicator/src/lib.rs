@@ -21,5 +21,6 @@ pub mod marks;
 pub mod model;
 pub mod plan;
 pub mod policy;
+pub mod survey;
 pub mod transfer;
 pub mod transport;

@@ -26,6 +26,17 @@ pub struct Pool {
     /// The features that are enabled, by the kernel's name (`org.open-zfs:large_blocks`, see zpool-features(7)), each
     /// with the number of its users: 0 is enabled, more is active.
     pub features: BTreeMap<String, u64>,
+    /// Bytes that are in use, and bytes that there are, both before any redundancy: what `zpool list` shows as ALLOC and
+    /// SIZE. `None` where the kernel does not say so.
+    pub space: Option<(u64, u64)>,
+}
+
+impl Pool {
+    /// How many percent of it are in use, as `zpool list` shows it: rounded down.
+    pub fn capacity(&self) -> Option<u8> {
+        let (used, size) = self.space?;
+        u8::try_from(u128::from(used).saturating_mul(100).checked_div(u128::from(size))?).ok()
+    }
 }
 
 impl Zfs {
@@ -52,7 +63,12 @@ impl Zfs {
             let Value::UInt64(users) = users else { return None };
             Some((std::str::from_utf8(feature).ok()?.to_owned(), *users))
         });
-        Ok(Pool { name: root, guid: Guid(guid), features: features.collect() })
+        // `vdev_stat_t`: time, state, cause, allocated, size, and more.
+        let space = match list.list("vdev_tree").and_then(|top| top.get("vdev_stats")) {
+            Some(Value::UInt64Array(stats)) => stats.get(3).copied().zip(stats.get(4).copied()),
+            _ => None,
+        };
+        Ok(Pool { name: root, guid: Guid(guid), features: features.collect(), space })
     }
 
     fn configuration(&self, ioctl: Ioctl, name: &str, subject: &str) -> Result<NvList> {

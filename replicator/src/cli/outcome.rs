@@ -10,6 +10,7 @@ use crate::engine::RunError;
 use crate::host::HostError;
 use crate::host::agent::START;
 use crate::lock::LockError;
+use crate::survey::SurveyError;
 use crate::transfer::TransferError;
 use crate::transfer::retry::Class;
 use crate::transfer::retry::Transient;
@@ -164,6 +165,13 @@ impl From<LockError> for Failure {
             LockError::File { .. } => Outcome::Failed,
         };
         Self::new(outcome, error.to_string()).hinted(error.hint())
+    }
+}
+
+impl From<SurveyError> for Failure {
+    fn from(error: SurveyError) -> Self {
+        let hint = error.hint();
+        Self::new(Outcome::Failed, error.to_string()).hinted(hint)
     }
 }
 

@@ -94,15 +94,47 @@ impl Policies {
         names.collect()
     }
 
-    /// The pools that entries name. Entries with patterns or properties may select datasets of any pool: then `None`.
+    /// The pools that the entries are about.
     #[must_use]
-    pub fn pools(&self) -> Option<BTreeSet<&str>> {
-        let mut pools = BTreeSet::new();
+    pub fn pools(&self) -> Pools<'_> {
+        let mut pools = Pools::default();
         for entry in &self.entries {
-            let Select::Names(names) = &entry.select else { return None };
-            pools.extend(names.iter().map(|name| name.as_str().split('/').next().unwrap_or_default()));
+            match &entry.select {
+                Select::Names(names) => pools.named.extend(names.iter().map(DatasetName::pool)),
+                Select::Patterns(patterns) => {
+                    for pattern in patterns {
+                        let pool = pattern.glob().glob().split('/').next().unwrap_or_default();
+                        // What may stand for a slash as well, or begins a choice, may fit any pool.
+                        if pool.contains(['*', '?', '[', '{', '\\']) {
+                            pools.any = true;
+                        } else {
+                            pools.fitting.insert(pool);
+                        }
+                    }
+                }
+                Select::Property { .. } => pools.any = true,
+            }
         }
-        Some(pools)
+        pools
+    }
+}
+
+/// Pools that entries are about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pools<'a> {
+    /// Those of datasets that are named: they have to be there.
+    pub named: BTreeSet<&'a str>,
+    /// Those in which a pattern may fit something. One that is not there has nothing that fits.
+    pub fitting: BTreeSet<&'a str>,
+    /// Whether it may be any pool of the machine, by a pattern or a user property.
+    pub any: bool,
+}
+
+impl Pools<'_> {
+    /// Whether an entry may be about a dataset of this pool.
+    #[must_use]
+    pub fn contains(&self, pool: &str) -> bool {
+        self.any || self.named.contains(pool) || self.fitting.contains(pool)
     }
 }
 

@@ -1,7 +1,5 @@
 //! `replicator config show`.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 use zfs_core::Zfs;
 use zfs_core::name::DatasetName;
@@ -11,12 +9,12 @@ use super::From;
 use super::Outcome;
 use crate::cli::format;
 use crate::config::Config;
-use crate::config::dataset::Known;
 use crate::config::job::Job;
 use crate::config::key::Key;
 use crate::config::resolve::Effective;
 use crate::policy::Keep;
 use crate::policy::Period;
+use crate::survey;
 
 /// Show the policy that each dataset ends up with, and where each value came from.
 ///
@@ -50,7 +48,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         wanted.push(name.map_err(|error| Failure::new(Outcome::Usage, error.to_string()))?);
     }
     let (config, _) = arguments.from.usable()?;
-    let known = datasets(&config)?;
+    let (known, troubles) = survey::datasets(&Zfs::open()?, &config)?;
+    for trouble in troubles {
+        crate::cli::complain(&trouble.error.into());
+    }
     let resolved = config.policies.resolve(&known);
     super::tell(&resolved.problems);
     for name in &wanted {
@@ -78,22 +79,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     crate::cli::print(&text)?;
     Ok(Outcome::Success)
-}
-
-/// The datasets of this machine with what the configuration asks of them.
-fn datasets(config: &Config) -> Result<Vec<Known>, Failure> {
-    let zfs = Zfs::open()?;
-    let asked = config.policies.properties();
-    let mut all = Vec::new();
-    for pool in zfs.pools()? {
-        for dataset in zfs.tree(&pool)? {
-            let dataset = dataset?;
-            let value = |name: &&str| Some(((*name).to_string(), dataset.properties.get(name)?.text()));
-            let properties: BTreeMap<_, _> = asked.iter().filter_map(value).collect();
-            all.push(Known { name: dataset.name, properties });
-        }
-    }
-    Ok(all)
 }
 
 fn summary(config: &Config, shown: &[&Effective]) -> String {
