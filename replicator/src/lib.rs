@@ -19,6 +19,7 @@ pub mod lock;
 pub mod marks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod model;
+pub mod monitor;
 pub mod plan;
 pub mod policy;
 pub mod survey;

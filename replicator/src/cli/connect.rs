@@ -9,6 +9,8 @@ use super::Failure;
 use super::Outcome;
 use crate::cancel::Cancel;
 use crate::compare::read::Reader;
+use crate::config::job;
+use crate::config::job::Link;
 use crate::endpoint::Endpoint;
 use crate::endpoint::Machine;
 use crate::host::Host;
@@ -105,6 +107,32 @@ enum Carrier {
 pub(super) type Ends = (Box<dyn Host>, Box<dyn Host>);
 
 impl SshArguments {
+    /// The way that a configuration describes.
+    pub(super) fn of(link: &Link) -> Self {
+        Self {
+            transport: match link.carrier {
+                job::Carrier::Libssh2 => Carrier::Libssh2,
+                job::Carrier::Ssh => Carrier::Ssh,
+            },
+            ssh_option: link.ssh_options.clone(),
+            port: link.port,
+            identity: link.identities.clone(),
+            known_hosts: link.known_hosts.clone(),
+            far_end: match link.far_end {
+                job::FarEnd::Zfs => FarEnd::Zfs,
+                job::FarEnd::Agent => FarEnd::Agent,
+                job::FarEnd::Auto => FarEnd::Auto,
+            },
+            elevate: match link.elevate {
+                Elevate::No => Elevation::No,
+                Elevate::Sudo => Elevation::Sudo,
+                Elevate::Doas => Elevation::Doas,
+            },
+            connect_timeout: link.connect_timeout,
+            idle_timeout: link.idle_timeout,
+        }
+    }
+
     /// A connection that stands.
     fn transport(&self, machine: &Machine, cancel: &Cancel) -> Result<Box<dyn Transport>, Failure> {
         if self.transport == Carrier::Libssh2 && !self.ssh_option.is_empty() {

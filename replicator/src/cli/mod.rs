@@ -21,6 +21,7 @@ mod format;
 mod holds;
 mod list;
 mod man;
+mod monitor;
 pub mod outcome;
 mod places;
 mod plan_text;
@@ -54,6 +55,7 @@ enum Command {
     Bookmarks(bookmarks::Arguments),
     Holds(holds::Arguments),
     Config(config::Arguments),
+    Monitor(monitor::Arguments),
     Agent(agent::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
@@ -80,6 +82,8 @@ pub fn main() -> ExitCode {
         Command::Agent(arguments) => agent::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.
+        Command::Monitor(arguments) => return monitor::run(&arguments),
         Command::Holds(arguments) => holds::run(&arguments),
         Command::Compare(arguments) => {
             let inner = cancel.clone();

@@ -311,6 +311,23 @@ impl Host for Local {
         snapshots.iter().map(find).collect()
     }
 
+    fn creation(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {
+        let date = |seconds: u64| i64::try_from(seconds).ok();
+        let one = |base: &Base| match base {
+            Base::Snapshot(name, _) => match self.zfs.snapshot_details(name) {
+                Ok(found) => Ok(found.properties.number("creation").and_then(date)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Base::Bookmark(name, _) => {
+                let found = self.zfs.bookmarks(name.dataset())?;
+                let found = found.into_iter().find(|one| one.name == *name);
+                Ok(found.and_then(|one| date(one.creation)).filter(|seconds| *seconds > 0))
+            }
+        };
+        of.iter().map(one).collect()
+    }
+
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {
         // An estimate that cannot be had is no reason not to send.
         Ok(streams.iter().map(|spec| self.zfs.estimate_send(&Self::request(spec)).ok()).collect())

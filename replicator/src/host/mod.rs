@@ -167,6 +167,12 @@ pub trait Host: Send {
     /// checking what was just received: nothing destructive may follow from `None`.
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError>;
 
+    /// When snapshots or bookmarks were taken, in seconds since 1970, the same on every machine that has them; `None`
+    /// where one is not there any more, or where this host cannot tell.
+    fn creation(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {
+        Ok(vec![None; of.len()])
+    }
+
     /// The sizes of the streams in bytes, as ZFS estimates them; `None` where it cannot tell.
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError>;
 

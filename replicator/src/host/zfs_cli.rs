@@ -10,6 +10,7 @@ use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
 use super::About;
+use super::Base;
 use super::Change;
 use super::Depth;
 use super::Host;
@@ -210,6 +211,22 @@ fn check(host: &str, operation: &'static str, subject: &str, exit: &Exit) -> Res
     Err(HostError::Remote { host, operation, subject: subject.to_string(), message })
 }
 
+impl ZfsCli {
+    fn creation_at_once(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {
+        let arguments = ["get", "-Hp", "-o", "name,value", "creation"].into_iter();
+        let script = self.script(arguments.chain(of.iter().map(Base::name)))?;
+        let mut found = HashMap::new();
+        let subject = of.first().map_or("nothing", Base::name).to_string();
+        self.list("ask for the date of", &subject, script, &mut |line| {
+            let (name, date) = line.split_once('\t').ok_or("a field is missing")?;
+            let date: i64 = date.parse().map_err(|_| "the date is not a number".to_string())?;
+            found.insert(name.to_string(), date);
+            Ok(())
+        })?;
+        Ok(of.iter().map(|base| found.get(base.name()).copied()).collect())
+    }
+}
+
 impl Host for ZfsCli {
     fn label(&self) -> &str {
         &self.label
@@ -315,6 +332,27 @@ impl Host for ZfsCli {
             }
         }
         Ok(guids)
+    }
+
+    fn creation(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {
+        let mut dates = Vec::with_capacity(of.len());
+        for batch in of.chunks(NAMES_AT_ONCE) {
+            match self.creation_at_once(batch) {
+                Ok(found) => dates.extend(found),
+                // One of them is missing, and zfs does not tell of which one it speaks: one after the other.
+                Err(error) if says_absent(&error) => {
+                    for one in batch {
+                        match self.creation_at_once(std::slice::from_ref(one)) {
+                            Ok(found) => dates.extend(found),
+                            Err(error) if says_absent(&error) => dates.push(None),
+                            Err(error) => return Err(error),
+                        }
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(dates)
     }
 
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {

@@ -128,7 +128,10 @@ mod tests {
         );
         let hangs = Pool::State { state: Some("SUSPENDED".to_string()), why: "no answer".to_string() };
         let (code, said) = text(&[("a", (80, 95), hangs)]);
-        assert_eq!((code, said.as_str()), (3, "*** UNKNOWN *** UNKNOWN ZPOOL a : no answer (it is SUSPENDED)"));
+        assert_eq!(
+            (code, said.as_str()),
+            (3, "*** UNKNOWN *** UNKNOWN ZPOOL a : no answer (it is SUSPENDED)")
+        );
     }
 
     #[test]
@@ -143,8 +146,16 @@ mod tests {
         };
         let (high, low, off) = (monitor(80, 95), monitor(0, 50), monitor(0, 0));
         let found = limits(
-            [("a/x", &low), ("a", &high), ("b/x", &high), ("b/y", &low), ("c", &off), ("d", &off), ("d/x", &high)]
-                .into_iter(),
+            [
+                ("a/x", &low),
+                ("a", &high),
+                ("b/x", &high),
+                ("b/y", &low),
+                ("c", &off),
+                ("d", &off),
+                ("d/x", &high),
+            ]
+            .into_iter(),
         );
         let of = |pool: &str| found.get(pool).map(|limits| (limits.warn, limits.critical));
         assert_eq!((of("a"), of("b"), of("c"), of("d")), (Some((80, 95)), Some((80, 50)), None, None));

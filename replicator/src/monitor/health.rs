@@ -230,10 +230,7 @@ mod tests {
         ];
         let (code, said) = text(&[("a", pool("DEGRADED", &devices))]);
         assert_eq!(code, 1);
-        assert!(
-            said.ends_with("<mirror-0:DEGRADED> replacing-0:DEGRADED (sdb:OFFLINE) "),
-            "{said}"
-        );
+        assert!(said.ends_with("<mirror-0:DEGRADED> replacing-0:DEGRADED (sdb:OFFLINE) "), "{said}");
         let (code, said) = text(&[("a", pool("ONLINE", &[device(1, "sdc", "UNAVAIL", [0; 3])]))]);
         assert!(code == 1 && said.contains("<sdc:UNAVAIL>"), "{code} {said}");
         let (code, said) = text(&[("a", pool("SUSPENDED", &[]))]);

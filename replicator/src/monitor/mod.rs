@@ -11,6 +11,7 @@ pub mod facts;
 pub mod health;
 pub mod kstat;
 pub mod lag;
+pub mod look;
 pub mod metrics;
 pub mod snapshots;
 mod text;
@@ -82,6 +83,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Nothing could be found out, and why.
+    #[must_use]
+    pub fn unknown(why: &str) -> Self {
+        Self::new(Level::Unknown, format!("UNKNOWN: {why}"), serde_json::json!({}))
+    }
+
     fn new(level: Level, text: String, mut json: Value) -> Self {
         // One line, whatever a name or an error brings along.
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -10,8 +10,8 @@ use super::Unread;
 use super::elapsed;
 use crate::config::dataset::Freshness;
 use crate::config::dataset::Monitor;
-use crate::policy::Period;
 use crate::policy::PerPeriod;
+use crate::policy::Period;
 use crate::policy::Style;
 
 /// The clocks of two machines differ, and a snapshot that was received may be dated a little ahead.
@@ -41,7 +41,7 @@ impl Seen {
 }
 
 /// A dataset that is watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Watched {
     /// The dataset.
     pub dataset: String,
@@ -153,7 +153,7 @@ mod tests {
     fn watched(dataset: &str, hourly: Option<u64>, daily: Option<u64>) -> Watched {
         let mut seen = PerPeriod::<Seen>::default();
         for (period, age) in [(Period::Hourly, hourly), (Period::Daily, daily)] {
-            for age in age {
+            if let Some(age) = age {
                 seen[period].add(NOW - i64::try_from(age).expect("small"), NOW);
             }
         }
@@ -168,10 +168,7 @@ mod tests {
     #[test]
     fn fresh_ones_are_named_in_order() {
         let all = [watched("b/B", Some(60), Some(60)), watched("b/a", Some(5400), Some(28 * HOUR))];
-        assert_eq!(
-            text(&all),
-            (0, "OK: all monitored datasets (b/a, b/B) have fresh snapshots".to_string())
-        );
+        assert_eq!(text(&all), (0, "OK: all monitored datasets (b/a, b/B) have fresh snapshots".to_string()));
         assert_eq!(text(&[]), (0, "OK: all monitored datasets () have fresh snapshots".to_string()));
     }
 
@@ -232,7 +229,10 @@ mod tests {
         let why = "no answer within 10 s".to_string();
         let unread = Unread { what: "tank".to_string(), level: Level::Unknown, why };
         let report = judge(&[watched("a", Some(1), Some(1))], &[unread], Style::Ours, NOW);
-        assert_eq!((report.level.status(), report.text.as_str()), (3, "UNKNOWN: tank: no answer within 10 s"));
+        assert_eq!(
+            (report.level.status(), report.text.as_str()),
+            (3, "UNKNOWN: tank: no answer within 10 s")
+        );
         assert_eq!(report.json["datasets"][0]["periods"]["hourly"]["age_seconds"], 1);
     }
 }

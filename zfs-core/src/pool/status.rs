@@ -188,8 +188,7 @@ impl<'a> Stats<'a> {
     }
 
     fn health(&self, role: VdevRole) -> Health {
-        let (state, aux) =
-            (self.at(offset_of!(vdev_stat, vs_state)), self.at(offset_of!(vdev_stat, vs_aux)));
+        let (state, aux) = (self.at(offset_of!(vdev_stat, vs_state)), self.at(offset_of!(vdev_stat, vs_aux)));
         let is = |constant: std::ffi::c_uint, number: u64| u64::from(constant) == number;
         match state {
             _ if role == VdevRole::Spare && is(zfs_sys::VDEV_AUX_SPARED, aux) => Health::InUse,

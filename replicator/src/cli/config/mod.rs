@@ -47,7 +47,8 @@ pub(super) struct From {
 }
 
 impl From {
-    fn location(&self) -> Location {
+    /// Where it is.
+    pub(super) fn location(&self) -> Location {
         self.config.as_deref().map_or_else(Location::of_machine, Location::of)
     }
 
