@@ -13,6 +13,7 @@ use crate::cancel::Cancel;
 
 mod agent;
 mod bookmarks;
+mod check;
 mod compare;
 mod completion;
 mod config;
@@ -56,6 +57,7 @@ enum Command {
     Holds(holds::Arguments),
     Config(config::Arguments),
     Monitor(monitor::Arguments),
+    Check(check::Arguments),
     Agent(agent::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
@@ -88,6 +90,10 @@ pub fn main() -> ExitCode {
         Command::Compare(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || compare::run(&arguments, &inner))
+        }
+        Command::Check(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || check::run(&arguments, &inner))
         }
         Command::Tokens(arguments) => {
             let inner = cancel.clone();

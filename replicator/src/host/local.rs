@@ -41,8 +41,10 @@ use super::Property;
 use super::PropertySource;
 use super::ReceiveSpec;
 use super::RemovalCost;
+use super::Rights;
 use super::SendSpec;
 use super::Snapshot;
+use super::Standing;
 use super::Tree;
 use super::Version;
 use super::listing;
@@ -309,6 +311,16 @@ impl Host for Local {
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         let find = |name| Ok(self.zfs.find_snapshot(name)?.map(|found| found.guid));
         snapshots.iter().map(find).collect()
+    }
+
+    fn standing(&mut self, _dataset: &DatasetName) -> Result<Standing, HostError> {
+        let user = rustix::process::geteuid();
+        let rights = if user.is_root() {
+            Rights::All
+        } else {
+            Rights::Unknown { why: format!("this runs as user {}, not as root", user.as_raw()) }
+        };
+        Ok(Standing { rights, clock: Some(jiff::Timestamp::now().as_second()) })
     }
 
     fn creation(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {

@@ -14,10 +14,13 @@ pub mod agent;
 pub mod change;
 pub mod listing;
 pub mod local;
+pub mod standing;
 pub mod state;
 pub mod zfs_cli;
 
 pub use change::Change;
+pub use standing::Rights;
+pub use standing::Standing;
 pub use state::About;
 pub use state::Base;
 pub use state::Bookmark;
@@ -158,6 +161,12 @@ pub trait Host: Send {
     /// Whether a question more starts no process there.
     fn answers_itself(&self) -> bool {
         false
+    }
+
+    /// By whose rights this works with a dataset that exists, and what the clock of the machine says.
+    fn standing(&mut self, _dataset: &DatasetName) -> Result<Standing, HostError> {
+        let why = "an agent may do what it is allowed where it is started".to_string();
+        Ok(Standing { rights: Rights::Unknown { why }, clock: None })
     }
 
     /// What the removal of a dataset would cost, and what stands against it.

@@ -17,6 +17,7 @@ mod killed;
 mod limited;
 mod meddle;
 mod memory;
+mod monitor;
 mod names;
 mod no_op;
 mod overlap;
