@@ -21,6 +21,7 @@ mod monitor;
 mod names;
 mod no_op;
 mod overlap;
+mod prometheus;
 mod promote;
 mod properties;
 mod relay;
