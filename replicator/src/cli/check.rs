@@ -7,7 +7,6 @@ use zfs_core::Zfs;
 use super::Failure;
 use super::Outcome;
 use super::config::From;
-use super::connect::SshArguments;
 use crate::cancel::Cancel;
 use crate::check;
 use crate::check::Finding;
@@ -15,6 +14,7 @@ use crate::check::Section;
 use crate::config::Config;
 use crate::config::job::Job;
 use crate::config::job::Link;
+use crate::connect;
 use crate::endpoint::Endpoint;
 use crate::host::Host;
 use crate::monitor::kstat;
@@ -181,7 +181,6 @@ fn host(endpoint: &Endpoint, link: &Link, cancel: &Cancel) -> Result<Box<dyn Hos
     if let Some(finding) = endpoint.machine.is_none().then(|| hangs(endpoint.dataset.pool())).flatten() {
         return Err(finding);
     }
-    SshArguments::of(link).host(endpoint, None, cancel).map_err(|failure| {
-        Finding::fail("reach", failure.message().to_string(), failure.hint().map(str::to_string))
-    })
+    connect::host(link, endpoint, None, cancel)
+        .map_err(|error| Finding::fail("reach", error.to_string(), error.hint()))
 }

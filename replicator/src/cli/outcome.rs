@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use crate::compare::read::ReadError;
 use crate::compare::walk::WalkError;
+use crate::connect::ConnectError;
 use crate::endpoint::EndpointError;
 use crate::engine::RunError;
 use crate::host::HostError;
 use crate::host::agent::START;
+use crate::jobs::JobError;
 use crate::lock::LockError;
 use crate::monitor::look::LookError;
 use crate::survey::SurveyError;
@@ -36,7 +38,8 @@ pub enum Outcome {
     NoZfs = 5,
     /// Interrupted. What arrived is kept, and the same command goes on from there.
     Interrupted = 6,
-    /// Another run into the same target, or into what is above or below it, is going on.
+    /// Another run into the same target, or into what is above or below it, is going on; or another that takes or prunes
+    /// snapshots.
     Busy = 7,
     /// The configuration is broken, or somebody else could have written it. Nothing was done.
     Configuration = 8,
@@ -52,7 +55,7 @@ Exit status:
   4  the other machine or its agent cannot be reached, is not the one we know, or does not let us in
   5  ZFS is missing on a machine
   6  interrupted; the same command goes on from where it was
-  7  another run into this target, or into what is above or below it, is going on
+  7  another run into this target, or into what is above or below it, is going on, or another takes or prunes snapshots
   8  the configuration is broken; nothing was done";
 
 impl From<Outcome> for ExitCode {
@@ -162,7 +165,7 @@ impl From<ReadError> for Failure {
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let outcome = match error {
-            LockError::Busy { .. } => Outcome::Busy,
+            LockError::Busy { .. } | LockError::Policies { .. } => Outcome::Busy,
             LockError::File { .. } => Outcome::Failed,
         };
         Self::new(outcome, error.to_string()).hinted(error.hint())
@@ -182,6 +185,25 @@ impl From<LookError> for Failure {
             LookError::Host(error) => error.into(),
             error @ LookError::NoSource { .. } => Self::new(Outcome::Failed, error.to_string())
                 .hinted("check the name in the configuration".to_string()),
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::NoZfs(error) => error.into(),
+            ConnectError::Host(error) => error.into(),
+        }
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Lock(error) => error.into(),
+            JobError::Connect(error) => error.into(),
+            JobError::Run(error) => error.into(),
         }
     }
 }
