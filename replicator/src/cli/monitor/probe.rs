@@ -60,7 +60,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let config = config.filter(|_| problems.errors() == 0);
     let config = config.ok_or_else(|| Failure::new(Outcome::Configuration, "the configuration is broken"))?;
     if let Some(pool) = &arguments.pool {
-        of_pool(arguments, &config, pool)?;
+        // A failure is an answer as well.
+        of_pool(arguments, &config, pool)
+            .or_else(|failure| say(&Fact::Trouble(failure.message().to_string())))?;
     }
     if let (Some(job), Some(target)) = (&arguments.job, &arguments.target) {
         let found = config.jobs.iter().find(|one| one.name == *job);
@@ -68,7 +70,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         let Some((job, target)) = found else {
             return Err(Failure::new(Outcome::Usage, format!("no job {job} with a target {target}")));
         };
-        of_target(&config, job, target, arguments.timeout)?;
+        of_target(&config, job, target, arguments.timeout)
+            .or_else(|failure| say(&Fact::Target(Look::Nothing { why: failure.message().to_string() })))?;
     }
     Ok(Outcome::Success)
 }
