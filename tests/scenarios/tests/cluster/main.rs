@@ -3,6 +3,7 @@
 mod bad_input;
 mod bent;
 mod bookmarks;
+mod check;
 mod commands;
 mod cuts;
 mod divergence;
