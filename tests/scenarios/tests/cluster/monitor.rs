@@ -60,17 +60,18 @@ fn configure(node: &Node, text: &str) {
 
 /// Takes snapshots of these periods so many minutes ago.
 fn taken(node: &Node, dataset: &str, minutes: i64, periods: &[&str]) {
-    let names: Vec<_> = periods
+    // The kernel refuses two of one dataset in a call.
+    let commands: Vec<_> = periods
         .iter()
-        .map(|period| format!("{dataset}@autosnap_$(date +%Y-%m-%d_%H:%M:%S)_{period}"))
+        .map(|period| format!("zfs snapshot {dataset}@autosnap_$(date +%Y-%m-%d_%H:%M:%S)_{period}"))
         .collect();
     sh(
         node,
         &format!(
             "date -s @$(( $(date +%s) - {minutes} * 60 )) > /dev/null
-             zfs snapshot {}
+             {}
              date -s @$(( $(date +%s) + {minutes} * 60 )) > /dev/null",
-            names.join(" ")
+            commands.join("; ")
         ),
     );
 }
