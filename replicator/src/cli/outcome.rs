@@ -10,6 +10,7 @@ use crate::host::HostError;
 use crate::host::agent::START;
 use crate::jobs::JobError;
 use crate::lock::LockError;
+use crate::monitor::look::LookError;
 use crate::survey::SurveyError;
 use crate::transfer::TransferError;
 use crate::transfer::retry::Class;
@@ -161,6 +162,16 @@ impl From<SurveyError> for Failure {
     fn from(error: SurveyError) -> Self {
         let hint = error.hint();
         Self::new(Outcome::Failed, error.to_string()).hinted(hint)
+    }
+}
+
+impl From<LookError> for Failure {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Host(error) => error.into(),
+            error @ LookError::NoSource { .. } => Self::new(Outcome::Failed, error.to_string())
+                .hinted("check the name in the configuration".to_string()),
+        }
     }
 }
 

@@ -288,6 +288,11 @@ impl Host for ModelHost {
         })
     }
 
+    /// Made of the GUID: in the model nothing has a date, and a received snapshot has that of the source.
+    fn creation(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {
+        self.look(|_| Ok(of.iter().map(|base| i64::try_from(base.guid().0 % 1_000_000).ok()).collect()))
+    }
+
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {
         self.look(|machine| {
             // As the kernel: what has arrived is taken from the size of the whole, which may bring it below zero.

@@ -17,6 +17,7 @@ mod nvlist;
 mod permissions;
 mod policies;
 mod pool;
+mod pool_status;
 mod properties;
 mod read_only;
 mod receive;
