@@ -14,6 +14,7 @@ use crate::cancel::Cancel;
 use crate::host::Host;
 use crate::model::Fault;
 use crate::model::Machine;
+use crate::model::Meddling;
 use crate::model::Moment;
 use crate::model::World;
 use crate::plan::Action;
@@ -220,9 +221,6 @@ fn what_had_room_when_it_began_has_room_to_go_on() {
     start.on("there", |there| there.set_available(needed - 1));
     assert_eq!(plan(&start).conflicts().count(), 1);
 }
-
-/// What somebody does on a machine.
-type Meddling = Box<dyn FnOnce(&mut Machine) + Send>;
 
 /// What somebody does on the target while a run sends `@4`, and which bookmarks `tank/a` has before and after it.
 fn marks_of_a_run(meddle: impl FnOnce(&mut Machine) + Send + 'static, told: &Told) -> [Vec<Guid>; 2] {
