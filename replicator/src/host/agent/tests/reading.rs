@@ -144,4 +144,3 @@ fn content_that_cannot_be_of_a_snapshot_is_an_error_and_never_a_shorter_list() {
 
 /// How many parts and pieces these tests allow for.
 const PIECES: usize = 20_000;
-
