@@ -64,7 +64,7 @@ impl Files {
         let [size, allocated, free, capacity, health, guid] = numbers[..] else { panic!("{listed}") };
         assert_eq!(
             [status.size, status.allocated, status.free(), u64::from(status.capacity()), status.guid.0],
-            [size, allocated, free, capacity, guid].map(|text| text.parse().expect("a number")),
+            [size, allocated, free, capacity, guid].map(|text| text.parse::<u64>().expect("a number")),
             "{listed}"
         );
         assert_eq!(status.health.word(), health);
