@@ -201,6 +201,11 @@ impl Host for Fake {
         Ok(RemovalCost { bytes: 4711, mounted: true, held, cloned: None })
     }
 
+    fn dates(&mut self, root: &DatasetName, _: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        let of = self.datasets.iter().filter(|one| one.name.is_within(root)).flat_map(|one| &one.snapshots);
+        Ok(of.map(|one| (one.name.clone(), one.createtxg.0.cast_signed())).collect())
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         let find = |name: &SnapshotName| {
             self.datasets

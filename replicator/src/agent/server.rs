@@ -151,6 +151,16 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 let cost = self.host.removal_cost(&dataset.0)?;
                 Ok(self.output.part(id, &cost.into())?)
             }
+            Request::Dates { root, all } => {
+                self.limits.allows(Class::List)?;
+                self.limits.name(&root.0)?;
+                let dates = self.host.dates(&root.0, depth(all))?;
+                for some in dates.chunks(ROWS) {
+                    let some = some.iter().map(|(name, date)| (Text(name.clone()), *date));
+                    self.output.part(id, &Part::Dates(some.collect()))?;
+                }
+                Ok(())
+            }
             Request::SnapshotGuids { snapshots } => {
                 self.limits.allows(Class::List)?;
                 bounded(snapshots.len())?;

@@ -205,6 +205,28 @@ impl Host for AgentHost {
         cost.ok_or_else(|| self.link.bad(ASKED, "nothing"))
     }
 
+    fn dates(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        const ASKED: &str = "the question for the dates of snapshots";
+        let mut dates = Vec::new();
+        let request = Request::Dates { root: Text(root.clone()), all: depth == Depth::All };
+        self.link.exchange(&request, ASKED, &mut |part| {
+            let Part::Dates(some) = part else { return Err("another answer than dates".to_string()) };
+            let count = some.len();
+            for (name, date) in some {
+                let asked = match depth {
+                    Depth::One => name.0.dataset() == root,
+                    Depth::All => name.0.dataset().is_within(root),
+                };
+                if !asked {
+                    return Err(format!("{}, which was not asked for", name.0));
+                }
+                dates.push((name.0, date));
+            }
+            Ok(count)
+        })?;
+        Ok(dates)
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         const ASKED: &str = "list";
         let mut all = Vec::with_capacity(snapshots.len());
@@ -284,6 +306,12 @@ impl Host for AgentHost {
             Change::DestroyBookmarks { bookmarks } if bookmarks.len() > NAMES_AT_ONCE => {
                 let mut parts = bookmarks.chunks(NAMES_AT_ONCE);
                 parts.try_for_each(|some| self.apply(&Change::DestroyBookmarks { bookmarks: some.to_vec() }))
+            }
+            Change::PruneSnapshots { dataset, snapshots } if snapshots.len() > NAMES_AT_ONCE => {
+                let mut parts = snapshots.chunks(NAMES_AT_ONCE);
+                parts.try_for_each(|some| {
+                    self.apply(&Change::PruneSnapshots { dataset: dataset.clone(), snapshots: some.to_vec() })
+                })
             }
             change => {
                 let request = Request::Apply(change.into());

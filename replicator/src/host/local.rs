@@ -308,6 +308,28 @@ impl Host for Local {
         Ok(cost)
     }
 
+    fn dates(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        let datasets = match depth {
+            Depth::One => vec![root.clone()],
+            Depth::All => {
+                self.zfs.tree(root)?.map(|found| Ok(found?.name)).collect::<Result<Vec<_>, HostError>>()?
+            }
+        };
+        let mut dates = Vec::new();
+        for dataset in datasets {
+            for found in self.zfs.snapshots_with_properties(&dataset)? {
+                let found = found?;
+                let creation = found.properties.number("creation").ok_or_else(|| HostError::BadAnswer {
+                    host: LABEL.to_string(),
+                    operation: "the question for the dates of snapshots",
+                    why: format!("{} has no date", found.snapshot.name),
+                })?;
+                dates.push((found.snapshot.name, i64::try_from(creation).unwrap_or(i64::MAX)));
+            }
+        }
+        Ok(dates)
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         let find = |name| Ok(self.zfs.find_snapshot(name)?.map(|found| found.guid));
         snapshots.iter().map(find).collect()
@@ -397,6 +419,7 @@ impl Host for Local {
             Change::DestroySnapshots { dataset, newest, snapshots } => {
                 self.destroy_snapshots(dataset, *newest, snapshots)?;
             }
+            Change::PruneSnapshots { dataset, snapshots } => self.prune_snapshots(dataset, snapshots)?,
             Change::Destroy { dataset, guid, .. } => {
                 let Some(found) = self.zfs.find_dataset(dataset)? else { return Ok(()) };
                 self.need_guid(dataset.as_str(), *guid, Some(found.guid))?;
@@ -474,6 +497,29 @@ impl Local {
         for (name, guid) in snapshots {
             if let Some(found) = there.get(name) {
                 self.need_guid(name.as_str(), *guid, Some(*found))?;
+            }
+        }
+        let names: Vec<SnapshotName> = snapshots.iter().map(|(name, _)| name.clone()).collect();
+        Ok(self.zfs.destroy_snapshots_together(&names)?)
+    }
+
+    fn prune_snapshots(
+        &self,
+        dataset: &DatasetName,
+        snapshots: &[(SnapshotName, Guid)],
+    ) -> Result<(), HostError> {
+        if self.zfs.find_dataset(dataset)?.is_none() {
+            return Ok(());
+        }
+        let there = self.zfs.snapshots(dataset)?.collect::<Result<Vec<_>, _>>()?;
+        let newest = there.iter().max_by_key(|one| one.createtxg).map(|one| &one.name);
+        let there: HashMap<&SnapshotName, Guid> = there.iter().map(|one| (&one.name, one.guid)).collect();
+        for (name, guid) in snapshots {
+            if let Some(found) = there.get(name) {
+                self.need_guid(name.as_str(), *guid, Some(*found))?;
+            }
+            if newest == Some(name) {
+                return Err(HostError::Newest { host: LABEL.to_string(), snapshot: name.clone() });
             }
         }
         let names: Vec<SnapshotName> = snapshots.iter().map(|(name, _)| name.clone()).collect();

@@ -172,6 +172,10 @@ pub trait Host: Send {
     /// What the removal of a dataset would cost, and what stands against it.
     fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError>;
 
+    /// When each snapshot of a dataset, alone or with everything below it, was taken, by the machine that took it: in
+    /// seconds since 1970 (`creation` in zfsprops(7)).
+    fn dates(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError>;
+
     /// The GUID of each snapshot, read anew; `None` where the machine says that there is no such snapshot. For
     /// checking what was just received: nothing destructive may follow from `None`.
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError>;
@@ -307,6 +311,14 @@ pub enum HostError {
         host: String,
         /// The dataset.
         dataset: DatasetName,
+    },
+    /// The newest snapshot of a dataset was to be pruned.
+    #[error("{host}: {snapshot} is the newest of its dataset, and is not pruned")]
+    Newest {
+        /// The machine.
+        host: String,
+        /// The snapshot.
+        snapshot: SnapshotName,
     },
     /// Another run has what this one needs for itself.
     #[error(

@@ -327,6 +327,26 @@ impl Host for ZfsCli {
         listing.finish().map_err(|why| self.misunderstood("the question what is in a dataset", why))
     }
 
+    fn dates(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        let how = match depth {
+            Depth::One => ["-d", "1"].as_slice(),
+            Depth::All => &["-r"],
+        };
+        let arguments = ["list", "-Hp"].iter().chain(how).chain(&["-t", "snapshot", "-o", "name,creation"]);
+        let script = self.script(arguments.copied().chain([root.as_str()]))?;
+        let mut dates = Vec::new();
+        self.list("list the snapshots of", root.as_str(), script, &mut |line| {
+            let (name, creation) = line.split_once('\t').ok_or("a field is missing")?;
+            let name = SnapshotName::try_from(name).map_err(|error| error.to_string())?;
+            if !name.dataset().is_within(root) {
+                return Err("a name that was not asked for".to_string());
+            }
+            dates.push((name, creation.parse().map_err(|_| "the date is not a number".to_string())?));
+            Ok(())
+        })?;
+        Ok(dates)
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         if let [one] = snapshots {
             return Ok(vec![self.guid_of("snapshot", one.as_str())?]);

@@ -268,6 +268,19 @@ impl Host for ModelHost {
         })
     }
 
+    /// The model has no clock: its transaction groups are its seconds.
+    fn dates(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        self.list(root, |machine| {
+            let asked = |name: &DatasetName| match depth {
+                Depth::One => name == root,
+                Depth::All => name.is_within(root),
+            };
+            let of = machine.datasets().filter(|(name, _)| asked(name));
+            let all = of.flat_map(|(name, found)| super::states::snapshots(name, found));
+            Ok(all.map(|one| (one.name, one.createtxg.0.cast_signed())).collect())
+        })
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         let first = snapshots.first().map(ToString::to_string).unwrap_or_default();
         self.list(&first, |machine| {
@@ -363,6 +376,29 @@ impl Host for ModelHost {
                     Ok(())
                 })
             }
+            Change::PruneSnapshots { dataset, snapshots } => {
+                let there = self.look(|machine| {
+                    let found = machine.dataset(dataset);
+                    Ok(found.map(|found| super::states::snapshots(dataset, found)).unwrap_or_default())
+                })?;
+                for (name, guid) in snapshots {
+                    if let Some(found) = there.iter().find(|one| one.name == *name) {
+                        self.need_guid(name.as_str(), *guid, Some(found.guid))?;
+                    }
+                    if there.last().is_some_and(|newest| newest.name == *name) {
+                        let host = self.label().to_string();
+                        return Err(HostError::Newest { host, snapshot: name.clone() });
+                    }
+                }
+                let is_there = |name: &&SnapshotName| there.iter().any(|one| one.name == **name);
+                let doomed: Vec<_> = snapshots.iter().map(|(name, _)| name).filter(is_there).collect();
+                self.effect(name, |machine| {
+                    let mut tried = machine.clone();
+                    doomed.iter().try_for_each(|name| tried.destroy_snapshot(name))?;
+                    *machine = tried;
+                    Ok(())
+                })
+            }
             Change::Destroy { dataset, guid, .. } => {
                 if !self.is_marked(dataset)? {
                     return Ok(());
@@ -392,7 +428,7 @@ fn operation(change: &Change) -> Operation {
         Change::Clone { .. } => Operation::Clone,
         Change::Promote { .. } => Operation::Promote,
         Change::SetProperties { .. } | Change::UnsetProperties { .. } => Operation::SetProperty,
-        Change::DestroySnapshots { .. } => Operation::DestroySnapshots,
+        Change::DestroySnapshots { .. } | Change::PruneSnapshots { .. } => Operation::DestroySnapshots,
         Change::Destroy { .. } => Operation::Destroy,
         Change::DiscardPartial { .. } => Operation::AbortReceive,
     }

@@ -111,7 +111,9 @@ impl Class {
             HostError::Agent { .. } => Self::Operator(Operator::Other),
             HostError::NoAgent { .. } | HostError::AgentVersion { .. } => Self::Operator(Operator::Host),
             HostError::Refused { .. } => Self::Operator(Operator::Permission),
-            HostError::Changed { .. } | HostError::NotMarked { .. } => Self::Replan(Replan::Changed),
+            HostError::Changed { .. } | HostError::NotMarked { .. } | HostError::Newest { .. } => {
+                Self::Replan(Replan::Changed)
+            }
             HostError::Busy { .. } => Self::Transient(Transient::TargetBusy),
             HostError::NoPool { .. } => Self::Operator(Operator::Pool),
             HostError::NoZfs { .. } => Self::Operator(Operator::Host),

@@ -119,6 +119,14 @@ impl Host for Hanging<'_> {
         self.host.properties(root, depth)
     }
 
+    fn dates(
+        &mut self,
+        root: &DatasetName,
+        depth: crate::host::Depth,
+    ) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        self.host.dates(root, depth)
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         self.host.snapshot_guids(snapshots)
     }

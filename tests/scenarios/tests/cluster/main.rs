@@ -29,6 +29,7 @@ mod relay;
 mod replicas;
 mod replicate;
 mod retries;
+mod runs;
 mod ssh_auth;
 mod ssh_hostkeys;
 mod stalls;
