@@ -149,6 +149,7 @@ fn without_the_target_the_bookmarks_that_are_left_over_tell() {
         pool: Some(pool.0),
         seen: 0,
         datasets: Vec::new(),
+        partial: false,
     };
     let found = away(Some(&seen));
     assert_eq!(found.len(), 2);
