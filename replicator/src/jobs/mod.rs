@@ -1,4 +1,4 @@
-//! The replication jobs of a configuration: carried out one by one ([`replicate`]), and asked what their targets have, so
+//! The replication jobs of a configuration: carried out one by one ([`replicate()`]), and asked what their targets have, so
 //! that no prune takes away what the next stream starts from ([`bases`]). Targets are
 //! pruned from here where a job says so ([`retain`]). What was seen of a target is remembered in the
 //! state folder ([`memory`]), for the time when it cannot be asked.

@@ -202,8 +202,12 @@ impl Lab {
             .collect();
         let found = bases::find(&self.config, &survey, &concerned, self, &self.memory, self.now);
         let plan = prune::plan(&survey, &all, &found.protections, self.time());
-        let names: Vec<_> =
-            plan.datasets.iter().flat_map(|one| one.going()).map(|one| one.snapshot.name.clone()).collect();
+        let names: Vec<_> = plan
+            .datasets
+            .iter()
+            .flat_map(prune::DatasetPlan::going)
+            .map(|one| one.snapshot.name.clone())
+            .collect();
         self.world.on("here", |here| {
             for name in &names {
                 here.destroy_snapshot(name).expect("destroyed");
@@ -383,9 +387,9 @@ fn a_target_is_pruned_from_here_by_rules_of_its_own_and_keeps_its_base() {
     assert_eq!(lab.base("nas", "/x"), base);
     assert_eq!(lab.guids("here", "tank/a").len(), 10, "nothing goes here");
     // A copy that has nothing in common with its source any more loses nothing.
+    let of_x = &lab.survey().datasets["tank/a/x"];
+    let names: Vec<SnapshotName> = of_x.snapshots.iter().map(|one| one.name.clone()).collect();
     lab.world.on("here", |here| {
-        let names: Vec<SnapshotName> =
-            lab.survey().datasets["tank/a/x"].snapshots.iter().map(|one| one.name.clone()).collect();
         for name in &names {
             here.destroy_snapshot(name).expect("destroyed");
         }

@@ -1,4 +1,4 @@
-//! Destroying the snapshots that may go: a pure plan ([`plan`]) says which, with a reason for each that stays or goes, and
+//! Destroying the snapshots that may go: a pure plan ([`plan()`]) says which, with a reason for each that stays or goes, and
 //! [`carry_out`] does that in batches, with the hooks round it. What keeps snapshots beside the rules is a
 //! [`Protection`]: bases of targets come from [`crate::jobs`], holds and clones from the survey ([`own_needs`]).
 

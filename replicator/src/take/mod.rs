@@ -1,4 +1,4 @@
-//! Taking the snapshots that are due: a pure plan ([`plan`]) says which, in which calls to the kernel and why, and
+//! Taking the snapshots that are due: a pure plan ([`plan()`]) says which, in which calls to the kernel and why, and
 //! [`carry_out`] does that with the hooks round it. What one dataset or one name fails with keeps no other from being
 //! taken.
 
