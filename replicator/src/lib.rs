@@ -9,18 +9,25 @@
 pub mod agent;
 pub mod cancel;
 pub mod cli;
+pub mod clock;
 pub mod compare;
 pub mod config;
+pub mod connect;
 pub mod endpoint;
 pub mod engine;
+pub mod hook;
 pub mod host;
 pub mod inspect;
+pub mod jobs;
 pub mod lock;
 pub mod marks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod model;
 pub mod plan;
 pub mod policy;
+pub mod pools;
+pub mod prune;
 pub mod survey;
+pub mod take;
 pub mod transfer;
 pub mod transport;

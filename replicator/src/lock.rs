@@ -44,10 +44,63 @@ struct Held {
     path: PathBuf,
 }
 
+/// The lock of those who take and destroy snapshots by the policies of this machine: one at a time. Released when this
+/// value is dropped or the process ends.
+#[derive(Debug)]
+pub struct PolicyLock {
+    _file: File,
+}
+
+impl PolicyLock {
+    /// Takes the lock, and waits a while for another process to leave it.
+    ///
+    /// # Errors
+    /// [`LockError::Policies`] when another process still has it after `patience`, or the wait was `cancelled`.
+    pub fn take(patience: Duration, cancelled: &dyn Fn() -> bool) -> Result<Self, LockError> {
+        Self::take_in(&folder()?, "policies.lock", patience, cancelled)
+    }
+
+    /// The lock of what is remembered of targets, for the moment in which it is changed.
+    ///
+    /// # Errors
+    /// When another process has it for longer than that takes.
+    pub fn of_memory() -> Result<Self, LockError> {
+        Self::take_in(&folder()?, "memory.lock", PATIENCE, &|| false)
+    }
+
+    fn take_in(
+        folder: &Path,
+        name: &str,
+        patience: Duration,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Self, LockError> {
+        let path = folder.join(name);
+        let deadline = Instant::now() + patience;
+        loop {
+            match lock_file(&path, FlockOperation::NonBlockingLockExclusive)? {
+                Ok(file) => return Ok(Self { _file: file }),
+                Err(process) if cancelled() || Instant::now() >= deadline => {
+                    return Err(LockError::Policies { process });
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+}
+
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
+    /// Another process takes or destroys snapshots.
+    #[error(
+        "another run takes or prunes snapshots on this machine{}",
+        .process.map_or_else(String::new, |process| format!(", process {process}"))
+    )]
+    Policies {
+        /// The process, where it has written down who it is.
+        process: Option<u32>,
+    },
     /// Another process has it.
     #[error(
         "another run into {target}, or into what is above or below it, is going on{}",
@@ -75,6 +128,7 @@ impl LockError {
     pub fn hint(&self) -> String {
         match self {
             Self::Busy { .. } => BUSY.to_string(),
+            Self::Policies { .. } => "wait until it has ended; it does what this run would".to_string(),
             Self::File { path, .. } => {
                 format!("check who owns {} and that it can be written", path.display())
             }

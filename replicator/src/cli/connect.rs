@@ -1,7 +1,6 @@
-//! From what the command line says to a host that can be asked: this machine, or another one over SSH.
+//! What the command line says of the way to another machine.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use zfs_core::Zfs;
 
@@ -9,21 +8,12 @@ use super::Failure;
 use super::Outcome;
 use crate::cancel::Cancel;
 use crate::compare::read::Reader;
+use crate::config::job;
+use crate::config::job::Link;
+use crate::connect;
 use crate::endpoint::Endpoint;
-use crate::endpoint::Machine;
 use crate::host::Host;
-use crate::host::HostError;
-use crate::host::agent::AgentCommand;
-use crate::host::agent::AgentHost;
-use crate::host::local::Local;
-use crate::host::zfs_cli::ZfsCli;
-use crate::transport::Timeouts;
-use crate::transport::Transport;
 use crate::transport::quote::Elevate;
-use crate::transport::ssh::SshOptions;
-use crate::transport::ssh::SshTransport;
-use crate::transport::system_ssh::SystemSsh;
-use crate::transport::system_ssh::SystemSshOptions;
 
 /// How to reach another machine.
 #[derive(Debug, clap::Args)]
@@ -105,46 +95,34 @@ enum Carrier {
 pub(super) type Ends = (Box<dyn Host>, Box<dyn Host>);
 
 impl SshArguments {
-    /// A connection that stands.
-    fn transport(&self, machine: &Machine, cancel: &Cancel) -> Result<Box<dyn Transport>, Failure> {
+    /// As a configuration would say it.
+    fn link(&self) -> Result<Link, Failure> {
         if self.transport == Carrier::Libssh2 && !self.ssh_option.is_empty() {
             let hint = "add --transport ssh".to_string();
             return Err(Failure::new(Outcome::Usage, "--ssh-option is for the ssh program only").hinted(hint));
         }
-        let defaults = Timeouts::default();
-        let idle = Duration::from_secs(self.idle_timeout);
-        let timeouts = Timeouts {
-            connect: Duration::from_secs(self.connect_timeout),
-            idle,
-            // Several chances to answer before time is up.
-            keepalive: defaults.keepalive.min(idle / 3).max(Duration::from_secs(1)),
-            ..defaults
-        };
-        if self.transport == Carrier::Ssh {
-            let mut transport = SystemSsh::new(SystemSshOptions {
-                user: machine.user.clone(),
-                port: self.port,
-                identities: self.identity.clone(),
-                known_hosts: self.known_hosts.clone(),
-                ssh_options: self.ssh_option.clone(),
-                timeouts,
-                cancel: cancel.clone(),
-                ..SystemSshOptions::new(&machine.host)
-            })?;
-            transport.connect()?;
-            return Ok(Box::new(transport));
-        }
-        let mut transport = SshTransport::new(SshOptions {
-            user: machine.user.clone(),
-            host: machine.host.clone(),
-            port: self.port.unwrap_or(22),
+        Ok(Link {
+            carrier: match self.transport {
+                Carrier::Libssh2 => job::Carrier::Libssh2,
+                Carrier::Ssh => job::Carrier::Ssh,
+            },
+            port: self.port,
             identities: self.identity.clone(),
             known_hosts: self.known_hosts.clone(),
-            timeouts,
-            cancel: cancel.clone(),
-        })?;
-        transport.connect()?;
-        Ok(Box::new(transport))
+            ssh_options: self.ssh_option.clone(),
+            far_end: match self.far_end {
+                FarEnd::Zfs => job::FarEnd::Zfs,
+                FarEnd::Agent => job::FarEnd::Agent,
+                FarEnd::Auto => job::FarEnd::Auto,
+            },
+            elevate: match self.elevate {
+                Elevation::No => Elevate::No,
+                Elevation::Sudo => Elevate::Sudo,
+                Elevation::Doas => Elevate::Doas,
+            },
+            connect_timeout: self.connect_timeout,
+            idle_timeout: self.idle_timeout,
+        })
     }
 
     /// The host of an endpoint.
@@ -154,47 +132,15 @@ impl SshArguments {
         local: Option<&Zfs>,
         cancel: &Cancel,
     ) -> Result<Box<dyn Host>, Failure> {
-        let elevate = self.elevate();
-        match (&endpoint.machine, local) {
-            (Some(machine), _) => self.far_host(machine, elevate, cancel),
-            (None, Some(zfs)) => Ok(Box::new(Local::new(zfs.clone()).cancelled_by(cancel.clone()))),
-            (None, None) => Ok(Box::new(Local::new(Zfs::open()?).cancelled_by(cancel.clone()))),
-        }
-    }
-
-    fn elevate(&self) -> Elevate {
-        match self.elevate {
-            Elevation::No => Elevate::No,
-            Elevation::Sudo => Elevate::Sudo,
-            Elevation::Doas => Elevate::Doas,
-        }
+        Ok(connect::host(&self.link()?, endpoint, local, cancel)?)
     }
 
     /// What reads the contents of snapshots of an endpoint.
     pub(super) fn reader(&self, endpoint: &Endpoint, cancel: &Cancel) -> Result<Reader, Failure> {
+        let link = self.link()?;
         match &endpoint.machine {
-            Some(machine) => Ok(Reader::There(self.transport(machine, cancel)?, self.elevate())),
+            Some(machine) => Ok(Reader::There(connect::transport(&link, machine, cancel)?, link.elevate)),
             None => Ok(Reader::Here(Zfs::open()?)),
-        }
-    }
-
-    fn far_host(
-        &self,
-        machine: &Machine,
-        elevate: Elevate,
-        cancel: &Cancel,
-    ) -> Result<Box<dyn Host>, Failure> {
-        let transport = self.transport(machine, cancel)?;
-        if self.far_end == FarEnd::Zfs {
-            return Ok(Box::new(ZfsCli::new(transport).elevated(elevate)));
-        }
-        let mut agent = AgentHost::new(transport, AgentCommand { elevate, ..AgentCommand::default() })?;
-        match agent.start() {
-            Ok(()) => Ok(Box::new(agent)),
-            Err(HostError::NoAgent { .. }) if self.far_end == FarEnd::Auto => {
-                Ok(Box::new(ZfsCli::new(self.transport(machine, cancel)?).elevated(elevate)))
-            }
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -205,11 +151,13 @@ impl SshArguments {
         target: &Endpoint,
         cancel: &Cancel,
     ) -> Result<Ends, Failure> {
+        let link = self.link()?;
         // The local side first: without ZFS here there is no reason to connect anywhere.
         let local = match (&source.machine, &target.machine) {
             (Some(_), Some(_)) => None,
             _ => Some(Zfs::open()?),
         };
-        Ok((self.host(source, local.as_ref(), cancel)?, self.host(target, local.as_ref(), cancel)?))
+        let host = |endpoint| connect::host(&link, endpoint, local.as_ref(), cancel);
+        Ok((host(source)?, host(target)?))
     }
 }

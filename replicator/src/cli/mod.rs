@@ -25,18 +25,21 @@ pub mod outcome;
 mod places;
 mod plan_text;
 mod progress;
+mod prune;
 mod replicate;
+mod run;
 mod signals;
+mod snapshot;
 mod tokens;
 
 use outcome::Failure;
 use outcome::Outcome;
 
-/// Native ZFS replication.
+/// Native ZFS snapshots, retention and replication.
 ///
-/// Lists datasets and replicates them to another pool or another machine, straight through the kernel on this
-/// machine and over SSH to others, where only the zfs command is needed. Nothing on a target is ever destroyed,
-/// rolled back or overwritten.
+/// Takes snapshots by a policy, prunes those that no rule keeps, and replicates datasets to another pool or another
+/// machine, straight through the kernel on this machine and over SSH to others, where only the zfs command is needed.
+/// Nothing on a target is ever rolled back or overwritten, and nothing is destroyed that no policy took.
 #[derive(Debug, Parser)]
 #[command(name = "replicator", version, after_help = outcome::HELP, max_term_width = 100)]
 pub struct Arguments {
@@ -53,6 +56,9 @@ enum Command {
     Tokens(tokens::Arguments),
     Bookmarks(bookmarks::Arguments),
     Holds(holds::Arguments),
+    Run(run::Arguments),
+    Snapshot(snapshot::Arguments),
+    Prune(prune::Arguments),
     Config(config::Arguments),
     Agent(agent::Arguments),
     Completion(completion::Arguments),
@@ -93,6 +99,18 @@ pub fn main() -> ExitCode {
             let inner = cancel.clone();
             signals::run(&cancel, move || bookmarks::run(&arguments, &inner))
         }
+        Command::Run(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || run::run(&arguments, &inner))
+        }
+        Command::Prune(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || prune::run(&arguments, &inner))
+        }
+        Command::Snapshot(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || snapshot::run(&arguments, &inner))
+        }
         Command::Plan(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || replicate::plan(&arguments, &inner))
@@ -121,6 +139,12 @@ fn command() -> clap::Command {
 fn complain(failure: &Failure) {
     let mut err = std::io::stderr();
     let _ = write!(err, "{}", failure.render(err.is_terminal()));
+}
+
+/// A line on standard error that is no failure of the whole command.
+fn say(line: &str) {
+    // Without a reader there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Standard output, whose errors become failures instead of panics.

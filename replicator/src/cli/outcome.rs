@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use crate::compare::read::ReadError;
 use crate::compare::walk::WalkError;
+use crate::connect::ConnectError;
 use crate::endpoint::EndpointError;
 use crate::engine::RunError;
 use crate::host::HostError;
 use crate::host::agent::START;
+use crate::jobs::JobError;
 use crate::lock::LockError;
 use crate::survey::SurveyError;
 use crate::transfer::TransferError;
@@ -35,7 +37,8 @@ pub enum Outcome {
     NoZfs = 5,
     /// Interrupted. What arrived is kept, and the same command goes on from there.
     Interrupted = 6,
-    /// Another run into the same target, or into what is above or below it, is going on.
+    /// Another run into the same target, or into what is above or below it, is going on; or another that takes or prunes
+    /// snapshots.
     Busy = 7,
     /// The configuration is broken, or somebody else could have written it. Nothing was done.
     Configuration = 8,
@@ -51,7 +54,7 @@ Exit status:
   4  the other machine or its agent cannot be reached, is not the one we know, or does not let us in
   5  ZFS is missing on a machine
   6  interrupted; the same command goes on from where it was
-  7  another run into this target, or into what is above or below it, is going on
+  7  another run into this target, or into what is above or below it, is going on, or another takes or prunes snapshots
   8  the configuration is broken; nothing was done";
 
 impl From<Outcome> for ExitCode {
@@ -161,7 +164,7 @@ impl From<ReadError> for Failure {
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let outcome = match error {
-            LockError::Busy { .. } => Outcome::Busy,
+            LockError::Busy { .. } | LockError::Policies { .. } => Outcome::Busy,
             LockError::File { .. } => Outcome::Failed,
         };
         Self::new(outcome, error.to_string()).hinted(error.hint())
@@ -172,6 +175,25 @@ impl From<SurveyError> for Failure {
     fn from(error: SurveyError) -> Self {
         let hint = error.hint();
         Self::new(Outcome::Failed, error.to_string()).hinted(hint)
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::NoZfs(error) => error.into(),
+            ConnectError::Host(error) => error.into(),
+        }
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Lock(error) => error.into(),
+            JobError::Connect(error) => error.into(),
+            JobError::Run(error) => error.into(),
+        }
     }
 }
 

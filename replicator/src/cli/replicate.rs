@@ -2,12 +2,9 @@
 
 use std::num::NonZeroU64;
 use std::time::Duration;
-use std::time::Instant;
 
 use bytesize::ByteSize;
 use serde_json::json;
-use zfs_core::ErrorKind;
-use zfs_core::name::DatasetName;
 
 use super::Failure;
 use super::Outcome;
@@ -17,7 +14,6 @@ use super::outcome::of_run;
 use super::plan_text::describe;
 use super::progress::Progress;
 use crate::cancel::Cancel;
-use crate::cancel::TICK;
 use crate::endpoint::Endpoint;
 use crate::engine;
 use crate::engine::Report;
@@ -25,8 +21,8 @@ use crate::engine::Request;
 use crate::engine::Run;
 use crate::engine::RunError;
 use crate::host::Depth;
-use crate::host::Host;
-use crate::host::HostError;
+use crate::jobs::keep_others_out;
+use crate::jobs::may_not_rename;
 use crate::lock::RunLock;
 use crate::plan::Divergence;
 use crate::plan::Initial;
@@ -381,42 +377,6 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     };
     progress.clear();
     finished(arguments, &plan, report?, &target)
-}
-
-/// How long an agent of an earlier run, whose end was lost, may take to find that out.
-const FAREWELL: Duration = Duration::from_secs(15);
-
-/// Takes the lock on the target's machine.
-fn keep_others_out(
-    to: &mut dyn Host,
-    root: &DatasetName,
-    depth: Depth,
-    cancel: &Cancel,
-) -> Result<(), HostError> {
-    let deadline = Instant::now() + FAREWELL;
-    loop {
-        match to.lock(root, depth) {
-            Err(HostError::Busy { .. }) if Instant::now() < deadline && !cancel.is_cancelled() => {
-                std::thread::sleep(TICK);
-            }
-            locked => return locked,
-        }
-    }
-}
-
-/// Whether a run ended because the target's user may not rename what the source has renamed.
-fn may_not_rename(plan: &TreePlan, error: &HostError) -> bool {
-    let renames = plan.before.iter().any(|step| {
-        matches!(&step.action, crate::plan::Action::Change { change: crate::host::Change::Rename { .. }, .. })
-    });
-    let denied = match error {
-        HostError::Zfs(error) => error.kind() == ErrorKind::PermissionDenied,
-        HostError::Remote { message, operation, .. } => {
-            *operation == "rename" && message.contains("permission denied")
-        }
-        _ => false,
-    };
-    renames && denied
 }
 
 fn finished(

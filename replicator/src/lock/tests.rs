@@ -114,3 +114,22 @@ fn the_names_of_the_files_stay_as_they_are() {
     assert_eq!(of(Part::Tree, None), "tree-855e1b29bc5dacf5.lock");
     assert_eq!(of(Part::Alone, Some("nas")), "alone-50f13346a0c1b5f4.lock");
 }
+
+#[test]
+fn snapshots_are_taken_and_pruned_by_one_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let take =
+        |patience| PolicyLock::take_in(folder.path(), "x.lock", Duration::from_millis(patience), &|| false);
+    let first = take(0).expect("free");
+    let refused = take(30).expect_err("it is taken");
+    assert!(matches!(refused, LockError::Policies { process: Some(_) }), "{refused}");
+    assert!(matches!(
+        PolicyLock::take_in(folder.path(), "x.lock", Duration::from_secs(1000), &|| true),
+        Err(LockError::Policies { .. })
+    ));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| take(100_000));
+        drop(first);
+        waiting.join().expect("no panic").expect("free by then");
+    });
+}

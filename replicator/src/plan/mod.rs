@@ -6,6 +6,7 @@
 mod base;
 mod bugs;
 mod chain;
+mod commons;
 mod conflict;
 mod features;
 mod gone;
@@ -28,6 +29,8 @@ mod tests;
 #[cfg(test)]
 mod tree_tests;
 
+pub use commons::Common;
+pub use commons::commons;
 pub use conflict::Conflict;
 pub use conflict::PartialProblem;
 pub use features::doubtful;

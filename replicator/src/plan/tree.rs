@@ -132,7 +132,7 @@ enum Progress {
 }
 
 impl<'a> TreePlanner<'a> {
-    fn new(sides: Sides<'a>, options: &'a Options, refused: &'a Refused) -> Self {
+    pub(super) fn new(sides: Sides<'a>, options: &'a Options, refused: &'a Refused) -> Self {
         let root = &sides.source.root().name;
         let all = sides.source.datasets().iter().take(if options.recursive { usize::MAX } else { 1 });
         let selected: Vec<_> = all.filter(|one| options.datasets.select_dataset(&one.name, root)).collect();

@@ -15,6 +15,11 @@ pub enum Need {
         /// The target.
         target: String,
     },
+    /// It is the newest that this target was last known to have, or may have got since: it cannot be asked now.
+    LastBase {
+        /// The target.
+        target: String,
+    },
     /// It is about to be sent, or is being sent, to this target.
     Pending {
         /// The target.
@@ -36,6 +41,9 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Base { target } => write!(f, "the newest common base of target {target}"),
+            Self::LastBase { target } => {
+                write!(f, "the last known base of target {target}, which cannot be asked now")
+            }
             Self::Pending { target } => write!(f, "waits to be sent to target {target}"),
             Self::Hold { tag } => write!(f, "held by {tag:?}"),
             Self::Clone { dataset } => write!(f, "the origin of {dataset}"),

@@ -40,19 +40,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 
 /// Which configuration to read.
 #[derive(Debug, clap::Args)]
-pub(super) struct From {
+pub(in crate::cli) struct From {
     /// The configuration, instead of that of this machine; one that ends in .conf is sanoid's.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl From {
-    fn location(&self) -> Location {
+    /// Where that is.
+    pub(in crate::cli) fn location(&self) -> Location {
         self.config.as_deref().map_or_else(Location::of_machine, Location::of)
     }
 
     /// The configuration, if it can be used. Everything that is wrong with it goes to standard error.
-    pub(super) fn usable(&self) -> Result<(Config, Problems), Failure> {
+    pub(in crate::cli) fn usable(&self) -> Result<(Config, Problems), Failure> {
         usable(&self.location())
     }
 }
@@ -67,7 +68,7 @@ fn usable(location: &Location) -> Result<(Config, Problems), Failure> {
 }
 
 /// On standard error, where it does not mix with what was asked for.
-fn tell(problems: &Problems) {
+pub(in crate::cli) fn tell(problems: &Problems) {
     use std::io::Write;
     // Without a reader there is nobody to tell.
     let _ = std::io::stderr().write_all(problems.render().as_bytes());

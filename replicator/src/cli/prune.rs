@@ -1,0 +1,234 @@
+//! `replicator prune`.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::json;
+use zfs_core::Zfs;
+use zfs_core::name::DatasetName;
+
+use super::Failure;
+use super::Outcome;
+use super::config::From;
+use super::snapshot::PATIENCE;
+use super::snapshot::known;
+use super::snapshot::named;
+use super::snapshot::tell;
+use crate::cancel::Cancel;
+use crate::clock;
+use crate::config::Config;
+use crate::jobs::Connect;
+use crate::jobs::Network;
+use crate::jobs::bases;
+use crate::jobs::bases::Found;
+use crate::jobs::memory::Memory;
+use crate::lock::PolicyLock;
+use crate::pools::Pools;
+use crate::prune;
+use crate::prune::Plan;
+use crate::prune::Protections;
+use crate::survey::Survey;
+
+/// Destroy the snapshots that no rule of the configuration keeps and that nobody needs.
+///
+/// Only snapshots that a policy took are looked at. The newest one stays in any case, and so do the newest one that each
+/// target of a replication job has as well, those with a hold or a clone, and those dated in the future. A target that
+/// cannot be asked keeps what it is known to have; while nothing at all is known of it, nothing goes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Only these datasets.
+    #[arg(value_name = "DATASET")]
+    datasets: Vec<String>,
+
+    /// Print for every snapshot whether it stays, and why. Changes nothing.
+    #[arg(long)]
+    explain: bool,
+
+    /// Only print what would go, and why; a run does exactly that.
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Print every decision and what was done as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    from: From,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  replicator prune --explain tank/data
+  replicator prune --dry-run
+  replicator prune";
+
+pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
+    let wanted = named(&arguments.datasets)?;
+    let (config, _) = arguments.from.usable()?;
+    let zfs = Zfs::open()?;
+    let only_looks = arguments.dry_run || arguments.explain;
+    let _lock = if only_looks { None } else { Some(PolicyLock::take(PATIENCE, &|| cancel.is_cancelled())?) };
+    let survey = Survey::new(&zfs, &config)?;
+    super::config::tell(&survey.resolved.problems);
+    known(&survey, &wanted, |effective| effective.policy.prune, "is not pruned")?;
+    let troubles = tell(&survey, &wanted);
+    let network = Network { zfs: zfs.clone(), cancel: cancel.clone() };
+    let prepared = Prepared::new(&config, &survey, &wanted, &zfs, &network, clock::now());
+    prepared.tell();
+    let plan = prepared.plan(&survey, &wanted);
+    if only_looks {
+        let text = if arguments.json {
+            let value = json!({ "dry_run": true, "plan": plan.to_json(), "targets": prepared.to_json(), "troubles": troubles });
+            format!("{value:#}\n")
+        } else {
+            describe(&plan, arguments.explain)
+        };
+        super::print(&text)?;
+        return Ok(if troubles.is_empty() { Outcome::Success } else { Outcome::Failed });
+    }
+    prepared.remember(&config);
+    let report = carry_out(&plan, &zfs, cancel);
+    let text = if arguments.json {
+        let value = json!({
+            "plan": plan.to_json(),
+            "targets": prepared.to_json(),
+            "result": report.to_json(),
+            "troubles": troubles,
+        });
+        format!("{value:#}\n")
+    } else {
+        match report.destroyed.len() {
+            0 => "nothing was destroyed\n".to_string(),
+            1 => format!("destroyed {}\n", report.destroyed[0]),
+            many => format!("destroyed {many} snapshots\n"),
+        }
+    };
+    super::print(&text)?;
+    if report.interrupted {
+        return Ok(Outcome::Interrupted);
+    }
+    Ok(if report.is_success() && troubles.is_empty() { Outcome::Success } else { Outcome::Failed })
+}
+
+/// Destroys what the plan says, and tells what becomes of it.
+pub(super) fn carry_out(plan: &Plan<'_>, zfs: &Zfs, cancel: &Cancel) -> prune::Report {
+    for dataset in &plan.datasets {
+        for one in dataset.in_use() {
+            super::say(&format!("{} stays: {}", one.snapshot.name, one.reason));
+        }
+    }
+    let report = prune::carry_out(plan, zfs, cancel, &|happening| {
+        super::say(&format!("{}: {}", happening.dataset, happening.text));
+    });
+    for (name, fault) in &report.failed {
+        let failure = Failure::new(Outcome::Failed, format!("{name} was not destroyed: {fault}"));
+        super::complain(&failure.hinted(fault.hint.clone()));
+    }
+    report
+}
+
+/// All that a decision depends on beside the survey.
+pub(super) struct Prepared {
+    now: Timestamp,
+    protections: Protections,
+    pub(super) found: Found,
+    memory_problem: Option<String>,
+}
+
+impl Prepared {
+    /// Asks the targets of jobs that have to do with what would go, and for the tags of holds.
+    pub(super) fn new(
+        config: &Config,
+        survey: &Survey,
+        wanted: &BTreeSet<DatasetName>,
+        pools: &dyn Pools,
+        connect: &dyn Connect,
+        now: Timestamp,
+    ) -> Self {
+        let (memory, memory_problem) = match Memory::read(&config.folders.state) {
+            Ok(memory) => (memory, None),
+            Err(problem) => (Memory::default(), Some(problem)),
+        };
+        let nothing = Protections::new();
+        let concerned: BTreeSet<DatasetName> = prune::plan(survey, wanted, &nothing, now)
+            .datasets
+            .iter()
+            .filter(|one| one.going().next().is_some())
+            .map(|one| one.dataset.clone())
+            .collect();
+        let mut found = bases::find(config, survey, &concerned, connect, &memory, now.as_second());
+        let mut protections = std::mem::take(&mut found.protections);
+        let mut tags = BTreeMap::new();
+        for seen in concerned.iter().filter_map(|name| survey.datasets.get(name)) {
+            for snapshot in seen.snapshots.iter().filter(|one| seen.held.contains(&one.guid)) {
+                // Without its tag a hold is still a hold.
+                if let Ok(holds) = pools.holds(&snapshot.name) {
+                    tags.insert((seen.name.clone(), snapshot.guid), holds.join(", "));
+                }
+            }
+        }
+        prune::own_needs(survey, &tags, &mut protections);
+        Self { now, protections, found, memory_problem }
+    }
+
+    /// The decisions.
+    pub(super) fn plan<'a>(&'a self, survey: &'a Survey, wanted: &BTreeSet<DatasetName>) -> Plan<'a> {
+        prune::plan(survey, wanted, &self.protections, self.now)
+    }
+
+    /// Tells who could not be asked, and which targets are away for long.
+    pub(super) fn tell(&self) {
+        if let Some(problem) = &self.memory_problem {
+            super::say(&format!("warning: {problem}; what targets had is not known without asking them"));
+        }
+        for one in &self.found.unasked {
+            super::say(&format!("job {}: {} cannot be asked: {}", one.job, one.what, one.why));
+        }
+        for (dataset, away) in &self.found.away {
+            super::say(&format!("warning: {dataset}: {away}"));
+        }
+    }
+
+    /// Keeps what was seen for the time when targets cannot be asked.
+    pub(super) fn remember(&self, config: &Config) {
+        if let Err(problem) = Memory::remember(&config.folders.state, config, self.found.seen.clone()) {
+            super::say(&format!("warning: {problem}"));
+        }
+    }
+
+    /// For JSON.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        let away = self.found.away.iter().map(|(dataset, away)| {
+            json!({
+                "dataset": dataset.as_str(),
+                "target": away.target,
+                "away_seconds": away.away,
+                "limit_seconds": away.limit,
+            })
+        });
+        json!({ "not_asked": self.found.unasked, "away": away.collect::<Vec<_>>() })
+    }
+}
+
+/// What goes, and with `all` what stays as well, for people.
+pub(super) fn describe(plan: &Plan<'_>, all: bool) -> String {
+    let mut text = String::new();
+    for dataset in &plan.datasets {
+        let mut shown = dataset.decisions.iter().filter(|one| all || !one.keep).peekable();
+        if shown.peek().is_some() {
+            text.push_str(&format!("{}\n", dataset.dataset));
+        }
+        for one in shown {
+            let verdict = if one.keep { "keep" } else { "destroy" };
+            text.push_str(&format!("  {verdict:7} @{}: {}\n", one.snapshot.name.short(), one.reason));
+        }
+    }
+    text.push_str(&match plan.count() {
+        0 => "nothing would be destroyed\n".to_string(),
+        1 => "1 snapshot would be destroyed\n".to_string(),
+        many => format!("{many} snapshots would be destroyed\n"),
+    });
+    text
+}
