@@ -82,6 +82,57 @@ typedef struct zfs_stat {
     uint64_t zs_ctime[2];
 } zfs_stat_t;
 
+/* Keys of a pool's configuration as POOL_STATS gives it: the tree of its devices. */
+#define ZPOOL_CONFIG_POOL_GUID "pool_guid"
+#define ZPOOL_CONFIG_SUSPENDED "suspended"
+#define ZPOOL_CONFIG_VDEV_TREE "vdev_tree"
+#define ZPOOL_CONFIG_VDEV_STATS "vdev_stats"
+#define ZPOOL_CONFIG_CHILDREN "children"
+#define ZPOOL_CONFIG_SPARES "spares"
+#define ZPOOL_CONFIG_L2CACHE "l2cache"
+#define ZPOOL_CONFIG_TYPE "type"
+#define ZPOOL_CONFIG_ID "id"
+#define ZPOOL_CONFIG_GUID "guid"
+#define ZPOOL_CONFIG_PATH "path"
+#define ZPOOL_CONFIG_WHOLE_DISK "whole_disk"
+#define ZPOOL_CONFIG_NPARITY "nparity"
+#define ZPOOL_CONFIG_NOT_PRESENT "not_present"
+#define ZPOOL_CONFIG_IS_HOLE "is_hole"
+
+/* What becomes of a device, and the reasons that tell two kinds of "cannot be opened" apart. */
+enum {
+    VDEV_STATE_CLOSED = 1,
+    VDEV_STATE_OFFLINE = 2,
+    VDEV_STATE_REMOVED = 3,
+    VDEV_STATE_CANT_OPEN = 4,
+    VDEV_STATE_FAULTED = 5,
+    VDEV_STATE_DEGRADED = 6,
+    VDEV_STATE_HEALTHY = 7,
+};
+enum {
+    VDEV_AUX_CORRUPT_DATA = 2,
+    VDEV_AUX_SPARED = 10,
+    VDEV_AUX_BAD_LOG = 13,
+    VDEV_AUX_SPLIT_POOL = 15,
+};
+
+/* The statistics of a device come as an array of 64-bit numbers: this structure, which grows at its end. */
+typedef struct vdev_stat {
+    int64_t vs_timestamp;
+    uint64_t vs_state;
+    uint64_t vs_aux;
+    uint64_t vs_alloc;
+    uint64_t vs_space;
+    uint64_t vs_dspace;
+    uint64_t vs_rsize;
+    uint64_t vs_esize;
+    uint64_t vs_ops[6];
+    uint64_t vs_bytes[6];
+    uint64_t vs_read_errors;
+    uint64_t vs_write_errors;
+    uint64_t vs_checksum_errors;
+} vdev_stat_t;
+
 /*
  * The command block, copied in and out whole. Members that hold addresses of our memory are 64-bit integers.
  */

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod cancel;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod compare;
@@ -23,6 +24,7 @@ pub mod lock;
 pub mod marks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod model;
+pub mod monitor;
 pub mod plan;
 pub mod policy;
 pub mod pools;

@@ -1,4 +1,4 @@
-//! The pools of this machine: which are imported, and the identity and features of one.
+//! The pools of this machine: which are imported, the identity and features of one, and how well it is.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,10 @@ use crate::ffi::Ioctl;
 use crate::name::DatasetName;
 use crate::nvlist::{Limits, NvList, Value};
 use crate::{Guid, Zfs};
+
+mod status;
+
+pub use status::{Health, PoolStatus, Vdev, VdevRole};
 
 /// More than this the configuration of pools never takes.
 const ANSWER_LIMIT: usize = 64 << 20;

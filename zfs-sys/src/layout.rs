@@ -16,9 +16,9 @@ pub struct Struct {
 }
 
 macro_rules! layout {
-    ($($rust:ident, $c:literal, $size:literal { $($($field:ident).+ : $offset:literal),+ $(,)? })+) => {
-        /// All structures shared with the kernel.
-        pub const STRUCTS: &[Struct] = &[
+    ($(#[$about:meta])* $list:ident: $($rust:ident, $c:literal, $size:literal { $($($field:ident).+ : $offset:literal),+ $(,)? })+) => {
+        $(#[$about])*
+        pub const $list: &[Struct] = &[
             $(Struct {
                 c_type: $c,
                 size: $size,
@@ -38,6 +38,23 @@ macro_rules! layout {
 }
 
 layout! {
+    /// Structures of which the kernel shows more with each version: ours is their beginning, and its size the least they have.
+    GROWING:
+    vdev_stat, "vdev_stat_t", 184 {
+        vs_timestamp: 0,
+        vs_state: 8,
+        vs_aux: 16,
+        vs_alloc: 24,
+        vs_space: 32,
+        vs_read_errors: 160,
+        vs_write_errors: 168,
+        vs_checksum_errors: 176,
+    }
+}
+
+layout! {
+    /// All other structures shared with the kernel.
+    STRUCTS:
     zfs_cmd, "zfs_cmd_t", 13744 {
         zc_name: 0,
         zc_nvlist_src: 4096,

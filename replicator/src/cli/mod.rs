@@ -13,6 +13,7 @@ use crate::cancel::Cancel;
 
 mod agent;
 mod bookmarks;
+mod check;
 mod compare;
 mod completion;
 mod config;
@@ -21,6 +22,7 @@ mod format;
 mod holds;
 mod list;
 mod man;
+mod monitor;
 pub mod outcome;
 mod places;
 mod plan_text;
@@ -60,6 +62,8 @@ enum Command {
     Snapshot(snapshot::Arguments),
     Prune(prune::Arguments),
     Config(config::Arguments),
+    Monitor(monitor::Arguments),
+    Check(check::Arguments),
     Agent(agent::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
@@ -86,10 +90,16 @@ pub fn main() -> ExitCode {
         Command::Agent(arguments) => agent::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.
+        Command::Monitor(arguments) => return monitor::run(&arguments),
         Command::Holds(arguments) => holds::run(&arguments),
         Command::Compare(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || compare::run(&arguments, &inner))
+        }
+        Command::Check(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || check::run(&arguments, &inner))
         }
         Command::Tokens(arguments) => {
             let inner = cancel.clone();

@@ -12,6 +12,7 @@ use crate::host::HostError;
 use crate::host::agent::START;
 use crate::jobs::JobError;
 use crate::lock::LockError;
+use crate::monitor::look::LookError;
 use crate::survey::SurveyError;
 use crate::transfer::TransferError;
 use crate::transfer::retry::Class;
@@ -193,6 +194,16 @@ impl From<JobError> for Failure {
             JobError::Lock(error) => error.into(),
             JobError::Connect(error) => error.into(),
             JobError::Run(error) => error.into(),
+        }
+    }
+}
+
+impl From<LookError> for Failure {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Host(error) => error.into(),
+            error @ LookError::NoSource { .. } => Self::new(Outcome::Failed, error.to_string())
+                .hinted("check the name in the configuration".to_string()),
         }
     }
 }

@@ -54,7 +54,7 @@ pub struct Hooks {
 }
 
 /// How old the newest snapshot of a period may be, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Freshness {
     /// Above this there is a warning; `None`: never.
     pub warn: Option<u64>,
@@ -63,7 +63,7 @@ pub struct Freshness {
 }
 
 /// What is watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Monitor {
     /// Anything at all.
     pub on: bool,

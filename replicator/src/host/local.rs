@@ -41,8 +41,10 @@ use super::Property;
 use super::PropertySource;
 use super::ReceiveSpec;
 use super::RemovalCost;
+use super::Rights;
 use super::SendSpec;
 use super::Snapshot;
+use super::Standing;
 use super::Tree;
 use super::Version;
 use super::listing;
@@ -309,6 +311,33 @@ impl Host for Local {
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         let find = |name| Ok(self.zfs.find_snapshot(name)?.map(|found| found.guid));
         snapshots.iter().map(find).collect()
+    }
+
+    fn standing(&mut self, _dataset: &DatasetName) -> Result<Standing, HostError> {
+        let user = rustix::process::geteuid();
+        let rights = if user.is_root() {
+            Rights::All
+        } else {
+            Rights::Unknown { why: format!("this runs as user {}, not as root", user.as_raw()) }
+        };
+        Ok(Standing { rights, clock: Some(jiff::Timestamp::now().as_second()) })
+    }
+
+    fn creation(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {
+        let date = |seconds: u64| i64::try_from(seconds).ok();
+        let one = |base: &Base| match base {
+            Base::Snapshot(name, _) => match self.zfs.snapshot_details(name) {
+                Ok(found) => Ok(found.properties.number("creation").and_then(date)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Base::Bookmark(name, _) => {
+                let found = self.zfs.bookmarks(name.dataset())?;
+                let found = found.into_iter().find(|one| one.name == *name);
+                Ok(found.and_then(|one| date(one.creation)).filter(|seconds| *seconds > 0))
+            }
+        };
+        of.iter().map(one).collect()
     }
 
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {

@@ -14,10 +14,13 @@ pub mod agent;
 pub mod change;
 pub mod listing;
 pub mod local;
+pub mod standing;
 pub mod state;
 pub mod zfs_cli;
 
 pub use change::Change;
+pub use standing::Rights;
+pub use standing::Standing;
 pub use state::About;
 pub use state::Base;
 pub use state::Bookmark;
@@ -160,12 +163,24 @@ pub trait Host: Send {
         false
     }
 
+    /// By whose rights this works with a dataset that exists, and what the clock of the machine says.
+    fn standing(&mut self, _dataset: &DatasetName) -> Result<Standing, HostError> {
+        let why = "an agent may do what it is allowed where it is started".to_string();
+        Ok(Standing { rights: Rights::Unknown { why }, clock: None })
+    }
+
     /// What the removal of a dataset would cost, and what stands against it.
     fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError>;
 
     /// The GUID of each snapshot, read anew; `None` where the machine says that there is no such snapshot. For
     /// checking what was just received: nothing destructive may follow from `None`.
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError>;
+
+    /// When snapshots or bookmarks were taken, in seconds since 1970, the same on every machine that has them; `None`
+    /// where one is not there any more, or where this host cannot tell.
+    fn creation(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {
+        Ok(vec![None; of.len()])
+    }
 
     /// The sizes of the streams in bytes, as ZFS estimates them; `None` where it cannot tell.
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError>;

@@ -10,6 +10,7 @@ use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
 use super::About;
+use super::Base;
 use super::Change;
 use super::Depth;
 use super::Host;
@@ -20,7 +21,9 @@ use super::Outgoing;
 use super::Properties;
 use super::ReceiveSpec;
 use super::RemovalCost;
+use super::Rights;
 use super::SendSpec;
+use super::Standing;
 use super::Version;
 use super::listing;
 use super::listing::FIELDS;
@@ -28,6 +31,8 @@ use super::listing::Lines;
 use super::listing::Misunderstood;
 use super::listing::PoolListing;
 use super::listing::TreeListing;
+use super::standing;
+use super::standing::Who;
 use crate::cancel::Cancel;
 use crate::transport::Exit;
 use crate::transport::Transport;
@@ -210,6 +215,40 @@ fn check(host: &str, operation: &'static str, subject: &str, exit: &Exit) -> Res
     Err(HostError::Remote { host, operation, subject: subject.to_string(), message })
 }
 
+/// The most bytes that `zfs allow` may print.
+const ALLOW_LIMIT: usize = 1 << 20;
+
+impl ZfsCli {
+    /// As whom commands run there, and what time it is.
+    fn who(&mut self) -> Result<Who, HostError> {
+        let process = self.transport.start(&Script::asking_who())?;
+        let mut said = Vec::new();
+        let exit = process.finish(&mut |bytes| {
+            // Whatever a login shell may print first, the answer is short.
+            said.extend_from_slice(&bytes[..bytes.len().min(65536 - said.len().min(65536))]);
+            Ok(())
+        })?;
+        self.check("ask for the user on", "the machine", &exit)?;
+        let mut who = Who::default();
+        String::from_utf8_lossy(&said).lines().for_each(|line| who.take(line));
+        Ok(who)
+    }
+
+    fn creation_at_once(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {
+        let arguments = ["get", "-Hp", "-o", "name,value", "creation"].into_iter();
+        let script = self.script(arguments.chain(of.iter().map(Base::name)))?;
+        let mut found = HashMap::new();
+        let subject = of.first().map_or("nothing", Base::name).to_string();
+        self.list("ask for the date of", &subject, script, &mut |line| {
+            let (name, date) = line.split_once('\t').ok_or("a field is missing")?;
+            let date: i64 = date.parse().map_err(|_| "the date is not a number".to_string())?;
+            found.insert(name.to_string(), date);
+            Ok(())
+        })?;
+        Ok(of.iter().map(|base| found.get(base.name()).copied()).collect())
+    }
+}
+
 impl Host for ZfsCli {
     fn label(&self) -> &str {
         &self.label
@@ -315,6 +354,52 @@ impl Host for ZfsCli {
             }
         }
         Ok(guids)
+    }
+
+    fn standing(&mut self, dataset: &DatasetName) -> Result<Standing, HostError> {
+        let who = self.who()?;
+        let rights = match who.uid {
+            _ if self.elevate != Elevate::No => Rights::All,
+            Some(0) => Rights::All,
+            None => Rights::Unknown { why: "the machine does not say as whom it works".to_string() },
+            Some(_) => {
+                let mut text = String::new();
+                let script = self.script(["allow", dataset.as_str()])?;
+                self.list("ask what is allowed on", dataset.as_str(), script, &mut |line| {
+                    text.push_str(line);
+                    text.push('\n');
+                    if text.len() > ALLOW_LIMIT {
+                        Err("more than anybody allows".to_string())
+                    } else {
+                        Ok(())
+                    }
+                })?;
+                let permissions = standing::allowed(&text, dataset, &who);
+                Rights::These { user: who.user, permissions }
+            }
+        };
+        Ok(Standing { rights, clock: who.clock })
+    }
+
+    fn creation(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {
+        let mut dates = Vec::with_capacity(of.len());
+        for batch in of.chunks(NAMES_AT_ONCE) {
+            match self.creation_at_once(batch) {
+                Ok(found) => dates.extend(found),
+                // One of them is missing, and zfs does not tell of which one it speaks: one after the other.
+                Err(error) if says_absent(&error) => {
+                    for one in batch {
+                        match self.creation_at_once(std::slice::from_ref(one)) {
+                            Ok(found) => dates.extend(found),
+                            Err(error) if says_absent(&error) => dates.push(None),
+                            Err(error) => return Err(error),
+                        }
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(dates)
     }
 
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {

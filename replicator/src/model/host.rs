@@ -275,6 +275,11 @@ impl Host for ModelHost {
         })
     }
 
+    /// Made of the GUID: in the model nothing has a date, and a received snapshot has that of the source.
+    fn creation(&mut self, of: &[Base]) -> Result<Vec<Option<i64>>, HostError> {
+        self.look(|_| Ok(of.iter().map(|base| i64::try_from(base.guid().0 % 1_000_000).ok()).collect()))
+    }
+
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {
         self.look(|machine| {
             let size = |spec| machine.send(&stream(spec)).ok().map(|bytes| bytes.len() as u64);

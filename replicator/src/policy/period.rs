@@ -79,7 +79,7 @@ impl FromStr for Period {
 }
 
 /// A value for each period.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct PerPeriod<T>([T; 6]);
 
 impl<T> PerPeriod<T> {

@@ -256,6 +256,17 @@ impl Script {
         format!("exec sh -c {}", any_shell(&script))
     }
 
+    /// The command line that tells who runs it and what time it is: lines of a word and what it stands for, and
+    /// [`END`] as the last one.
+    #[must_use]
+    pub fn asking_who() -> String {
+        let script = format!(
+            "{SETUP}echo \"uid $(id -u)\"; echo \"user $(id -un)\"; echo \"groups $(id -Gn)\"; \
+             echo \"time $(date +%s)\"; echo \"{END}\""
+        );
+        format!("exec sh -c {}", any_shell(&script))
+    }
+
     /// The command line for the login shell. `zfs` is also looked for where an ordinary user's PATH does not lead,
     /// and speaks the C locale, so that what it prints can be read.
     #[must_use]

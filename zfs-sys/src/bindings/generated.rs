@@ -10,6 +10,21 @@ pub const ZPROP_VALUE: &::core::ffi::CStr = c"value";
 pub const ZPROP_SOURCE: &::core::ffi::CStr = c"source";
 pub const ZPROP_SOURCE_VAL_RECVD: &::core::ffi::CStr = c"$recvd";
 pub const ZPROP_N_MORE_ERRORS: &::core::ffi::CStr = c"N_MORE_ERRORS";
+pub const ZPOOL_CONFIG_POOL_GUID: &::core::ffi::CStr = c"pool_guid";
+pub const ZPOOL_CONFIG_SUSPENDED: &::core::ffi::CStr = c"suspended";
+pub const ZPOOL_CONFIG_VDEV_TREE: &::core::ffi::CStr = c"vdev_tree";
+pub const ZPOOL_CONFIG_VDEV_STATS: &::core::ffi::CStr = c"vdev_stats";
+pub const ZPOOL_CONFIG_CHILDREN: &::core::ffi::CStr = c"children";
+pub const ZPOOL_CONFIG_SPARES: &::core::ffi::CStr = c"spares";
+pub const ZPOOL_CONFIG_L2CACHE: &::core::ffi::CStr = c"l2cache";
+pub const ZPOOL_CONFIG_TYPE: &::core::ffi::CStr = c"type";
+pub const ZPOOL_CONFIG_ID: &::core::ffi::CStr = c"id";
+pub const ZPOOL_CONFIG_GUID: &::core::ffi::CStr = c"guid";
+pub const ZPOOL_CONFIG_PATH: &::core::ffi::CStr = c"path";
+pub const ZPOOL_CONFIG_WHOLE_DISK: &::core::ffi::CStr = c"whole_disk";
+pub const ZPOOL_CONFIG_NPARITY: &::core::ffi::CStr = c"nparity";
+pub const ZPOOL_CONFIG_NOT_PRESENT: &::core::ffi::CStr = c"not_present";
+pub const ZPOOL_CONFIG_IS_HOLE: &::core::ffi::CStr = c"is_hole";
 pub const B_FALSE: boolean_t = 0;
 pub const B_TRUE: boolean_t = 1;
 pub type boolean_t = ::core::ffi::c_uint;
@@ -821,6 +836,81 @@ const _: () = {
     ][::core::mem::offset_of!(zfs_stat, zs_ctime) - 24usize];
 };
 pub type zfs_stat_t = zfs_stat;
+pub const VDEV_STATE_CLOSED: _bindgen_ty_11 = 1;
+pub const VDEV_STATE_OFFLINE: _bindgen_ty_11 = 2;
+pub const VDEV_STATE_REMOVED: _bindgen_ty_11 = 3;
+pub const VDEV_STATE_CANT_OPEN: _bindgen_ty_11 = 4;
+pub const VDEV_STATE_FAULTED: _bindgen_ty_11 = 5;
+pub const VDEV_STATE_DEGRADED: _bindgen_ty_11 = 6;
+pub const VDEV_STATE_HEALTHY: _bindgen_ty_11 = 7;
+pub type _bindgen_ty_11 = ::core::ffi::c_uint;
+pub const VDEV_AUX_CORRUPT_DATA: _bindgen_ty_12 = 2;
+pub const VDEV_AUX_SPARED: _bindgen_ty_12 = 10;
+pub const VDEV_AUX_BAD_LOG: _bindgen_ty_12 = 13;
+pub const VDEV_AUX_SPLIT_POOL: _bindgen_ty_12 = 15;
+pub type _bindgen_ty_12 = ::core::ffi::c_uint;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct vdev_stat {
+    pub vs_timestamp: i64,
+    pub vs_state: u64,
+    pub vs_aux: u64,
+    pub vs_alloc: u64,
+    pub vs_space: u64,
+    pub vs_dspace: u64,
+    pub vs_rsize: u64,
+    pub vs_esize: u64,
+    pub vs_ops: [u64; 6usize],
+    pub vs_bytes: [u64; 6usize],
+    pub vs_read_errors: u64,
+    pub vs_write_errors: u64,
+    pub vs_checksum_errors: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of vdev_stat"][::core::mem::size_of::<vdev_stat>() - 184usize];
+    ["Alignment of vdev_stat"][::core::mem::align_of::<vdev_stat>() - 8usize];
+    [
+        "Offset of field: vdev_stat::vs_timestamp",
+    ][::core::mem::offset_of!(vdev_stat, vs_timestamp) - 0usize];
+    [
+        "Offset of field: vdev_stat::vs_state",
+    ][::core::mem::offset_of!(vdev_stat, vs_state) - 8usize];
+    [
+        "Offset of field: vdev_stat::vs_aux",
+    ][::core::mem::offset_of!(vdev_stat, vs_aux) - 16usize];
+    [
+        "Offset of field: vdev_stat::vs_alloc",
+    ][::core::mem::offset_of!(vdev_stat, vs_alloc) - 24usize];
+    [
+        "Offset of field: vdev_stat::vs_space",
+    ][::core::mem::offset_of!(vdev_stat, vs_space) - 32usize];
+    [
+        "Offset of field: vdev_stat::vs_dspace",
+    ][::core::mem::offset_of!(vdev_stat, vs_dspace) - 40usize];
+    [
+        "Offset of field: vdev_stat::vs_rsize",
+    ][::core::mem::offset_of!(vdev_stat, vs_rsize) - 48usize];
+    [
+        "Offset of field: vdev_stat::vs_esize",
+    ][::core::mem::offset_of!(vdev_stat, vs_esize) - 56usize];
+    [
+        "Offset of field: vdev_stat::vs_ops",
+    ][::core::mem::offset_of!(vdev_stat, vs_ops) - 64usize];
+    [
+        "Offset of field: vdev_stat::vs_bytes",
+    ][::core::mem::offset_of!(vdev_stat, vs_bytes) - 112usize];
+    [
+        "Offset of field: vdev_stat::vs_read_errors",
+    ][::core::mem::offset_of!(vdev_stat, vs_read_errors) - 160usize];
+    [
+        "Offset of field: vdev_stat::vs_write_errors",
+    ][::core::mem::offset_of!(vdev_stat, vs_write_errors) - 168usize];
+    [
+        "Offset of field: vdev_stat::vs_checksum_errors",
+    ][::core::mem::offset_of!(vdev_stat, vs_checksum_errors) - 176usize];
+};
+pub type vdev_stat_t = vdev_stat;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct zfs_cmd {
@@ -971,42 +1061,42 @@ pub type lzc_send_flags = ::core::ffi::c_uint;
 pub const ZFS_WAIT_DELETEQ: zfs_wait_activity_t = 0;
 pub const ZFS_WAIT_NUM_ACTIVITIES: zfs_wait_activity_t = 1;
 pub type zfs_wait_activity_t = ::core::ffi::c_uint;
-pub const NV_ENCODE_NATIVE: _bindgen_ty_11 = 0;
-pub const NV_ENCODE_XDR: _bindgen_ty_11 = 1;
-pub type _bindgen_ty_11 = ::core::ffi::c_uint;
-pub const NV_UNIQUE_NAME: _bindgen_ty_12 = 1;
-pub const NV_UNIQUE_NAME_TYPE: _bindgen_ty_12 = 2;
-pub type _bindgen_ty_12 = ::core::ffi::c_uint;
-pub const ZFS_ERR_CHECKPOINT_EXISTS: _bindgen_ty_13 = 1024;
-pub const ZFS_ERR_DISCARDING_CHECKPOINT: _bindgen_ty_13 = 1025;
-pub const ZFS_ERR_NO_CHECKPOINT: _bindgen_ty_13 = 1026;
-pub const ZFS_ERR_DEVRM_IN_PROGRESS: _bindgen_ty_13 = 1027;
-pub const ZFS_ERR_VDEV_TOO_BIG: _bindgen_ty_13 = 1028;
-pub const ZFS_ERR_IOC_CMD_UNAVAIL: _bindgen_ty_13 = 1029;
-pub const ZFS_ERR_IOC_ARG_UNAVAIL: _bindgen_ty_13 = 1030;
-pub const ZFS_ERR_IOC_ARG_REQUIRED: _bindgen_ty_13 = 1031;
-pub const ZFS_ERR_IOC_ARG_BADTYPE: _bindgen_ty_13 = 1032;
-pub const ZFS_ERR_WRONG_PARENT: _bindgen_ty_13 = 1033;
-pub const ZFS_ERR_FROM_IVSET_GUID_MISSING: _bindgen_ty_13 = 1034;
-pub const ZFS_ERR_FROM_IVSET_GUID_MISMATCH: _bindgen_ty_13 = 1035;
-pub const ZFS_ERR_SPILL_BLOCK_FLAG_MISSING: _bindgen_ty_13 = 1036;
-pub const ZFS_ERR_UNKNOWN_SEND_STREAM_FEATURE: _bindgen_ty_13 = 1037;
-pub const ZFS_ERR_EXPORT_IN_PROGRESS: _bindgen_ty_13 = 1038;
-pub const ZFS_ERR_BOOKMARK_SOURCE_NOT_ANCESTOR: _bindgen_ty_13 = 1039;
-pub const ZFS_ERR_STREAM_TRUNCATED: _bindgen_ty_13 = 1040;
-pub const ZFS_ERR_STREAM_LARGE_BLOCK_MISMATCH: _bindgen_ty_13 = 1041;
-pub const ZFS_ERR_RESILVER_IN_PROGRESS: _bindgen_ty_13 = 1042;
-pub const ZFS_ERR_REBUILD_IN_PROGRESS: _bindgen_ty_13 = 1043;
-pub const ZFS_ERR_BADPROP: _bindgen_ty_13 = 1044;
-pub const ZFS_ERR_VDEV_NOTSUP: _bindgen_ty_13 = 1045;
-pub const ZFS_ERR_NOT_USER_NAMESPACE: _bindgen_ty_13 = 1046;
-pub const ZFS_ERR_RESUME_EXISTS: _bindgen_ty_13 = 1047;
-pub const ZFS_ERR_CRYPTO_NOTSUP: _bindgen_ty_13 = 1048;
-pub const ZFS_ERR_RAIDZ_EXPAND_IN_PROGRESS: _bindgen_ty_13 = 1049;
-pub const ZFS_ERR_ASHIFT_MISMATCH: _bindgen_ty_13 = 1050;
-pub const ZFS_ERR_STREAM_LARGE_MICROZAP: _bindgen_ty_13 = 1051;
-pub const ZFS_ERR_TOO_MANY_SITOUTS: _bindgen_ty_13 = 1052;
+pub const NV_ENCODE_NATIVE: _bindgen_ty_13 = 0;
+pub const NV_ENCODE_XDR: _bindgen_ty_13 = 1;
 pub type _bindgen_ty_13 = ::core::ffi::c_uint;
+pub const NV_UNIQUE_NAME: _bindgen_ty_14 = 1;
+pub const NV_UNIQUE_NAME_TYPE: _bindgen_ty_14 = 2;
+pub type _bindgen_ty_14 = ::core::ffi::c_uint;
+pub const ZFS_ERR_CHECKPOINT_EXISTS: _bindgen_ty_15 = 1024;
+pub const ZFS_ERR_DISCARDING_CHECKPOINT: _bindgen_ty_15 = 1025;
+pub const ZFS_ERR_NO_CHECKPOINT: _bindgen_ty_15 = 1026;
+pub const ZFS_ERR_DEVRM_IN_PROGRESS: _bindgen_ty_15 = 1027;
+pub const ZFS_ERR_VDEV_TOO_BIG: _bindgen_ty_15 = 1028;
+pub const ZFS_ERR_IOC_CMD_UNAVAIL: _bindgen_ty_15 = 1029;
+pub const ZFS_ERR_IOC_ARG_UNAVAIL: _bindgen_ty_15 = 1030;
+pub const ZFS_ERR_IOC_ARG_REQUIRED: _bindgen_ty_15 = 1031;
+pub const ZFS_ERR_IOC_ARG_BADTYPE: _bindgen_ty_15 = 1032;
+pub const ZFS_ERR_WRONG_PARENT: _bindgen_ty_15 = 1033;
+pub const ZFS_ERR_FROM_IVSET_GUID_MISSING: _bindgen_ty_15 = 1034;
+pub const ZFS_ERR_FROM_IVSET_GUID_MISMATCH: _bindgen_ty_15 = 1035;
+pub const ZFS_ERR_SPILL_BLOCK_FLAG_MISSING: _bindgen_ty_15 = 1036;
+pub const ZFS_ERR_UNKNOWN_SEND_STREAM_FEATURE: _bindgen_ty_15 = 1037;
+pub const ZFS_ERR_EXPORT_IN_PROGRESS: _bindgen_ty_15 = 1038;
+pub const ZFS_ERR_BOOKMARK_SOURCE_NOT_ANCESTOR: _bindgen_ty_15 = 1039;
+pub const ZFS_ERR_STREAM_TRUNCATED: _bindgen_ty_15 = 1040;
+pub const ZFS_ERR_STREAM_LARGE_BLOCK_MISMATCH: _bindgen_ty_15 = 1041;
+pub const ZFS_ERR_RESILVER_IN_PROGRESS: _bindgen_ty_15 = 1042;
+pub const ZFS_ERR_REBUILD_IN_PROGRESS: _bindgen_ty_15 = 1043;
+pub const ZFS_ERR_BADPROP: _bindgen_ty_15 = 1044;
+pub const ZFS_ERR_VDEV_NOTSUP: _bindgen_ty_15 = 1045;
+pub const ZFS_ERR_NOT_USER_NAMESPACE: _bindgen_ty_15 = 1046;
+pub const ZFS_ERR_RESUME_EXISTS: _bindgen_ty_15 = 1047;
+pub const ZFS_ERR_CRYPTO_NOTSUP: _bindgen_ty_15 = 1048;
+pub const ZFS_ERR_RAIDZ_EXPAND_IN_PROGRESS: _bindgen_ty_15 = 1049;
+pub const ZFS_ERR_ASHIFT_MISMATCH: _bindgen_ty_15 = 1050;
+pub const ZFS_ERR_STREAM_LARGE_MICROZAP: _bindgen_ty_15 = 1051;
+pub const ZFS_ERR_TOO_MANY_SITOUTS: _bindgen_ty_15 = 1052;
+pub type _bindgen_ty_15 = ::core::ffi::c_uint;
 pub struct Api {
     __library: ::libloading::Library,
     pub libzfs_core_init: unsafe extern "C" fn() -> ::core::ffi::c_int,

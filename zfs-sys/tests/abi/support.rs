@@ -34,8 +34,14 @@ pub(crate) struct Headers {
 /// What the Rust side believes: an expression in C and its value.
 pub(crate) fn expectations(lacks: fn(&str) -> bool) -> BTreeMap<String, u64> {
     let mut expected = BTreeMap::new();
-    for layout in zfs_sys::layout::STRUCTS {
-        expected.insert(format!("sizeof({})", layout.c_type), layout.size as u64);
+    let whole = zfs_sys::layout::STRUCTS.iter().map(|layout| (layout, false));
+    let growing = zfs_sys::layout::GROWING.iter().map(|layout| (layout, true));
+    for (layout, grows) in whole.chain(growing) {
+        if grows {
+            expected.insert(format!("(uint64_t)(sizeof({}) >= {})", layout.c_type, layout.size), 1);
+        } else {
+            expected.insert(format!("sizeof({})", layout.c_type), layout.size as u64);
+        }
         for (field, offset) in layout.fields {
             expected.insert(format!("offsetof({}, {field})", layout.c_type), *offset as u64);
         }

@@ -16,6 +16,7 @@ mod model;
 mod nvlist;
 mod permissions;
 mod pool;
+mod pool_status;
 mod properties;
 mod read_only;
 mod receive;

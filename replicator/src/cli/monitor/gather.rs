@@ -1,0 +1,293 @@
+//! Puts the questions of a check to processes of their own, and makes a report of what comes in time.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Failure;
+use super::probe;
+use crate::config::Config;
+use crate::config::load::Location;
+use crate::monitor::Level;
+use crate::monitor::Report;
+use crate::monitor::Unread;
+use crate::monitor::ask;
+use crate::monitor::ask::Answer;
+use crate::monitor::ask::Ended;
+use crate::monitor::capacity;
+use crate::monitor::facts::Fact;
+use crate::monitor::health;
+use crate::monitor::health::Pool;
+use crate::monitor::kstat;
+use crate::monitor::lag;
+use crate::monitor::lag::Look;
+use crate::monitor::lag::Way;
+use crate::monitor::snapshots;
+use crate::monitor::snapshots::Watched;
+use crate::policy::PerPeriod;
+use crate::policy::Style;
+
+/// What is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Check {
+    /// Fresh snapshots.
+    Snapshots,
+    /// Pools.
+    Health,
+    /// Room in pools.
+    Capacity,
+    /// Replications.
+    Replication,
+}
+
+/// How much of a pool is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// How it is.
+    Pool,
+    /// And the datasets with a policy.
+    Datasets,
+    /// And their snapshots.
+    Snapshots,
+}
+
+/// What came of one pool.
+#[derive(Clone, Debug)]
+pub(super) struct OfPool {
+    /// Its name.
+    pub(super) name: String,
+    /// How it is.
+    pub(super) pool: Pool,
+    /// Its datasets, as far as they were asked for.
+    pub(super) datasets: Vec<Watched>,
+    /// What could not be had of them.
+    pub(super) unread: Vec<Unread>,
+}
+
+/// Asks for one configuration.
+pub(in crate::cli) struct Gatherer<'c> {
+    config: &'c Config,
+    file: PathBuf,
+    program: PathBuf,
+    timeout: Duration,
+    now: i64,
+}
+
+impl<'c> Gatherer<'c> {
+    /// For a configuration that was read from there.
+    pub(in crate::cli) fn new(
+        config: &'c Config,
+        location: &Location,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
+        let (Location::Native(file) | Location::Sanoid(file)) = location;
+        let now = jiff::Timestamp::now().as_second();
+        Ok(Self { config, file: file.clone(), program: super::program()?, timeout, now })
+    }
+
+    /// The clock when this began, in seconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// Checks something.
+    pub(in crate::cli) fn report(&self, check: Check) -> Report {
+        let depth = match check {
+            Check::Snapshots => Depth::Snapshots,
+            Check::Health => Depth::Pool,
+            Check::Capacity => Depth::Datasets,
+            Check::Replication => return lag::judge(&self.ways(), self.now),
+        };
+        match self.pools(depth) {
+            Ok(pools) => self.judge(check, &pools),
+            Err(why) => Report::unknown(&why),
+        }
+    }
+
+    /// A report on pools out of what came of them, which must have been asked for deeply enough.
+    pub(super) fn judge(&self, check: Check, pools: &[OfPool]) -> Report {
+        match check {
+            Check::Health => {
+                let pools: Vec<_> = pools.iter().map(|one| (one.name.clone(), one.pool.clone())).collect();
+                health::judge(&pools)
+            }
+            Check::Capacity => self.capacity(pools),
+            Check::Snapshots | Check::Replication => {
+                let watched: Vec<_> = pools.iter().flat_map(|one| one.datasets.iter().cloned()).collect();
+                let unread: Vec<_> = pools.iter().flat_map(|one| one.unread.iter().cloned()).collect();
+                snapshots::judge(&watched, &unread, self.config.style, self.now)
+            }
+        }
+    }
+
+    fn capacity(&self, pools: &[OfPool]) -> Report {
+        let datasets = pools.iter().flat_map(|one| &one.datasets);
+        let mut limits = capacity::limits(datasets.map(|one| (one.dataset.as_str(), &one.monitor)));
+        // Of a pool whose datasets are not known at least those that are named.
+        let silent = |name: &str| pools.iter().any(|one| one.name == name && one.datasets.is_empty());
+        let named = self.named();
+        let of_named = capacity::limits(named.iter().map(|one| (one.dataset.as_str(), &one.monitor)));
+        limits.extend(of_named.into_iter().filter(|(name, _)| silent(name)));
+        let judged: Vec<_> = pools
+            .iter()
+            .filter_map(|one| {
+                let of_pool = limits.get(&one.name).copied();
+                // Nobody may have set a limit there, but that is not known.
+                let of_pool = of_pool.or_else(|| (!one.unread.is_empty()).then(capacity::Limits::default))?;
+                Some((one.name.clone(), of_pool, one.pool.clone()))
+            })
+            .collect();
+        capacity::judge(&judged)
+    }
+
+    /// The policies of the datasets that are named, as if none existed.
+    fn named(&self) -> Vec<Watched> {
+        let resolved = self.config.policies.resolve(&[]);
+        let watched = resolved.datasets.into_values().map(|one| Watched {
+            dataset: one.dataset.to_string(),
+            exists: false,
+            monitor: one.policy.monitor,
+            seen: PerPeriod::default(),
+        });
+        watched.collect()
+    }
+
+    /// All pools that the configuration is about, by name.
+    ///
+    /// # Errors
+    /// Why not even the pools are known.
+    pub(super) fn pools(&self, depth: Depth) -> Result<Vec<OfPool>, String> {
+        let about = self.config.policies.pools();
+        let imported = kstat::pools(Path::new(kstat::FOLDER))
+            .map_err(|error| format!("{} cannot be read: {error} (is ZFS loaded?)", kstat::FOLDER))?;
+        let there: Vec<_> = imported.iter().filter(|(pool, _)| about.contains(pool)).collect();
+        let questions: Vec<_> = there.iter().map(|(pool, _)| self.about_pool(pool, depth)).collect();
+        let answers = ask::ask(&self.program, &questions, self.timeout);
+        let mut pools = Vec::new();
+        for ((name, state), answer) in there.into_iter().zip(answers) {
+            pools.push(self.of_pool(name, state.as_deref(), &answer, depth));
+        }
+        for name in about.named.iter().filter(|name| !imported.contains_key(**name)) {
+            pools.push(self.missing(name));
+        }
+        pools.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(pools)
+    }
+
+    fn about_pool(&self, pool: &str, depth: Depth) -> Vec<OsString> {
+        let mut arguments = probe::arguments_for(&self.file, self.timeout);
+        arguments.extend(["--pool", pool].map(OsString::from));
+        arguments.extend(match depth {
+            Depth::Pool => None,
+            Depth::Datasets => Some(OsString::from("--datasets")),
+            Depth::Snapshots => Some(OsString::from("--snapshots")),
+        });
+        arguments
+    }
+
+    fn missing(&self, name: &str) -> OfPool {
+        let named: Vec<_> = self.named();
+        let here = named.into_iter().filter(|one| one.dataset.split('/').next() == Some(name));
+        // To sanoid these are datasets without snapshots; here it is one cause, told once.
+        let (datasets, unread) = match self.config.style {
+            Style::Sanoid => (here.collect(), Vec::new()),
+            Style::Ours => {
+                let why = "the pool is not imported".to_string();
+                (Vec::new(), vec![Unread { what: name.to_string(), level: Level::Critical, why }])
+            }
+        };
+        OfPool { name: name.to_string(), pool: Pool::Missing, datasets, unread }
+    }
+
+    fn of_pool(&self, name: &str, state: Option<&str>, answer: &Answer, depth: Depth) -> OfPool {
+        let (mut pool, mut datasets, mut unread) = (None, Vec::new(), Vec::new());
+        let trouble = |why: String| {
+            // A pool that waits for its devices is no riddle.
+            let works = state.is_none_or(|state| matches!(state, "ONLINE" | "DEGRADED"));
+            let level = if works { Level::Unknown } else { Level::Critical };
+            Unread { what: name.to_string(), level, why }
+        };
+        for line in &answer.lines {
+            match Fact::read(line) {
+                Ok(Fact::Pool(found)) => pool = Some(found),
+                Ok(Fact::Dataset(found)) => datasets.push(found),
+                Ok(Fact::Trouble(why)) | Err(why) => unread.push(trouble(why)),
+                Ok(Fact::Target(_)) => {}
+            }
+        }
+        let why = match &answer.ended {
+            Ended::Well => None,
+            Ended::Failed(why) => Some(why.clone()),
+            Ended::Late => Some(late(self.timeout)),
+        };
+        if let Some(why) = &why {
+            let says = state.map(|state| format!(" (the pool is {state})")).unwrap_or_default();
+            if depth == Depth::Snapshots || datasets.is_empty() {
+                unread.push(trouble(format!("{why}{says}")));
+            }
+        }
+        let pool = pool.unwrap_or_else(|| Pool::State {
+            state: state.map(str::to_string),
+            why: why.unwrap_or_else(|| "no answer".to_string()),
+        });
+        OfPool { name: name.to_string(), pool, datasets, unread }
+    }
+
+    /// All targets of all jobs.
+    pub(super) fn ways(&self) -> Vec<Way> {
+        let all: Vec<_> = self
+            .config
+            .jobs
+            .iter()
+            .flat_map(|job| job.targets.iter().map(move |target| (job, target)))
+            .collect();
+        let question = |job: &str, target: &str| {
+            let mut arguments = probe::arguments_for(&self.file, self.timeout);
+            // With an equals sign: a name may begin with a dash.
+            arguments.extend([format!("--job={job}"), format!("--target={target}")].map(OsString::from));
+            arguments
+        };
+        let questions: Vec<_> = all.iter().map(|(job, target)| question(&job.name, &target.name)).collect();
+        let answers = ask::ask(&self.program, &questions, self.timeout);
+        let way =
+            |((job, target), answer): ((&crate::config::job::Job, &crate::config::job::Target), Answer)| {
+                Way {
+                    job: job.name.clone(),
+                    target: target.name.clone(),
+                    optional: target.optional,
+                    limits: target.lag,
+                    look: look(&answer, self.timeout),
+                }
+            };
+        all.into_iter().zip(answers).map(way).collect()
+    }
+
+    /// The datasets and pools for numbers, as one.
+    pub(super) fn everything(&self) -> Result<(Vec<OfPool>, Vec<Way>), String> {
+        std::thread::scope(|scope| {
+            let ways = scope.spawn(|| self.ways());
+            let pools = self.pools(Depth::Snapshots);
+            let ways = ways.join().map_err(|_| "the question for replications failed".to_string())?;
+            Ok((pools?, ways))
+        })
+    }
+}
+
+fn late(timeout: Duration) -> String {
+    format!("no answer within {} s", timeout.as_secs())
+}
+
+/// The last that was said of a target.
+fn look(answer: &Answer, timeout: Duration) -> Look {
+    let said = answer.lines.iter().rev().find_map(|line| match Fact::read(line) {
+        Ok(Fact::Target(look)) => Some(look),
+        _ => None,
+    });
+    let why = match &answer.ended {
+        Ended::Well => "no answer".to_string(),
+        Ended::Failed(why) => why.clone(),
+        Ended::Late => late(timeout),
+    };
+    said.unwrap_or(Look::Nothing { why })
+}

@@ -1,0 +1,77 @@
+//! `replicator monitor metrics`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Check;
+use super::Failure;
+use super::From;
+use super::Gatherer;
+use super::Outcome;
+use super::gather::OfPool;
+use crate::config::Config;
+use crate::config::load::Location;
+use crate::monitor::Level;
+use crate::monitor::lag;
+use crate::monitor::metrics;
+use crate::monitor::metrics::Facts;
+use crate::monitor::textfile;
+
+/// Write numbers for Prometheus, as its node exporter collects them from files.
+///
+/// The file goes where the configuration says (`metrics_file`), and is replaced as a whole; without one, and without
+/// --output, it is printed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  replicator monitor metrics\n  replicator monitor metrics --output /var/lib/prometheus/node-exporter/replicator.prom"
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    from: From,
+
+    /// The file to write; `-` prints.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// How many seconds all of it may take. What did not answer by then is not in the file, and the check that needs it
+    /// is UNKNOWN or CRITICAL there.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let (config, _) = arguments.from.usable()?;
+    let text = text(&config, &arguments.from.location(), Duration::from_secs(arguments.timeout))?;
+    let output = arguments.output.as_ref().or(config.folders.metrics.as_ref());
+    match output.filter(|path| path.as_os_str() != "-") {
+        None => crate::cli::print(&text)?,
+        Some(path) => textfile::write(path, &text).map_err(|error| {
+            let hint = "the folder must exist; it is the one that the node exporter looks into".to_string();
+            Failure::new(Outcome::Failed, format!("cannot write {}: {error}", path.display())).hinted(hint)
+        })?,
+    }
+    Ok(Outcome::Success)
+}
+
+/// The numbers of this machine.
+fn text(config: &Config, location: &Location, timeout: Duration) -> Result<String, Failure> {
+    let gatherer = Gatherer::new(config, location, timeout)?;
+    let (pools, ways) = gatherer.everything().map_err(|why| Failure::new(Outcome::NoZfs, why))?;
+    let level = |check| gatherer.judge(check, &pools).level;
+    let checks: [(&str, Level); 4] = [
+        ("snapshots", level(Check::Snapshots)),
+        ("health", level(Check::Health)),
+        ("capacity", level(Check::Capacity)),
+        ("replication", lag::judge(&ways, gatherer.now()).level),
+    ];
+    let datasets: Vec<_> = pools.iter().flat_map(|one: &OfPool| one.datasets.iter().cloned()).collect();
+    let states: Vec<_> = pools.iter().map(|one| (one.name.clone(), one.pool.clone())).collect();
+    Ok(metrics::render(&Facts {
+        datasets: &datasets,
+        pools: &states,
+        ways: &ways,
+        checks: &checks,
+        runs: &[],
+        now: gatherer.now(),
+    }))
+}

@@ -1,0 +1,162 @@
+//! The text is read back by the rules of the format: each family told once, with its kind, and its samples together.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::config::dataset::Freshness;
+use crate::config::dataset::Monitor;
+use crate::monitor::health::Device;
+use crate::monitor::health::Status;
+use crate::monitor::lag::Replicated;
+use crate::monitor::snapshots::Seen;
+use crate::policy::PerPeriod;
+use crate::policy::Period;
+
+/// A name, its labels and its value.
+type Sample = (String, Vec<(String, String)>, f64);
+
+/// Reads the format strictly.
+fn parse(text: &str) -> Vec<Sample> {
+    let (mut samples, mut told, mut current) = (Vec::new(), BTreeSet::new(), String::new());
+    let mut lines = text.lines();
+    assert!(text.ends_with('\n'), "the last line has an end");
+    while let Some(line) = lines.next() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, help) = rest.split_once(' ').expect("a help");
+            assert!(told.insert(name.to_string()), "{name} is told twice");
+            assert!(!help.is_empty() && !help.contains('\\'));
+            assert_eq!(lines.next(), Some(format!("# TYPE {name} gauge").as_str()));
+            current = name.to_string();
+            continue;
+        }
+        let sample = sample(line);
+        assert_eq!(sample.0, current, "a sample outside of its family");
+        samples.push(sample);
+    }
+    let keys: BTreeSet<_> = samples.iter().map(|(name, labels, _)| (name, labels)).collect();
+    assert_eq!(keys.len(), samples.len(), "a sample comes twice");
+    samples
+}
+
+fn sample(line: &str) -> Sample {
+    let name: String = line.chars().take_while(|c| c.is_ascii_lowercase() || "_:".contains(*c)).collect();
+    let mut rest = &line[name.len()..];
+    let mut labels = Vec::new();
+    if let Some(inner) = rest.strip_prefix('{') {
+        rest = inner;
+        while !rest.starts_with('}') {
+            let (label, value) = rest.split_once("=\"").expect("a label");
+            let mut text = String::new();
+            let mut chars = value.char_indices();
+            let end = loop {
+                match chars.next().expect("the end of a value") {
+                    (at, '"') => break at,
+                    (_, '\\') => match chars.next().expect("something escaped").1 {
+                        'n' => text.push('\n'),
+                        c @ ('\\' | '"') => text.push(c),
+                        c => panic!("{c} is escaped"),
+                    },
+                    (_, c) => text.push(c),
+                }
+            };
+            labels.push((label.to_string(), text));
+            rest = value[end + 1..].trim_start_matches(',');
+        }
+        rest = &rest[1..];
+    }
+    let value = rest.strip_prefix(' ').expect("a blank before the value");
+    (name, labels, value.parse().expect("a number"))
+}
+
+#[test]
+fn everything_is_there_and_reads_back() {
+    let mut periods = PerPeriod::default();
+    periods[Period::Daily] = Some(Freshness { warn: Some(100), critical: None });
+    let monitor =
+        Monitor { on: true, warn: true, critical: true, periods, capacity_warn: 80, capacity_critical: 95 };
+    let mut seen = PerPeriod::<Seen>::default();
+    seen[Period::Daily].add(1000, 2000);
+    seen[Period::Daily].add(1500, 2000);
+    let datasets = [Watched { dataset: "tank/a b".to_string(), exists: true, monitor, seen }];
+    let device = Device {
+        depth: 1,
+        name: "odd\\\"disk\n".to_string(),
+        health: "ONLINE".to_string(),
+        read: 1,
+        write: 2,
+        checksum: 3,
+    };
+    let status = Status {
+        health: "DEGRADED".to_string(),
+        size: 1 << 60,
+        free: 5,
+        capacity: 42,
+        devices: vec![device],
+    };
+    let pools = [
+        ("tank".to_string(), Pool::Known(status)),
+        ("old".to_string(), Pool::State { state: Some("SUSPENDED".to_string()), why: "late".to_string() }),
+        ("gone".to_string(), Pool::Missing),
+    ];
+    let replicated = Replicated {
+        source: "tank/a b".to_string(),
+        target: "back/a".to_string(),
+        common: Some(1500),
+        behind: Some(true),
+        conflict: None,
+    };
+    let way = |target: &str, look| Way {
+        job: "data".to_string(),
+        target: target.to_string(),
+        optional: false,
+        limits: Freshness { warn: None, critical: None },
+        look,
+    };
+    let ways =
+        [way("nas", Look::Both(vec![replicated])), way("usb", Look::Nothing { why: "away".to_string() })];
+    let runs = [LastRun { part: "replicate".to_string(), ended: 1999, seconds: 1.5, success: true }];
+    let checks = [("health", Level::Critical), ("capacity", Level::Unknown)];
+    let text = render(&Facts {
+        datasets: &datasets,
+        pools: &pools,
+        ways: &ways,
+        checks: &checks,
+        runs: &runs,
+        now: 2000,
+    });
+    let samples = parse(&text);
+    let find = |name: &str, labels: &[(&str, &str)]| {
+        let labels: Vec<_> = labels.iter().map(|(a, b)| ((*a).to_string(), (*b).to_string())).collect();
+        let found = samples.iter().find(|(n, l, _)| *n == format!("replicator_{name}") && *l == labels);
+        found.unwrap_or_else(|| panic!("{name} {labels:?} is not in\n{text}")).2
+    };
+    let daily = [("dataset", "tank/a b"), ("period", "daily")];
+    for (name, labels, value) in [
+        ("snapshots", &daily[..], 2.0),
+        ("snapshot_newest_timestamp_seconds", &daily, 1500.0),
+        ("snapshot_age_seconds", &daily, 500.0),
+        ("snapshot_limit_seconds", &[daily[0], daily[1], ("level", "warning")], 100.0),
+        ("pool_state", &[("pool", "tank"), ("state", "DEGRADED")], 1.0),
+        ("pool_state", &[("pool", "old"), ("state", "SUSPENDED")], 1.0),
+        ("pool_state", &[("pool", "gone"), ("state", "MISSING")], 1.0),
+        ("pool_size_bytes", &[("pool", "tank")], 1_152_921_504_606_846_976.0),
+        ("pool_capacity_ratio", &[("pool", "tank")], 0.42),
+        ("pool_device_errors", &[("pool", "tank"), ("device", "odd\\\"disk\n"), ("kind", "checksum")], 3.0),
+        ("replication_reached", &[("job", "data"), ("target", "usb")], 0.0),
+        ("replication_lag_seconds", &[("job", "data"), ("target", "nas"), ("dataset", "tank/a b")], 500.0),
+        ("check_status", &[("check", "capacity")], 3.0),
+        ("last_run_duration_seconds", &[("part", "replicate")], 1.5),
+        ("last_run_success", &[("part", "replicate")], 1.0),
+        ("metrics_timestamp_seconds", &[], 2000.0),
+    ] {
+        assert!((find(name, labels) - value).abs() <= f64::EPSILON * value.abs(), "{name}\n{text}");
+    }
+    // A period that nobody asked for and that has nothing has no number.
+    assert!(!text.contains("yearly"), "{text}");
+}
+
+#[test]
+fn nothing_known_is_a_file_as_well() {
+    let samples = parse(&render(&Facts { now: 5, ..Facts::default() }));
+    assert_eq!(samples.len(), 2);
+}
