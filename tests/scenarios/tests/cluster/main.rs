@@ -28,6 +28,7 @@ mod relay;
 mod replicas;
 mod replicate;
 mod retries;
+mod sanoid;
 mod ssh_auth;
 mod ssh_hostkeys;
 mod stalls;
