@@ -102,8 +102,10 @@ fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 /// What Prometheus has for an expression, as labels and value.
 fn query(port: u16, expression: &str) -> Vec<(serde_json::Value, f64)> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let escaped: String =
-        expression.chars().map(|c| if plain(c) { c.to_string() } else { format!("%{:02X}", c as u32) }).collect();
+    let escaped: String = expression
+        .chars()
+        .map(|c| if plain(c) { c.to_string() } else { format!("%{:02X}", c as u32) })
+        .collect();
     let Some(body) = get(port, &format!("/api/v1/query?query={escaped}")) else { return Vec::new() };
     let answer: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     let rows = answer["data"]["result"].as_array().cloned().unwrap_or_default();
@@ -127,7 +129,10 @@ fn prometheus_has_the_numbers_that_were_written() {
     node.script("umask 022; cat > /root/m.toml").stdin(config).run().expect("written");
     let output = replicator(node, "monitor metrics --config /root/m.toml");
     assert_eq!((output.code(), output.out()), (0, String::new()), "{}", output.err());
-    assert_eq!(sh(node, "ls -A /tmp/metrics; stat -c %a /tmp/metrics/replicator.prom"), "replicator.prom\n644");
+    assert_eq!(
+        sh(node, "ls -A /tmp/metrics; stat -c %a /tmp/metrics/replicator.prom"),
+        "replicator.prom\n644"
+    );
     let text = node.read_file("/tmp/metrics/replicator.prom").expect("the file");
     let printed = replicator(node, "monitor metrics --config /root/m.toml --output -").out();
     assert!(printed.starts_with("# HELP replicator_"), "{printed}");

@@ -90,7 +90,13 @@ fn take(asked: Asked, survey: &Survey, zfs: &Zfs, cancel: &Cancel) -> Result<boo
 }
 
 /// Whether all that may go is gone.
-fn prune(asked: Asked, config: &Config, survey: &Survey, zfs: &Zfs, cancel: &Cancel) -> Result<bool, Failure> {
+fn prune(
+    asked: Asked,
+    config: &Config,
+    survey: &Survey,
+    zfs: &Zfs,
+    cancel: &Cancel,
+) -> Result<bool, Failure> {
     asked.say("INFO: pruning snapshots...\n")?;
     let all = BTreeSet::new();
     let network = Network { zfs: zfs.clone(), cancel: cancel.clone() };

@@ -103,7 +103,10 @@ mod tests {
 
     #[test]
     fn words_are_told_apart() {
-        assert_eq!(read("a --cron b -- --verbose"), ("--cron".to_string(), ["a", "b", "--verbose"].map(str::to_string).to_vec()));
+        assert_eq!(
+            read("a --cron b -- --verbose"),
+            ("--cron".to_string(), ["a", "b", "--verbose"].map(str::to_string).to_vec())
+        );
         assert_eq!(read("--configdir").0, "--configdir");
     }
 }

@@ -108,9 +108,13 @@ Examples:
   sanoid --take-snapshots --readonly --verbose
   sanoid --configdir=/etc/sanoid --monitor-snapshots";
 
-/// What it is when it is called by its own name.
+// What it is when it is called by its own name.
 #[derive(Debug, Parser)]
-#[command(name = "sanoid", max_term_width = 100)]
+#[command(
+    name = "sanoid",
+    about = "Take and prune snapshots and watch them as sanoid 2.3 does, with its options and its sanoid.conf",
+    max_term_width = 100
+)]
 struct Called {
     #[command(flatten)]
     arguments: Arguments,

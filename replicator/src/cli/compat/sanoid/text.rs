@@ -17,7 +17,10 @@ const LIKE: &str = "2.3.0";
 
 /// What `--version` prints.
 pub(super) fn version() -> String {
-    format!("sanoid version {LIKE}\n(by replicator {}, with the options and rules of that)\n", env!("CARGO_PKG_VERSION"))
+    format!(
+        "sanoid version {LIKE}\n(by replicator {}, with the options and rules of that)\n",
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 /// What is about to be taken of a dataset, with the command before.
@@ -90,7 +93,8 @@ pub(super) fn filesystem(effective: &Effective, snapshots: &[Snapshot], now: i64
         let count = ours.iter().filter(|(of, _)| *of == period).count();
         let desired = policy.retention.periods[period].map_or(0, |keep| keep.count);
         let _ = writeln!(text, "          {count} {period}\n              desired: {desired}");
-        let _ = writeln!(text, "              newest: {:.1} hours old, named {}", hours(one), one.name.short());
+        let _ =
+            writeln!(text, "              newest: {:.1} hours old, named {}", hours(one), one.name.short());
     }
     text + "\n\n"
 }

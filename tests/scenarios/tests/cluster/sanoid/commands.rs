@@ -29,7 +29,9 @@ fn what_is_held_stays_and_is_no_failure() {
         for pool in ["ours", "real"] {
             sh(
                 node,
-                &format!("date --utc -s '2026-05-01 0{hour}:00' >/dev/null; zfs snapshot {pool}/a@autosnap_{hour}_hourly"),
+                &format!(
+                    "date --utc -s '2026-05-01 0{hour}:00' >/dev/null; zfs snapshot {pool}/a@autosnap_{hour}_hourly"
+                ),
             );
         }
     }
@@ -38,7 +40,11 @@ fn what_is_held_stays_and_is_no_failure() {
     assert!(real.err().contains("could not remove") && real.code() == 0, "{}", real.err());
     let ours = at(node, "2026-05-01 12:00:05", "UTC", "ours", "--prune-snapshots --verbose");
     assert_eq!((ours.code(), ours.err()), (0, String::new()));
-    assert!(ours.out().contains("INFO: keeping ours/a@autosnap_2_hourly: held by \"keep\""), "{}", ours.out());
+    assert!(
+        ours.out().contains("INFO: keeping ours/a@autosnap_2_hourly: held by \"keep\""),
+        "{}",
+        ours.out()
+    );
     assert_eq!(snapshots(node, "ours"), snapshots(node, "real"));
     assert_eq!(snapshots(node, "ours"), ["/a@autosnap_2_hourly", "/a@autosnap_4_hourly"]);
 }
@@ -55,13 +61,17 @@ fn options_and_statuses_are_those_of_sanoid() {
     assert!(code == 0 && out.starts_with("sanoid version 2.3.0\n"), "{out}");
     assert_eq!(ours("--nonsense").0, 2);
     assert_eq!(ours("--help").0, 0);
-    for option in ["--configdir", "--cache-dir", "--run-dir", "--cron", "--verbose", "--readonly", "--quiet"] {
+    for option in ["--configdir", "--cache-dir", "--run-dir", "--cron", "--verbose", "--readonly", "--quiet"]
+    {
         assert!(ours("--help").1.contains(option), "{option}");
     }
     // With nothing but a folder it takes and prunes and says so; one dash and a few letters are enough.
     let (code, out, err) = ours("-conf /etc/ours");
     assert_eq!((code, err.as_str()), (0, ""));
-    assert!(out.contains("taking snapshot ours/a@autosnap_") && out.contains("INFO: pruning snapshots"), "{out}");
+    assert!(
+        out.contains("taking snapshot ours/a@autosnap_") && out.contains("INFO: pruning snapshots"),
+        "{out}"
+    );
     let (code, out, _) = ours("--configdir=/etc/ours --cron --quiet --verbose");
     assert_eq!((code, out.as_str()), (0, ""));
     assert_eq!(ours("--configdir=/etc/ours --verbose --readonly").0, 0);
@@ -99,7 +109,9 @@ fn the_base_of_a_target_stays() {
     for hour in 2..6 {
         sh(
             node,
-            &format!("date --utc -s '2026-05-01 0{hour}:00' >/dev/null; zfs snapshot ours/a@autosnap_{hour}_hourly"),
+            &format!(
+                "date --utc -s '2026-05-01 0{hour}:00' >/dev/null; zfs snapshot ours/a@autosnap_{hour}_hourly"
+            ),
         );
     }
     let done = at(node, "2026-05-01 12:00:05", "UTC", "ours", "--prune-snapshots");

@@ -70,7 +70,9 @@ pub(crate) fn snapshots(node: &Node, pool: &str) -> Vec<String> {
     let plain = |name: &str| {
         let name = name.strip_prefix(pool).expect("of the pool");
         match name.rsplit_once(':') {
-            Some((start, rest)) => format!("{start}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit())),
+            Some((start, rest)) => {
+                format!("{start}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+            }
             None => name.to_string(),
         }
     };

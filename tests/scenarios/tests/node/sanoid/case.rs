@@ -109,7 +109,9 @@ impl Case {
                 }
             }
         }
-        for name in ["manual", "before-upgrade", "autosnap_2020_quarterly", "syncoid_host_hourly", "zlib_daily"] {
+        for name in
+            ["manual", "before-upgrade", "autosnap_2020_quarterly", "syncoid_host_hourly", "zlib_daily"]
+        {
             if random.once_in(6) {
                 dates.push((name.to_string(), self.now - random.below(400 * DAY as u64) as i64));
             }
@@ -132,7 +134,8 @@ impl Case {
         let before = snapshots(dataset, &all);
         for due in ours::due_of(self, dataset, &before) {
             let ends = format!("_{}", due.period);
-            let newest = dates.iter_mut().filter(|(word, _)| *word == ends).max_by_key(|(_, creation)| *creation);
+            let newest =
+                dates.iter_mut().filter(|(word, _)| *word == ends).max_by_key(|(_, creation)| *creation);
             let Some((_, creation)) = newest.filter(|_| random.once_in(2)) else { continue };
             *creation = (due.slot - 1 + random.below(3) as i64).min(self.now);
         }
@@ -317,7 +320,8 @@ fn settings(random: &mut Random) -> String {
         let word = flag(random, value).to_string();
         set(random, times, key, word);
     }
-    let minute = |random: &mut Random| random.one_of(&[0, 0, 1, 15, 29, 30, 45, 59]).expect("some").to_string();
+    let minute =
+        |random: &mut Random| random.one_of(&[0, 0, 1, 15, 29, 30, 45, 59]).expect("some").to_string();
     let hour = |random: &mut Random| random.one_of(&[0, 1, 2, 2, 3, 12, 22, 23]).expect("some").to_string();
     for key in ["hourly_min", "daily_min", "weekly_min", "monthly_min", "yearly_min"] {
         let value = minute(random);

@@ -41,7 +41,8 @@ pub(super) fn compare(case: &Case, real: &Real, counts: &mut BTreeMap<&'static s
                 count(if due.due { "due" } else { "not due" }, 1);
                 let it = || format!("{dataset} {}: sanoid takes {}, {due}", due.period, alone || all);
                 let theirs = theirs::preferred(case, &policy.schedule, due.period);
-                let newest = snapshots.iter().filter(|one| policy.naming.period(one.name.short()) == Some(due.period));
+                let newest =
+                    snapshots.iter().filter(|one| policy.naming.period(one.name.short()) == Some(due.period));
                 let newest = newest.map(|one| one.creation).max();
                 if newest.is_none_or(|newest| newest < theirs) != (alone || all) {
                     differences.push(format!("{} (it looks at {theirs})", it()));
@@ -63,7 +64,10 @@ pub(super) fn compare(case: &Case, real: &Real, counts: &mut BTreeMap<&'static s
                     differences.push(it());
                 }
                 if due.due && below && (alone || all) && all == effective.together.is_empty() {
-                    differences.push(format!("{dataset}: sanoid takes all below: {all}, we {:?}", effective.together));
+                    differences.push(format!(
+                        "{dataset}: sanoid takes all below: {all}, we {:?}",
+                        effective.together
+                    ));
                 }
             }
         }

@@ -63,8 +63,16 @@ fn the_hour_that_comes_twice_has_its_frequent_ones() {
 #[test]
 fn a_day_that_a_month_lacks_is_its_last_and_ends_nothing() {
     for (settings, now, message) in [
-        ("hourly=3\nmonthly=2\nmonthly_mday=31", "2025-11-30T12:00:00+00:00[UTC]", "Day '31' out of range 1..30"),
-        ("hourly=3\nyearly=2\nyearly_mon=2\nyearly_mday=29", "2025-02-28T12:00:00+00:00[UTC]", "Day '29' out of range 1..28"),
+        (
+            "hourly=3\nmonthly=2\nmonthly_mday=31",
+            "2025-11-30T12:00:00+00:00[UTC]",
+            "Day '31' out of range 1..30",
+        ),
+        (
+            "hourly=3\nyearly=2\nyearly_mon=2\nyearly_mday=29",
+            "2025-02-28T12:00:00+00:00[UTC]",
+            "Day '29' out of range 1..28",
+        ),
     ] {
         let case = Case::of(now, settings, taken(&[("monthly", "2025-10-31T00:00:05+00:00[UTC]")]));
         let real = real::run(&case, true);
@@ -136,10 +144,8 @@ fn no_hour_begins_before_its_minute_when_clocks_are_set_back() {
 
 #[test]
 fn one_dated_in_the_future_suppresses_no_other() {
-    let before = taken(&[
-        ("hourly", "2025-06-01T11:00:02+00:00[UTC]"),
-        ("hourly", "2025-06-09T00:00:00+00:00[UTC]"),
-    ]);
+    let before =
+        taken(&[("hourly", "2025-06-01T11:00:02+00:00[UTC]"), ("hourly", "2025-06-09T00:00:00+00:00[UTC]")]);
     let case = Case::of("2025-06-01T13:05:00+00:00[UTC]", "hourly=5", before);
     differ(&case, &[Period::Hourly], &[]);
 }
@@ -170,10 +176,8 @@ fn dates_in_the_future_take_no_place() {
 
 #[test]
 fn newer_and_older_are_not_decided_by_dates() {
-    let mut all = taken(&[
-        ("hourly", "2025-06-01T00:00:00+00:00[UTC]"),
-        ("hourly", "2025-06-01T01:00:00+00:00[UTC]"),
-    ]);
+    let mut all =
+        taken(&[("hourly", "2025-06-01T00:00:00+00:00[UTC]"), ("hourly", "2025-06-01T01:00:00+00:00[UTC]")]);
     // The clock was a day late when the second was taken.
     all[0].createtxg = Txg(100);
     let case = Case::of("2025-06-02T00:00:00+00:00[UTC]", "hourly=1", all);

@@ -21,7 +21,8 @@ use super::case::Case;
 
 /// The policies of all datasets, in the zone of the case instead of this process's.
 pub(super) fn policies(case: &Case) -> BTreeMap<DatasetName, Effective> {
-    let (config, problems) = Config::parse_sanoid(&Source::new(Path::new("/sanoid.conf"), &*case.config), None);
+    let (config, problems) =
+        Config::parse_sanoid(&Source::new(Path::new("/sanoid.conf"), &*case.config), None);
     assert_eq!(problems.errors(), 0, "{}\n{case}", problems.render());
     let known: Vec<_> = case.datasets.iter().cloned().map(Known::new).collect();
     let mut resolved = config.policies.resolve(&known).datasets;

@@ -78,7 +78,9 @@ pub(super) fn run(case: &Case, act: bool) -> Real {
                 None => (name, false),
             };
             assert!(real.takes.insert((name.to_string(), all)), "{name} is taken twice");
-        } else if let Some(name) = line.strip_prefix("INFO: pruning ").and_then(|rest| rest.strip_suffix(" ... ")) {
+        } else if let Some(name) =
+            line.strip_prefix("INFO: pruning ").and_then(|rest| rest.strip_suffix(" ... "))
+        {
             assert!(real.prunes.insert(name.to_string()), "{name} is destroyed twice");
         }
     }

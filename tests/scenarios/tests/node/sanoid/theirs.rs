@@ -30,7 +30,10 @@ pub(super) fn preferred(case: &Case, schedule: &Schedule, period: Period) -> i64
     match period {
         Period::Frequently => {
             let width = schedule.frequently.expect("taken").minutes() as i8;
-            earlier(at(today, time(local.hour(), local.minute() / width * width, 0, 0)), i64::from(width) * 60)
+            earlier(
+                at(today, time(local.hour(), local.minute() / width * width, 0, 0)),
+                i64::from(width) * 60,
+            )
         }
         Period::Hourly => {
             let minute = schedule.hourly.expect("taken").minute() as i8;
@@ -55,7 +58,10 @@ pub(super) fn preferred(case: &Case, schedule: &Schedule, period: Period) -> i64
         Period::Yearly => {
             let yearly = schedule.yearly.expect("taken");
             let date = today.with().day(yearly.day.day() as i8).month(yearly.month.month() as i8);
-            earlier(at(date.build().expect("a day that all months have"), clock(yearly.time)), 31 * (365 * DAY + DAY / 4))
+            earlier(
+                at(date.build().expect("a day that all months have"), clock(yearly.time)),
+                31 * (365 * DAY + DAY / 4),
+            )
         }
     }
 }
