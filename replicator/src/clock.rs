@@ -1,23 +1,24 @@
 //! The time of this machine, as policies need it.
 
+use jiff::SignedDuration;
 use jiff::Timestamp;
-use rustix::time::ClockId;
-use rustix::time::clock_gettime;
 
-/// The time by the kernel's coarse clock, which dates snapshots: one that is taken after this is never dated before it.
+/// Longer than a tick of any kernel.
+const TICK: SignedDuration = SignedDuration::from_millis(20);
+
+/// The time a moment ago. The kernel dates snapshots by its coarse clock, which is behind by up to a tick: one that is
+/// taken after this is never dated before it.
 #[must_use]
 pub fn now() -> Timestamp {
-    let time = clock_gettime(ClockId::RealtimeCoarse);
-    let nanoseconds = i32::try_from(time.tv_nsec).unwrap_or(0);
-    // A date that no calendar has is one that nobody can act on; the first is the one that lets nothing go.
-    Timestamp::new(time.tv_sec, nanoseconds).unwrap_or(Timestamp::MIN)
+    let now = Timestamp::now();
+    now.checked_sub(TICK).unwrap_or(now)
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn it_is_now() {
-        let difference = super::now().as_second() - jiff::Timestamp::now().as_second();
-        assert!(difference.abs() <= 1, "{difference}");
+        let difference = jiff::Timestamp::now().as_millisecond() - super::now().as_millisecond();
+        assert!((20..2000).contains(&difference), "{difference}");
     }
 }

@@ -234,6 +234,21 @@ impl SendStream {
         }
     }
 
+    /// As [`Read::read`], behind what is in `buffer`, up to its capacity: memory that is filled anyway need not be filled
+    /// with zeros first. Gives 0 at the end of the stream, and when the buffer is full.
+    pub fn append_to(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        if buffer.len() == buffer.capacity() {
+            return Ok(0);
+        }
+        let Some(reader) = &self.reader else { return self.outcome().map(|()| 0) };
+        let count = rustix::io::read(reader, rustix::buffer::spare_capacity(buffer))?;
+        if count == 0 {
+            self.outcome()?;
+        }
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
     /// Counts bytes that were moved out of the pipe without being read.
     pub(crate) fn moved(&mut self, bytes: usize) {
         self.bytes += bytes as u64;

@@ -9,11 +9,14 @@ use zfs_core::ErrorKind;
 use zfs_core::Guid;
 use zfs_core::Operation;
 use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
 use zfs_core::stream::ByteOrder;
 use zfs_core::stream::build::Begin;
 use zfs_core::stream::build::StreamBuilder;
 
+use crate::compare::content::Piece;
+use crate::compare::content::Take;
 use crate::host::About;
 use crate::host::Bookmark;
 use crate::host::Change;
@@ -36,6 +39,7 @@ use crate::host::SendSpec;
 use crate::host::Snapshot;
 use crate::host::Tree;
 use crate::host::Version;
+use crate::inspect::holds::Held;
 
 pub(crate) fn dataset(name: &str) -> DatasetName {
     name.parse().expect("a name")
@@ -128,6 +132,11 @@ pub(crate) struct Fake {
     pub(crate) received: Arc<Mutex<Vec<u8>>>,
     /// A receive fails after so many bytes.
     pub(crate) full_after: Option<usize>,
+    /// What is in each snapshot.
+    pub(crate) content: Vec<Piece>,
+    /// The last of it comes again and again.
+    pub(crate) never_done: bool,
+    pub(crate) holds: Vec<Held>,
 }
 
 pub(crate) fn no_space(subject: &str) -> HostError {
@@ -201,6 +210,11 @@ impl Host for Fake {
         Ok(RemovalCost { bytes: 4711, mounted: true, held, cloned: None })
     }
 
+    fn dates(&mut self, root: &DatasetName, _: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        let of = self.datasets.iter().filter(|one| one.name.is_within(root)).flat_map(|one| &one.snapshots);
+        Ok(of.map(|one| (one.name.clone(), one.createtxg.0.cast_signed())).collect())
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         let find = |name: &SnapshotName| {
             self.datasets
@@ -230,6 +244,36 @@ impl Host for Fake {
         assert!(!spec.compressed, "the agent decompresses itself");
         self.log.note(format!("receive {}", spec.to));
         Ok(Box::new(In { host: self, full: false, ended: false }))
+    }
+
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        self.log.note(format!("read {snapshot} {kind:?}"));
+        self.content.iter().cloned().try_for_each(&mut *take)?;
+        if !self.never_done {
+            return Ok(());
+        }
+        loop {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            take(Piece::Bytes(1)).inspect_err(|_| self.log.note("stopped reading"))?;
+        }
+    }
+
+    fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {
+        let all = self.holds.iter().filter(|held| match depth {
+            Depth::One => held.snapshot.dataset() == root,
+            Depth::All => held.snapshot.dataset().is_within(root),
+        });
+        Ok(all.cloned().collect())
+    }
+
+    fn release(&mut self, holds: &[(SnapshotName, HoldTag)]) -> Result<(), HostError> {
+        holds.iter().for_each(|(name, tag)| self.log.note(format!("release {name} {tag}")));
+        Ok(())
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {

@@ -216,6 +216,10 @@ impl From<HostError> for Fault {
             HostError::NoPool { pool, dataset, .. } => {
                 Self::NoPool { pool: cut(&pool), dataset: cut(&dataset) }
             }
+            HostError::NotStale { snapshot, tag, .. } => {
+                let message = cut(&format!("the hold {tag} on {snapshot} is not one that was left behind"));
+                Self::Other { message, hint: None }
+            }
             error => {
                 Self::Other { message: cut(&error.to_string()), hint: error.hint().map(|hint| cut(&hint)) }
             }

@@ -30,6 +30,12 @@ pub enum Class {
     Rearrange,
     /// Mark datasets as gone at the source, and destroy those that are so marked, with their snapshots.
     RemoveGone,
+    /// Read what is in snapshots, and answer with sums of their files or blocks (compare --content).
+    Read,
+    /// Release holds of replicator whose process is gone, and no others.
+    Release,
+    /// Destroy snapshots that a policy does not keep, never the newest of a dataset.
+    Prune,
     /// All of these, and those that later versions add.
     All,
 }
@@ -226,6 +232,14 @@ impl Limits {
                     None => Ok(()),
                 }
             }
+            Change::PruneSnapshots { dataset, snapshots } => {
+                self.allows(Class::Prune)?;
+                self.name(dataset)?;
+                match snapshots.iter().find(|(name, _)| name.dataset() != dataset) {
+                    Some((name, _)) => Err(Refused(format!("{name} is no snapshot of {dataset}"))),
+                    None => Ok(()),
+                }
+            }
             Change::Destroy { dataset, .. } => {
                 self.allows(Class::RemoveGone)?;
                 self.name(dataset)
@@ -301,12 +315,14 @@ mod tests {
             Change::SetProperties { dataset: tank.clone(), set: pair(marks::GONE, "1") },
             Change::UnsetProperties { dataset: tank.clone(), names: vec![marks::GONE.to_string()] },
             Change::DestroySnapshots { dataset: tank.clone(), newest: Guid(1), snapshots: Vec::new() },
+            Change::PruneSnapshots { dataset: tank.clone(), snapshots: Vec::new() },
             Change::Destroy { dataset: tank, guid: Guid(1), bytes: 0 },
         ] {
             assert!(limits.change(&change).is_err(), "{change}");
             assert!(limits.clone().allowing(vec![Class::All]).change(&change).is_ok(), "{change}");
         }
         assert!(limits.allows(Class::Send).is_err());
+        assert!(limits.allows(Class::Read).is_err() && limits.allows(Class::Release).is_err());
         assert!(limits.allows(Class::Receive).is_ok());
     }
 
@@ -338,6 +354,8 @@ mod tests {
         }
         let stray = vec![(snap(&outside), Guid(1))];
         for change in [
+            Change::PruneSnapshots { dataset: inside.clone(), snapshots: stray.clone() },
+            Change::PruneSnapshots { dataset: outside.clone(), snapshots: Vec::new() },
             Change::DestroySnapshots { dataset: inside.clone(), newest: Guid(1), snapshots: stray },
             Change::DestroySnapshots { dataset: outside.clone(), newest: Guid(1), snapshots: Vec::new() },
             Change::Destroy { dataset: outside.clone(), guid: Guid(1), bytes: 0 },

@@ -11,6 +11,10 @@ use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
+use super::content::Raw;
+use super::content::WireFile;
+use super::content::WireHold;
+use super::content::WireSum;
 use super::fault::Fault;
 use crate::host::About;
 use crate::host::Base;
@@ -109,6 +113,11 @@ pub(crate) enum Request {
     RemovalCost {
         dataset: Text<DatasetName>,
     },
+    /// The dates of snapshots.
+    Dates {
+        root: Text<DatasetName>,
+        all: bool,
+    },
     SnapshotGuids {
         snapshots: Vec<Text<SnapshotName>>,
     },
@@ -118,6 +127,20 @@ pub(crate) enum Request {
     Send(SendRequest),
     Receive(ReceiveRequest),
     Apply(ChangeRequest),
+    /// From version 2 on.
+    Content {
+        snapshot: Text<SnapshotName>,
+        volume: bool,
+    },
+    /// From version 2 on.
+    Holds {
+        root: Text<DatasetName>,
+        all: bool,
+    },
+    /// From version 2 on.
+    Release {
+        holds: Vec<(Text<SnapshotName>, Raw)>,
+    },
 }
 
 impl Request {
@@ -268,6 +291,7 @@ pub(crate) enum ChangeRequest {
     SetProperties { dataset: Text<DatasetName>, set: Pairs },
     UnsetProperties { dataset: Text<DatasetName>, names: Vec<String> },
     DestroySnapshots { dataset: Text<DatasetName>, newest: u64, snapshots: Vec<(Text<SnapshotName>, u64)> },
+    PruneSnapshots { dataset: Text<DatasetName>, snapshots: Vec<(Text<SnapshotName>, u64)> },
     Destroy { dataset: Text<DatasetName>, guid: u64, bytes: u64 },
     DiscardPartial { dataset: Text<DatasetName>, token: String },
 }
@@ -302,6 +326,11 @@ impl From<&Change> for ChangeRequest {
                 let snapshots = snapshots.into_iter().map(wire).collect();
                 Self::DestroySnapshots { dataset: Text(dataset), newest: newest.0, snapshots }
             }
+            Change::PruneSnapshots { dataset, snapshots } => {
+                let wire = |(name, guid): (_, Guid)| (Text(name), guid.0);
+                let snapshots = snapshots.into_iter().map(wire).collect();
+                Self::PruneSnapshots { dataset: Text(dataset), snapshots }
+            }
             Change::Destroy { dataset, guid, bytes } => {
                 Self::Destroy { dataset: Text(dataset), guid: guid.0, bytes }
             }
@@ -332,6 +361,10 @@ impl ChangeRequest {
             Self::DestroySnapshots { dataset, newest, snapshots } => Change::DestroySnapshots {
                 dataset: dataset.0,
                 newest: Guid(newest),
+                snapshots: snapshots.into_iter().map(|(name, guid)| (name.0, Guid(guid))).collect(),
+            },
+            Self::PruneSnapshots { dataset, snapshots } => Change::PruneSnapshots {
+                dataset: dataset.0,
                 snapshots: snapshots.into_iter().map(|(name, guid)| (name.0, Guid(guid))).collect(),
             },
             Self::Destroy { dataset, guid, bytes } => {
@@ -371,8 +404,16 @@ pub(crate) enum Part {
         held: Option<Text<SnapshotName>>,
         cloned: Option<Text<SnapshotName>>,
     },
+    Dates(Vec<(Text<SnapshotName>, i64)>),
     Guids(Vec<Option<u64>>),
     Sizes(Vec<Option<u64>>),
+    /// Files of the snapshot.
+    Files(Vec<WireFile>),
+    /// Segments of the volume's snapshot.
+    Segments(Vec<(u64, WireSum)>),
+    /// So many bytes were read since the part before.
+    Reading(u64),
+    Holds(Vec<WireHold>),
     /// The stream may come.
     Ready,
 }

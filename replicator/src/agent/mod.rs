@@ -8,6 +8,7 @@
 //! command line.
 
 mod codec;
+mod content;
 mod fault;
 mod frame;
 mod limits;
@@ -15,6 +16,8 @@ mod message;
 mod pass;
 mod server;
 
+pub(crate) use content::Raw;
+pub(crate) use content::WireFile;
 pub(crate) use frame::DATA_LIMIT;
 pub(crate) use frame::Frame;
 pub(crate) use frame::Frames;
@@ -38,8 +41,8 @@ pub use server::serve;
 /// The oldest version of the protocol that this program speaks.
 pub const OLDEST: u16 = 1;
 
-/// The newest version of the protocol that this program speaks.
-pub const NEWEST: u16 = 1;
+/// The newest version of the protocol that this program speaks. 2 can read what is in snapshots, and what holds them.
+pub const NEWEST: u16 = 2;
 
 /// How many names or streams one request may hold.
 pub(crate) const REQUEST_ENTRIES: usize = 10_000;

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
 
 use super::REQUEST_ENTRIES;
 use super::fault::Fault;
@@ -24,11 +25,13 @@ use super::message::SendRequest;
 use super::message::Text;
 use super::message::depth;
 use crate::host::Change;
+use crate::host::DatasetKind;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::host::Inventory;
 use crate::host::SendSpec;
 
+mod content;
 mod streams;
 mod trouble;
 mod wire;
@@ -41,6 +44,9 @@ use wire::Output;
 
 /// How many snapshots, bookmarks or names go into one frame. Names have at most 255 bytes, none of which JSON escapes.
 const ROWS: usize = 1000;
+
+/// How many holds go into one frame: tags may hold bytes that JSON escapes.
+const HOLDS: usize = 400;
 
 /// An agent that waits says so this often. An asking end that lost its power says nothing, and its machine knows nothing
 /// of the connection when it is back: only what is sent to it finds that out, and ends what is held for it here.
@@ -151,6 +157,16 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 let cost = self.host.removal_cost(&dataset.0)?;
                 Ok(self.output.part(id, &cost.into())?)
             }
+            Request::Dates { root, all } => {
+                self.limits.allows(Class::List)?;
+                self.limits.name(&root.0)?;
+                let dates = self.host.dates(&root.0, depth(all))?;
+                for some in dates.chunks(ROWS) {
+                    let some = some.iter().map(|(name, date)| (Text(name.clone()), *date));
+                    self.output.part(id, &Part::Dates(some.collect()))?;
+                }
+                Ok(())
+            }
             Request::SnapshotGuids { snapshots } => {
                 self.limits.allows(Class::List)?;
                 bounded(snapshots.len())?;
@@ -179,6 +195,34 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
             }
             Request::Receive(request) => self.receive(id, request),
             Request::Apply(change) => self.apply(change),
+            Request::Content { snapshot, volume } => {
+                let kind = if volume { DatasetKind::Volume } else { DatasetKind::Filesystem };
+                self.content(id, &snapshot.0, kind)
+            }
+            Request::Holds { root, all } => {
+                self.limits.allows(Class::List)?;
+                self.limits.name(&root.0)?;
+                let mut holds = self.host.holds(&root.0, depth(all))?.into_iter().map(Into::into);
+                loop {
+                    let some: Vec<_> = holds.by_ref().take(HOLDS).collect();
+                    if some.is_empty() {
+                        return Ok(());
+                    }
+                    self.output.part(id, &Part::Holds(some))?;
+                }
+            }
+            Request::Release { holds } => {
+                self.limits.allows(Class::Release)?;
+                bounded(holds.len())?;
+                let holds: Vec<_> = holds
+                    .into_iter()
+                    .map(|(name, tag)| {
+                        Ok((name.0, HoldTag::try_from(tag.0.as_slice()).map_err(Fault::protocol)?))
+                    })
+                    .collect::<Result<_, Fault>>()?;
+                holds.iter().try_for_each(|(name, _)| self.limits.name(name.dataset()))?;
+                Ok(self.host.release(&holds)?)
+            }
         }
     }
 

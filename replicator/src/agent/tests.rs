@@ -146,6 +146,10 @@ fn names_outside_the_roots_are_refused_wherever_they_stand() {
             r#"{"estimate":{"streams":[{"to":"tank/in@s1","guid":1,"createtxg":1,"ivset":null,"from":{"bookmark":["NAME#s0",1]},"raw":false,"resume":null,"compress":false}]}}"#,
             r#"{"receive":{"to":"NAME@s1","set":[],"origin":null,"compressed":false,"guid":5}}"#,
             r#"{"receive":{"to":"tank/in@s1","set":[],"origin":"NAME@s1","compressed":false,"guid":5}}"#,
+            r#"{"content":{"snapshot":"NAME@s1","volume":false}}"#,
+            r#"{"content":{"snapshot":"NAME@s1","volume":true}}"#,
+            r#"{"holds":{"root":"NAME","all":true}}"#,
+            r#"{"release":{"holds":[["tank/in@s1","a"],["NAME@s1","a"]]}}"#,
             r#"{"apply":{"create-filesystem":{"dataset":"NAME","set":[]}}}"#,
             r#"{"apply":{"bookmark":{"bookmarks":[["tank/in#b","NAME@s",1]]}}}"#,
             r#"{"apply":{"bookmark":{"bookmarks":[["NAME#b","tank/in@s",1]]}}}"#,
@@ -168,6 +172,40 @@ fn names_outside_the_roots_are_refused_wherever_they_stand() {
     assert_eq!(raw.ask(1002, r#"{"apply":{"promote":{"dataset":"tank/in/a"}}}"#), Answer::Done);
     let (_, log) = raw.close();
     assert_eq!(done(&log).len(), 1, "{log:?}");
+}
+
+#[test]
+fn a_reading_that_nobody_wants_any_more_ends_and_the_next_request_is_answered() {
+    let request = r#"{"content":{"snapshot":"tank/in@s1","volume":false}}"#;
+    let endless = || Fake { never_done: true, ..host() };
+    let mut raw = Raw::new(endless(), inside());
+    raw.put(Kind::Request, 1, request.as_bytes());
+    raw.put(Kind::Cancel, 1, &[]);
+    assert_eq!(raw.answer(1), Answer::Failed(Fault::Cancelled));
+    assert_eq!(raw.ask(2, r#"{"about":{"pool":"tank"}}"#), Answer::Done);
+    let (ended, log) = raw.close();
+    assert!(ended.is_ok() && log.contains(&"stopped reading".to_string()), "{ended:?} {log:?}");
+    // What is no cancel, and a connection that is gone.
+    let mut raw = Raw::new(endless(), inside());
+    raw.put(Kind::Request, 1, request.as_bytes());
+    raw.put(Kind::Data, 1, b"x");
+    let (ended, log) = raw.close();
+    assert!(ended.is_err() && log.contains(&"stopped reading".to_string()), "{ended:?} {log:?}");
+}
+
+#[test]
+fn tags_that_no_hold_has_do_not_reach_the_host() {
+    let mut raw = Raw::inside();
+    for (id, tag) in
+        (1..).zip(["".to_string(), "a\\u0000".to_string(), "\u{100}".to_string(), "x".repeat(256)])
+    {
+        let answer = raw.ask(id, &format!(r#"{{"release":{{"holds":[["tank/in@s1","{tag}"]]}}}}"#));
+        assert!(not_understood(&answer), "{tag}: {answer:?}");
+    }
+    let many = vec![r#"["tank/in@s1","a"]"#; REQUEST_ENTRIES + 1].join(",");
+    assert!(not_understood(&raw.ask(100, &format!(r#"{{"release":{{"holds":[{many}]}}}}"#))));
+    let (_, log) = raw.close();
+    assert!(log.is_empty(), "{log:?}");
 }
 
 #[test]
@@ -251,6 +289,8 @@ fn without_the_right_nothing_is_done() {
     let mut raw = Raw::new(host(), Limits::within(vec![dataset("tank/in")]));
     for (id, request) in (1..).zip([
         r#"{"send":{"to":"tank/in@s1","guid":1,"createtxg":1,"ivset":null,"from":null,"raw":false,"resume":null,"compress":false}}"#,
+        r#"{"content":{"snapshot":"tank/in@s1","volume":false}}"#,
+        r#"{"release":{"holds":[["tank/in@s1","a"]]}}"#,
         r#"{"apply":{"rename":{"from":"tank/in/a","guid":1,"to":"tank/in/b"}}}"#,
         r#"{"apply":{"promote":{"dataset":"tank/in/a"}}}"#,
         r#"{"apply":{"destroy-bookmarks":{"bookmarks":[["tank/in#b",1]]}}}"#,

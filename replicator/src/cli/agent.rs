@@ -30,7 +30,8 @@ another machine pulls from:
 
 A target on which the copies of datasets that the source does not have any more are removed (replicate
 --remove-gone-after) also needs --allow remove-gone, and one on which properties follow the source after a dataset was
-made, --allow set-properties.
+made, --allow set-properties. One whose files are compared with the source's (compare --content) needs --allow read: sums of
+files go over the connection, and their names, and nothing else that is in them. holds --release needs --allow release.
 
 Properties that are set along with a receive are refused, except for those that can do no harm, such as readonly=on,
 canmount=noauto, canmount=off, mountpoint=none, compression and recordsize; --property allows more, and --everywhere

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 use zfs_core::Guid;
 use zfs_core::Zfs;
+use zfs_core::name::DatasetName;
 
 use super::Failure;
 use super::Outcome;
@@ -16,8 +17,11 @@ use super::places::places;
 use crate::cancel::Cancel;
 use crate::endpoint::Endpoint;
 use crate::host::Change;
+use crate::host::Depth;
+use crate::host::Inventory;
 use crate::inspect::bookmarks;
 use crate::inspect::bookmarks::OfDataset;
+use crate::inspect::bookmarks::Target;
 
 /// Show the bookmarks that `replicate` keeps on a source.
 ///
@@ -39,7 +43,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DST")]
     target: Option<String>,
 
-    /// Remove the bookmarks of ours that are kept for that target and older than its newest base in common.
+    /// A name that the target had before it was renamed: bookmarks kept under it are the target's as well. Nothing may
+    /// have this name now.
+    #[arg(long, value_name = "POOL/DATASET", requires = "target")]
+    formerly: Option<DatasetName>,
+
+    /// Remove the bookmarks of ours that are kept for that target and older than its newest base in common. Those
+    /// under an earlier name (--formerly) go only where one under the name of today keeps that base.
     #[arg(long, requires = "target", requires = "yes")]
     release_stale: bool,
 
@@ -59,7 +69,8 @@ const EXAMPLES: &str = "\
 Examples:
   replicator bookmarks
   replicator bookmarks -r tank/data --target root@nas:backup/data
-  replicator bookmarks -r tank/data --target root@nas:backup/data --release-stale --yes";
+  replicator bookmarks -r tank/data --target root@nas:backup/data --release-stale --yes
+  replicator bookmarks tank/new --target root@nas:backup/new --formerly backup/old --release-stale --yes";
 
 /// When bookmarks were made, by name, where that is known.
 type Ages = HashMap<String, u64>;
@@ -83,8 +94,12 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let tree = source.tree()?;
     let there = target.inventory()?;
     let root = target.endpoint.dataset.clone();
+    if let Some(former) = &arguments.formerly {
+        nobody_has(&mut target, former)?;
+    }
     let pool = target.host.about(root.pool())?.guid;
-    let found = bookmarks::against(&tree, &there, &root, pool, arguments.recursive);
+    let target = Target { found: &there, root: &root, formerly: arguments.formerly.as_ref(), pool };
+    let found = bookmarks::against(&tree, target, arguments.recursive);
     let stale: Vec<_> = found.iter().flat_map(OfDataset::stale).collect();
     let ages = ages(source, &found)?;
     let removed = if arguments.release_stale && !stale.is_empty() {
@@ -95,6 +110,25 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     };
     print(&[(source.endpoint.clone(), ages, found)], left_out, arguments.json, removed)?;
     Ok(Outcome::Success)
+}
+
+/// An earlier name of the target: whoever has it now is another target, with bookmarks of its own.
+fn nobody_has(target: &mut Place, former: &DatasetName) -> Result<(), Failure> {
+    if former.pool() != target.endpoint.dataset.pool() {
+        let message = format!("{former} is in another pool than {}", target.endpoint.dataset);
+        let failure = Failure::new(Outcome::Usage, message);
+        return Err(failure.hinted(
+            "--formerly takes a name from before a rename, and none leads to another pool".to_string(),
+        ));
+    }
+    match target.host.inventory(former, Depth::One)? {
+        Inventory::Absent { .. } => Ok(()),
+        Inventory::Present(_) => {
+            let message = format!("{}: {former} exists, and may be a target itself", target.host.label());
+            Err(Failure::new(Outcome::Usage, message)
+                .hinted("bookmarks under its name are kept for it: look at it with --target".to_string()))
+        }
+    }
 }
 
 /// Only this machine tells when a bookmark was made.

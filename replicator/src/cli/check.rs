@@ -181,8 +181,6 @@ fn host(endpoint: &Endpoint, link: &Link, cancel: &Cancel) -> Result<Box<dyn Hos
     if let Some(finding) = endpoint.machine.is_none().then(|| hangs(endpoint.dataset.pool())).flatten() {
         return Err(finding);
     }
-    connect::host(link, endpoint, None, cancel).map_err(|error| {
-        let failure = Failure::from(error);
-        Finding::fail("reach", failure.message().to_string(), failure.hint().map(str::to_string))
-    })
+    connect::host(link, endpoint, None, cancel)
+        .map_err(|error| Finding::fail("reach", error.to_string(), error.hint()))
 }

@@ -27,8 +27,8 @@ use crate::host::Tree;
 ///
 /// With --content, the newest snapshot that both sides have is read on both and compared file by file (kind, size,
 /// mode, owner, time, link target, SHA-256 of the content), or for a volume in segments of 4 MiB. Each side mounts the
-/// snapshot read-only in a private folder for that, which needs root; another machine needs GNU find and sha256sum.
-/// Differences are listed and the exit status is 3.
+/// snapshot read-only where nobody else sees it, which needs root. Another machine needs GNU find and sha256sum, or an
+/// agent that was started with --allow read (--far-end agent). Differences are listed and the exit status is 3.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -64,6 +64,7 @@ const EXAMPLES: &str = "\
 Examples:
   replicator compare tank/data root@nas:backup/data
   replicator compare -r tank/data backup/data --content
+  replicator compare tank/data root@nas:backup/data --content --far-end agent
   replicator compare tank/data backup/data --content --snapshot monday";
 
 /// How many differences of a dataset are printed; all are in the JSON.
@@ -86,7 +87,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let compared = compare::compare(&here, &there, &target.endpoint.dataset, arguments.recursive);
     let contents = if arguments.content {
         let name = arguments.snapshot.as_deref();
-        Some(read_all(arguments, &source, &target, (&here, &there), &compared, name, cancel)?)
+        Some(read_all(&mut source, &mut target, (&here, &there), &compared, name)?)
     } else {
         None
     };
@@ -107,16 +108,12 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
 
 /// Reads each pair, `None` where both have no such snapshot.
 fn read_all(
-    arguments: &Arguments,
-    source: &Place,
-    target: &Place,
+    source: &mut Place,
+    target: &mut Place,
     (here, there): (&Tree, &Inventory),
     compared: &Comparison,
     name: Option<&str>,
-    cancel: &Cancel,
 ) -> Result<Vec<Option<Read>>, Failure> {
-    let mut from = arguments.ssh.reader(&source.endpoint, cancel)?;
-    let mut to = arguments.ssh.reader(&target.endpoint, cancel)?;
     let mut all = Vec::new();
     for pair in &compared.pairs {
         let kinds = match there {
@@ -127,8 +124,8 @@ fn read_all(
             all.push(None);
             continue;
         };
-        let one = from.read(&mine, kinds.0.kind, cancel)?;
-        let other = to.read(&theirs, kinds.1.kind, cancel)?;
+        let one = source.content(&mine, kinds.0.kind)?;
+        let other = target.content(&theirs, kinds.1.kind)?;
         all.push(Some(Read {
             source: mine.to_string(),
             target: theirs.to_string(),

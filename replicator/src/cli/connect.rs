@@ -7,7 +7,6 @@ use zfs_core::Zfs;
 use super::Failure;
 use super::Outcome;
 use crate::cancel::Cancel;
-use crate::compare::read::Reader;
 use crate::config::job;
 use crate::config::job::Link;
 use crate::connect;
@@ -133,15 +132,6 @@ impl SshArguments {
         cancel: &Cancel,
     ) -> Result<Box<dyn Host>, Failure> {
         Ok(connect::host(&self.link()?, endpoint, local, cancel)?)
-    }
-
-    /// What reads the contents of snapshots of an endpoint.
-    pub(super) fn reader(&self, endpoint: &Endpoint, cancel: &Cancel) -> Result<Reader, Failure> {
-        let link = self.link()?;
-        match &endpoint.machine {
-            Some(machine) => Ok(Reader::There(connect::transport(&link, machine, cancel)?, link.elevate)),
-            None => Ok(Reader::Here(Zfs::open()?)),
-        }
     }
 
     /// The hosts of a source and a target.

@@ -1,25 +1,31 @@
 //! `replicator holds`.
 
 use serde_json::json;
-use zfs_core::Zfs;
-use zfs_core::name::DatasetName;
 
 use super::Failure;
 use super::Outcome;
+use super::connect::SshArguments;
 use super::format;
 use super::places::left_out;
+use super::places::places;
+use crate::cancel::Cancel;
+use crate::endpoint::Endpoint;
+use crate::endpoint::Machine;
 use crate::inspect::holds::Held;
 use crate::inspect::holds::Owner;
 
-/// Show the holds on snapshots of this machine: ours by process, and those of others.
+/// Show the holds on snapshots: ours by process, and those of others.
 ///
 /// A run holds the snapshots that it sends, and only as long as its process lives, so that none are left behind even
 /// by a crash. One of ours whose process is gone is therefore a fault; --release removes those, and never a hold of
 /// anybody else.
+///
+/// Whether a process of another machine runs only an agent there can tell (--far-end agent; --release needs one that
+/// was started with --allow release). Without it those of ours are listed, and stay.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Datasets whose snapshots to look at; all pools when none is given.
+    /// Datasets whose snapshots to look at, here or as HOST:POOL/DATASET; all pools of this machine when none is given.
     #[arg(value_name = "DATASET")]
     datasets: Vec<String>,
 
@@ -34,83 +40,68 @@ pub(super) struct Arguments {
     /// As JSON.
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    ssh: SshArguments,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   replicator holds
   replicator holds -r tank/data
-  replicator holds -r tank/data --release";
+  replicator holds -r tank/data --release
+  replicator holds -r root@nas:tank/data --far-end agent";
 
-pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let mut roots = Vec::new();
-    for name in &arguments.datasets {
-        let name = DatasetName::try_from(name.as_str());
-        roots.push(name.map_err(|error| Failure::new(Outcome::Usage, error.to_string()))?);
-    }
-    let zfs = Zfs::open()?;
-    let recursive = arguments.recursive || roots.is_empty();
-    if roots.is_empty() {
-        roots = zfs.pools()?;
-    }
-    let mut all = Vec::new();
-    for root in &roots {
-        if recursive {
-            for dataset in zfs.tree(root)? {
-                of_dataset(&zfs, &dataset?.name, &mut all)?;
-            }
-        } else {
-            of_dataset(&zfs, root, &mut all)?;
-        }
-    }
+/// A hold, and the machine that it is on.
+type Shown = (Option<Machine>, Held);
+
+pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
+    let mut all: Vec<Shown> = Vec::new();
     let mut released = 0;
-    if arguments.release {
-        for held in all.iter().filter(|held| matches!(held.owner, Owner::Gone(_))) {
-            zfs.release(&[(held.snapshot.clone(), held.tag.clone())])?;
-            released += 1;
+    for place in &mut places(&arguments.datasets, arguments.recursive, &arguments.ssh, cancel)? {
+        let found = place.holds()?;
+        let gone = found.iter().filter(|held| matches!(held.owner, Owner::Gone(_)));
+        let gone: Vec<_> = gone.map(|held| (held.snapshot.clone(), held.tag.clone())).collect();
+        all.extend(found.into_iter().map(|held| (place.endpoint.machine.clone(), held)));
+        if arguments.release && !gone.is_empty() {
+            place.host.release(&gone)?;
+            released += gone.len();
         }
     }
     print(&all, left_out(&arguments.datasets, arguments.recursive), released, arguments.json)?;
     Ok(Outcome::Success)
 }
 
-fn of_dataset(zfs: &Zfs, dataset: &DatasetName, all: &mut Vec<Held>) -> Result<(), Failure> {
-    for found in zfs.snapshots_with_properties(dataset)? {
-        let found = found?;
-        // Asked for only where there are some; where the count is missing, it is asked for as well.
-        if found.properties.number("userrefs") == Some(0) {
-            continue;
-        }
-        let name = found.snapshot.name;
-        for hold in zfs.holds(&name)? {
-            all.push(Held::new(name.clone(), hold.tag, hold.created, runs));
-        }
-    }
-    Ok(())
+/// As it is named on the command line.
+fn name((machine, held): &Shown) -> String {
+    let dataset = held.snapshot.dataset().clone();
+    format!("{}@{}", Endpoint { machine: machine.clone(), dataset }, held.snapshot.short())
 }
 
-/// Whether a process of this machine is there. When that cannot be found out, it counts as there.
-fn runs(process: u32) -> bool {
-    let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
-    let Some(process) = process else { return false };
-    rustix::process::test_kill_process(process) != Err(rustix::io::Errno::SRCH)
-}
-
-fn print(all: &[Held], left_out: &str, released: usize, as_json: bool) -> Result<(), Failure> {
+fn print(all: &[Shown], left_out: &str, released: usize, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        let list: Vec<_> = all.iter().map(Held::to_json).collect();
+        let list: Vec<_> = all
+            .iter()
+            .map(|shown| {
+                let mut value = shown.1.to_json();
+                value["snapshot"] = json!(name(shown));
+                value
+            })
+            .collect();
         return super::print(&format!("{:#}\n", json!({ "holds": list, "released": released })));
     }
-    let row = |held: &Held| {
+    let row = |shown: &Shown| {
+        let held = &shown.1;
         let whose = match held.owner {
             Owner::Running(process) => format!("process {process}, running"),
             Owner::Gone(process) => format!("process {process}, gone"),
+            Owner::Unseen(process) => format!("process {process} there, not known whether it runs"),
             Owner::Unknown => "of another version".to_string(),
             Owner::Other => String::new(),
         };
-        vec![held.snapshot.to_string(), held.tag_text(), format::time(held.created), whose]
+        vec![name(shown), held.tag_text(), held.created.map_or_else(|| "-".to_string(), format::time), whose]
     };
-    let (ours, others): (Vec<_>, Vec<_>) = all.iter().partition(|held| held.owner != Owner::Other);
+    let (ours, others): (Vec<_>, Vec<_>) = all.iter().partition(|(_, held)| held.owner != Owner::Other);
     let mut text = String::new();
     if ours.is_empty() {
         text.push_str(&format!("no holds of ours{left_out}\n"));
@@ -119,7 +110,7 @@ fn print(all: &[Held], left_out: &str, released: usize, as_json: bool) -> Result
     }
     if !others.is_empty() {
         text.push_str("\nheld by others, which is never touched:\n");
-        let rows = others.into_iter().map(|held| row(held)[..3].to_vec());
+        let rows = others.into_iter().map(|shown| row(shown)[..3].to_vec());
         text.push_str(&format::table(&["SNAPSHOT", "TAG", "CREATED"], rows));
     }
     if released > 0 {

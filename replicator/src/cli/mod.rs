@@ -99,7 +99,10 @@ pub fn main() -> ExitCode {
         // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.
         Command::Monitor(arguments) => return monitor::run(&arguments),
         Command::Sanoid(arguments) => return compat::sanoid::run(arguments),
-        Command::Holds(arguments) => holds::run(&arguments),
+        Command::Holds(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || holds::run(&arguments, &inner))
+        }
         Command::Compare(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || compare::run(&arguments, &inner))

@@ -3,8 +3,6 @@
 
 use std::process::ExitCode;
 
-use crate::compare::read::ReadError;
-use crate::compare::walk::WalkError;
 use crate::connect::ConnectError;
 use crate::endpoint::EndpointError;
 use crate::engine::RunError;
@@ -163,18 +161,6 @@ impl From<TransportError> for Failure {
     }
 }
 
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
-        let outcome = match &error {
-            ReadError::Transport(error) => transport(error),
-            ReadError::Cancelled | ReadError::Walk(WalkError::Cancelled) => Outcome::Interrupted,
-            _ => Outcome::Failed,
-        };
-        let hint = error.hint();
-        Self::new(outcome, error.to_string()).hinted(hint)
-    }
-}
-
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let outcome = match error {
@@ -189,6 +175,16 @@ impl From<SurveyError> for Failure {
     fn from(error: SurveyError) -> Self {
         let hint = error.hint();
         Self::new(Outcome::Failed, error.to_string()).hinted(hint)
+    }
+}
+
+impl From<LookError> for Failure {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Host(error) => error.into(),
+            error @ LookError::NoSource { .. } => Self::new(Outcome::Failed, error.to_string())
+                .hinted("check the name in the configuration".to_string()),
+        }
     }
 }
 
@@ -207,16 +203,6 @@ impl From<JobError> for Failure {
             JobError::Lock(error) => error.into(),
             JobError::Connect(error) => error.into(),
             JobError::Run(error) => error.into(),
-        }
-    }
-}
-
-impl From<LookError> for Failure {
-    fn from(error: LookError) -> Self {
-        match error {
-            LookError::Host(error) => error.into(),
-            error @ LookError::NoSource { .. } => Self::new(Outcome::Failed, error.to_string())
-                .hinted("check the name in the configuration".to_string()),
         }
     }
 }
@@ -261,9 +247,10 @@ fn host(error: &HostError) -> Outcome {
     match error {
         HostError::Transport(error) => transport(error),
         HostError::NoZfs { .. } => Outcome::NoZfs,
-        HostError::NoAgent { .. } | HostError::AgentVersion { .. } | HostError::Refused { .. } => {
-            Outcome::Connection
-        }
+        HostError::NoAgent { .. }
+        | HostError::AgentVersion { .. }
+        | HostError::Cannot { .. }
+        | HostError::Refused { .. } => Outcome::Connection,
         HostError::Remote { operation, .. } if *operation == START => Outcome::Connection,
         HostError::Cancelled => Outcome::Interrupted,
         HostError::Busy { .. } => Outcome::Busy,

@@ -2,16 +2,23 @@
 //! machine when none is.
 
 use zfs_core::Zfs;
+use zfs_core::name::SnapshotName;
 
 use super::Failure;
 use super::Outcome;
 use super::connect::SshArguments;
 use crate::cancel::Cancel;
+use crate::compare::content::Content;
+use crate::compare::content::Gathered;
 use crate::endpoint::Endpoint;
+use crate::host::DatasetKind;
 use crate::host::Depth;
 use crate::host::Host;
+use crate::host::HostError;
 use crate::host::Inventory;
+use crate::host::READ;
 use crate::host::Tree;
+use crate::inspect::holds::Held;
 
 /// One of them.
 pub(super) struct Place {
@@ -46,6 +53,20 @@ impl Place {
     /// What is there, or that there is nothing.
     pub(super) fn inventory(&mut self) -> Result<Inventory, Failure> {
         Ok(self.host.inventory(&self.endpoint.dataset, self.depth)?)
+    }
+
+    /// What is in a snapshot.
+    pub(super) fn content(&mut self, snapshot: &SnapshotName, kind: DatasetKind) -> Result<Content, Failure> {
+        let mut all = Gathered::new(kind);
+        let label = self.host.label().to_string();
+        let bad = |why: String| HostError::BadAnswer { host: label.clone(), operation: READ, why };
+        self.host.read(snapshot, kind, &mut |piece| all.add(piece).map_err(bad))?;
+        Ok(all.finish().map_err(bad)?)
+    }
+
+    /// The holds on what is there.
+    pub(super) fn holds(&mut self) -> Result<Vec<Held>, Failure> {
+        Ok(self.host.holds(&self.endpoint.dataset, self.depth)?)
     }
 
     /// How a dataset of this place is named on the command line.

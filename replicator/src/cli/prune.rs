@@ -23,6 +23,8 @@ use crate::jobs::Network;
 use crate::jobs::bases;
 use crate::jobs::bases::Found;
 use crate::jobs::memory::Memory;
+use crate::jobs::retain::Retained;
+use crate::jobs::retain::retain;
 use crate::lock::PolicyLock;
 use crate::pools::Pools;
 use crate::prune;
@@ -83,33 +85,114 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
             let value = json!({ "dry_run": true, "plan": plan.to_json(), "targets": prepared.to_json(), "troubles": troubles });
             format!("{value:#}\n")
         } else {
-            describe(&plan, arguments.explain)
+            let targets = if wanted.is_empty() {
+                Targets::prune(&config, &survey, &network, true)
+            } else {
+                Targets::default()
+            };
+            describe(&plan, arguments.explain) + &targets.text
         };
         super::print(&text)?;
         return Ok(if troubles.is_empty() { Outcome::Success } else { Outcome::Failed });
     }
     prepared.remember(&config);
     let report = carry_out(&plan, &zfs, cancel);
+    let targets = if wanted.is_empty() {
+        Targets::prune(&config, &survey, &network, false)
+    } else {
+        Targets::default()
+    };
     let text = if arguments.json {
         let value = json!({
             "plan": plan.to_json(),
             "targets": prepared.to_json(),
             "result": report.to_json(),
+            "at_targets": targets.json,
             "troubles": troubles,
         });
         format!("{value:#}\n")
     } else {
-        match report.destroyed.len() {
+        let own = match report.destroyed.len() {
             0 => "nothing was destroyed\n".to_string(),
             1 => format!("destroyed {}\n", report.destroyed[0]),
             many => format!("destroyed {many} snapshots\n"),
-        }
+        };
+        own + &targets.text
     };
     super::print(&text)?;
     if report.interrupted {
         return Ok(Outcome::Interrupted);
     }
-    Ok(if report.is_success() && troubles.is_empty() { Outcome::Success } else { Outcome::Failed })
+    let well = report.is_success() && troubles.is_empty() && targets.failures.is_empty();
+    Ok(if well { Outcome::Success } else { Outcome::Failed })
+}
+
+/// What became of the targets that are pruned from here.
+#[derive(Default)]
+pub(super) struct Targets {
+    /// A line for each at which something went, or would go.
+    pub(super) text: String,
+    pub(super) failures: Vec<Outcome>,
+    pub(super) json: Vec<serde_json::Value>,
+}
+
+impl Targets {
+    /// Prunes every target whose job says that the sender does it.
+    pub(super) fn prune(config: &Config, survey: &Survey, network: &Network, dry_run: bool) -> Self {
+        let mut all = Self::default();
+        for job in &config.jobs {
+            for target in &job.targets {
+                if network.cancel.is_cancelled() {
+                    all.failures.push(Outcome::Interrupted);
+                    return all;
+                }
+                let title = format!("{} to {}", job.name, target.name);
+                match retain(job, target, survey, network, clock::now(), dry_run) {
+                    Ok(None) => {}
+                    Ok(Some(retained)) => all.retained(&title, &retained, dry_run),
+                    Err(error) if error.is_away() => {
+                        // Whoever replicates has told what that means.
+                        super::say(&format!("{title}: not pruned there: {error}"));
+                        all.json.push(json!({ "target": title, "message": error.to_string() }));
+                    }
+                    Err(error) => {
+                        let (message, hint) = (format!("{title}: not pruned there: {error}"), error.hint());
+                        let outcome = Failure::from(error).outcome;
+                        super::complain(&Failure::new(outcome, message.clone()).hinted(hint));
+                        all.json.push(json!({ "target": title, "message": message }));
+                        all.failures.push(outcome);
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    fn retained(&mut self, title: &str, retained: &Retained, dry_run: bool) {
+        let going: Vec<_> = retained.decided.iter().filter(|one| !one.keep).collect();
+        if dry_run {
+            for one in &going {
+                self.text.push_str(&format!("{title}: destroy {}: {}\n", one.name, one.reason));
+            }
+        } else if !retained.destroyed.is_empty() {
+            self.text.push_str(&format!("{title}: destroyed {} there\n", retained.destroyed.len()));
+        }
+        for (name, error) in &retained.failed {
+            let message = format!("{title}: {name} was not destroyed: {error}");
+            super::complain(&Failure::new(Outcome::Failed, message).hinted(error.hint()));
+            self.failures.push(Outcome::Failed);
+        }
+        let names = going
+            .iter()
+            .take(1000)
+            .map(|one| json!({ "snapshot": one.name.as_str(), "why": one.reason.to_string() }));
+        self.json.push(json!({
+            "target": title,
+            "goes": names.collect::<Vec<_>>(),
+            "destroyed": retained.destroyed.len(),
+            "failed": retained.failed.len(),
+        }));
+    }
 }
 
 /// Destroys what the plan says, and tells what becomes of it.

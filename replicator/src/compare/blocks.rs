@@ -13,6 +13,7 @@ use zfs_core::stream::RecordType;
 use zfs_core::stream::StreamChecker;
 
 use super::content::SEGMENT;
+use super::content::SEGMENTS_LIMIT;
 use super::content::Sum;
 
 /// The object of a volume that holds its data.
@@ -25,9 +26,6 @@ const SEGMENT_BYTES: usize = SEGMENT as usize;
 const OBJECT_AT: usize = 8;
 const OFFSET_AT: usize = 24;
 const COMPRESSION_AT: usize = 50;
-
-/// The most segments: 64 TiB of data.
-const SEGMENTS_LIMIT: usize = 16 << 20;
 
 /// `dmu_objset_type_t` of a volume.
 const VOLUME: u32 = 3;

@@ -1,11 +1,15 @@
 //! What is in a snapshot, as a list that can be compared: each file with its kind, size, mode, owner, time and sum, or
-//! the sums of a volume's segments. Where the lists come from is in [`super::read`].
+//! the sums of a volume's segments. [`crate::host::Host::read`] gives it piece by piece; nothing is known here of where
+//! the pieces come from.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
 
 use serde_json::Value;
 use serde_json::json;
+use zfs_core::DatasetKind;
 
+use crate::host::HostError;
 use crate::transport::printable;
 
 /// The SHA-256 of something.
@@ -16,6 +20,12 @@ pub const FILES_LIMIT: usize = 4_000_000;
 
 /// The longest path.
 pub const PATH_LIMIT: usize = 64 * 1024;
+
+/// The most bytes that all paths and link targets may have together.
+pub const BYTES_LIMIT: usize = 1 << 30;
+
+/// The most segments: 64 TiB of data.
+pub const SEGMENTS_LIMIT: usize = 16 << 20;
 
 /// How many bytes of a volume one sum is for.
 pub const SEGMENT: u64 = 4 << 20;
@@ -74,6 +84,113 @@ impl Content {
     }
 }
 
+/// What the reading of a snapshot gives, piece by piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A file by its path, without the leading `./`; the root is empty.
+    File(Vec<u8>, Entry),
+    /// The sum of a volume's segment, by number.
+    Segment(u64, Sum),
+    /// So many bytes were read since the piece before: it goes on.
+    Bytes(u64),
+}
+
+/// Takes the pieces. An error ends the reading.
+pub type Take<'t> = dyn FnMut(Piece) -> Result<(), HostError> + 't;
+
+/// Puts a [`Content`] together from its pieces. The other machine is not trusted: what cannot be of one snapshot is an
+/// error, and never a shorter list.
+#[derive(Debug)]
+pub struct Gathered {
+    content: Content,
+    bytes: usize,
+}
+
+impl Gathered {
+    /// Of a dataset of this kind.
+    #[must_use]
+    pub fn new(kind: DatasetKind) -> Self {
+        let content = match kind {
+            DatasetKind::Filesystem => Content::Files(BTreeMap::new()),
+            DatasetKind::Volume => Content::Blocks(BTreeMap::new()),
+        };
+        Self { content, bytes: 0 }
+    }
+
+    /// Takes a piece.
+    ///
+    /// # Errors
+    /// When it does not belong there, was there before, or a bound is passed.
+    pub fn add(&mut self, piece: Piece) -> Result<(), String> {
+        match (piece, &mut self.content) {
+            (Piece::Bytes(_), _) => Ok(()),
+            (Piece::File(path, entry), Content::Files(files)) => {
+                check(&path, &entry)?;
+                self.bytes = self.bytes.saturating_add(path.len() + entry.link.len());
+                if files.len() >= FILES_LIMIT || self.bytes > BYTES_LIMIT {
+                    return Err(format!("more than {FILES_LIMIT} files, or 1 GiB of paths"));
+                }
+                once(files.entry(path), entry, "a path comes twice")
+            }
+            (Piece::Segment(number, sum), Content::Blocks(blocks)) => {
+                if blocks.len() >= SEGMENTS_LIMIT || number > u64::MAX / SEGMENT {
+                    return Err("the volume has more than 64 TiB of data".to_string());
+                }
+                once(blocks.entry(number), sum, "a segment comes twice")
+            }
+            (Piece::File(..), Content::Blocks(_)) => Err("files of a volume".to_string()),
+            (Piece::Segment(..), Content::Files(_)) => Err("segments of a filesystem".to_string()),
+        }
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// When the root of a filesystem is missing, or the folder that something is in.
+    pub fn finish(self) -> Result<Content, String> {
+        let Content::Files(files) = &self.content else { return Ok(self.content) };
+        for path in files.keys() {
+            let above = match path.iter().rposition(|byte| *byte == b'/') {
+                Some(slash) => &path[..slash],
+                None => &[][..],
+            };
+            if files.get(above).is_none_or(|above| above.kind != b'd') {
+                return Err(format!("{} is in no folder", printable(path, 200)));
+            }
+        }
+        if files.contains_key(&[][..]) { Ok(self.content) } else { Err("the root is missing".to_string()) }
+    }
+}
+
+fn once<K: Ord, V>(place: Place<'_, K, V>, value: V, twice: &str) -> Result<(), String> {
+    match place {
+        Place::Vacant(place) => {
+            place.insert(value);
+            Ok(())
+        }
+        Place::Occupied(_) => Err(twice.to_string()),
+    }
+}
+
+/// Whether it can be a file of a snapshot.
+fn check(path: &[u8], entry: &Entry) -> Result<(), String> {
+    let inside = path.is_empty()
+        || path
+            .split(|byte| *byte == b'/')
+            .all(|part| !matches!(part, b"" | b"." | b"..") && !part.contains(&0));
+    if !inside || path.len().max(entry.link.len()) > PATH_LIMIT {
+        return Err("a path that is not below the snapshot, or longer than any".to_string());
+    }
+    let regular = entry.kind == b'f';
+    if entry.sum.is_some() != regular || (!regular && entry.size != 0) {
+        return Err(format!("{} has no sum, or one that it cannot have", printable(path, 200)));
+    }
+    if entry.kind != b'l' && !entry.link.is_empty() {
+        return Err(format!("{} leads somewhere and is no link", printable(path, 200)));
+    }
+    Ok(())
+}
+
 /// Something that is not the same on both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -93,6 +210,19 @@ impl Difference {
 
 const ONLY_SOURCE: &str = "only on the source";
 const ONLY_TARGET: &str = "only on the target";
+
+/// A sum from its hexadecimal digits.
+pub(crate) fn sum_of(hex: &[u8]) -> Result<Sum, String> {
+    let mut sum: Sum = [0; 32];
+    if hex.len() != 2 * sum.len() || !hex.iter().all(u8::is_ascii_hexdigit) {
+        return Err("a sum is not 64 hexadecimal digits".to_string());
+    }
+    for (byte, digits) in sum.iter_mut().zip(hex.chunks(2)) {
+        let digits = std::str::from_utf8(digits).map_err(|error| error.to_string())?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|error| error.to_string())?;
+    }
+    Ok(sum)
+}
 
 /// All that differs, in the order of the paths.
 #[must_use]

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use super::content::BYTES_LIMIT;
 use super::content::Entry;
 use super::content::FILES_LIMIT;
 use super::content::PATH_LIMIT;
-use super::content::Sum;
+use super::content::sum_of;
 use crate::transport::printable;
 
 /// What find(1) prints for each entry: see [`crate::transport::quote::file_list`].
@@ -35,9 +36,6 @@ enum State {
     Sums,
     Ended,
 }
-
-/// The most bytes that all paths and link targets may have together.
-const BYTES_LIMIT: usize = 1 << 30;
 
 impl Found {
     /// Takes a piece.
@@ -113,11 +111,7 @@ impl Found {
         let (hex, path) = field.split_at_checked(64).ok_or("a sum is too short")?;
         let path = path.strip_prefix(b"  ").ok_or("a sum without a path")?;
         let path = relative(path)?;
-        let mut sum: Sum = [0; 32];
-        for (byte, digits) in sum.iter_mut().zip(hex.chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| "a sum is not hexadecimal")?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| "a sum is not hexadecimal")?;
-        }
+        let sum = sum_of(hex)?;
         match self.files.get_mut(&path) {
             Some(entry) if entry.kind == b'f' && entry.sum.is_none() => {
                 entry.sum = Some(sum);

@@ -24,7 +24,6 @@ use crate::plan::Sides;
 pub mod blocks;
 pub mod content;
 pub mod found;
-pub mod read;
 pub mod walk;
 
 #[cfg(test)]

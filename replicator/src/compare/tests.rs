@@ -225,7 +225,7 @@ fn our_walk_and_the_far_end_say_the_same_of_the_same_folder() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let there = read(&output.stdout).expect("understood");
     assert_eq!(there.len(), 11);
-    assert_eq!(differences(&Content::Files(walk::folder(root)), &Content::Files(there)), []);
+    assert_eq!(differences(&walk::folder(root), &Content::Files(there)), []);
     assert_eq!(std::fs::read_dir(temporary.path()).expect("a folder").count(), 0, "something was left");
 }
 

@@ -1,17 +1,22 @@
-//! Reading the files of a snapshot of this machine: it is mounted read-only in a private folder, read, and unmounted
-//! again, also when reading failed. Nothing of it goes through a shell.
+//! Reading the files of a snapshot of this machine: it is mounted read-only where nobody else sees it, read, and unmounted
+//! again, also when reading failed. Nothing of it goes through a shell, and no symbolic link is followed.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::mount::FsMountFlags;
+use rustix::mount::FsOpenFlags;
+use rustix::mount::MountAttrFlags;
 use rustix::mount::MountFlags;
 use rustix::mount::UnmountFlags;
 use sha2::Digest;
@@ -20,8 +25,10 @@ use zfs_core::name::SnapshotName;
 
 use super::content::Entry;
 use super::content::FILES_LIMIT;
+use super::content::Piece;
 use super::content::Sum;
-use crate::cancel::Cancel;
+use super::content::Take;
+use crate::host::HostError;
 
 /// Why a snapshot of this machine could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +64,6 @@ pub enum WalkError {
         /// The snapshot.
         snapshot: SnapshotName,
     },
-    /// The run was asked to stop.
-    #[error("interrupted")]
-    Cancelled,
 }
 
 impl WalkError {
@@ -67,9 +71,7 @@ impl WalkError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Mount { cause, snapshot }
-                if cause.raw_os_error() == Some(rustix::io::Errno::ACCESS.raw_os_error()) =>
-            {
+            Self::Mount { cause, snapshot } if cause.raw_os_error() == Some(Errno::ACCESS.raw_os_error()) => {
                 Some(format!("load its key with `zfs load-key {}`", snapshot.dataset()))
             }
             Self::Mount { cause, .. } if cause.kind() == std::io::ErrorKind::PermissionDenied => {
@@ -82,26 +84,44 @@ impl WalkError {
 }
 
 /// A snapshot, mounted. Dropping it unmounts it.
-struct Mounted {
-    folder: Option<tempfile::TempDir>,
+enum Mounted {
+    /// In no place: nobody else finds it, and it ends with this process, however that ends.
+    Apart(OwnedFd),
+    /// In a private folder, where the kernel is older than such mounts (5.2).
+    At(Option<tempfile::TempDir>),
 }
 
 impl Mounted {
     fn new(snapshot: &SnapshotName) -> Result<Self, WalkError> {
+        let failed = |errno: Errno| WalkError::Mount { snapshot: snapshot.clone(), cause: errno.into() };
+        match configured(snapshot) {
+            Ok(context) => apart(&context).map(Self::Apart).map_err(failed),
+            Err(_) => Self::in_a_folder(snapshot),
+        }
+    }
+
+    fn in_a_folder(snapshot: &SnapshotName) -> Result<Self, WalkError> {
         let failed = |cause| WalkError::Mount { snapshot: snapshot.clone(), cause };
         let folder = tempfile::Builder::new().prefix("replicator-").tempdir().map_err(failed)?;
         let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         rustix::mount::mount(snapshot.as_str(), folder.path(), "zfs", flags, None)
             .map_err(|errno| failed(errno.into()))?;
-        Ok(Self { folder: Some(folder) })
+        Ok(Self::At(Some(folder)))
     }
 
-    fn path(&self) -> &Path {
-        self.folder.as_ref().map_or(Path::new("/nonexistent"), tempfile::TempDir::path)
+    fn path(&self) -> PathBuf {
+        match self {
+            // The link itself is no folder; what it leads to is.
+            Self::Apart(root) => PathBuf::from(format!("/proc/self/fd/{}/.", root.as_raw_fd())),
+            Self::At(folder) => {
+                folder.as_ref().map_or(Path::new("/nonexistent"), tempfile::TempDir::path).to_path_buf()
+            }
+        }
     }
 
     fn unmount(&mut self) -> Result<(), WalkError> {
-        let Some(folder) = self.folder.take() else { return Ok(()) };
+        let Self::At(folder) = self else { return Ok(()) };
+        let Some(folder) = folder.take() else { return Ok(()) };
         if let Err(errno) = rustix::mount::unmount(folder.path(), UnmountFlags::NOFOLLOW) {
             // A folder with something mounted on it is left alone: removing what is in it is not ours.
             let at = folder.keep();
@@ -117,34 +137,43 @@ impl Drop for Mounted {
     }
 }
 
-/// The files of a snapshot of this machine, by path.
-///
-/// # Errors
-/// When it cannot be mounted, or anything in it cannot be read.
-pub fn files(snapshot: &SnapshotName, cancel: &Cancel) -> Result<BTreeMap<Vec<u8>, Entry>, WalkError> {
-    let mut mounted = Mounted::new(snapshot)?;
-    let files = walk(mounted.path(), snapshot, cancel);
-    let unmounted = mounted.unmount();
-    let files = files?;
-    unmounted?;
-    Ok(files)
+/// What is to be mounted; nothing of it has been looked at.
+fn configured(snapshot: &SnapshotName) -> Result<OwnedFd, Errno> {
+    let context = rustix::mount::fsopen("zfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&context, "source", snapshot.as_str())?;
+    rustix::mount::fsconfig_set_flag(&context, "ro")?;
+    Ok(context)
 }
 
-fn walk(
-    root: &Path,
-    snapshot: &SnapshotName,
-    cancel: &Cancel,
-) -> Result<BTreeMap<Vec<u8>, Entry>, WalkError> {
-    let mut files = BTreeMap::new();
+fn apart(context: &OwnedFd) -> Result<OwnedFd, Errno> {
+    rustix::mount::fsconfig_create(context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// Gives the files of a snapshot of this machine, by path.
+///
+/// # Errors
+/// When it cannot be mounted, or anything in it cannot be read, and what `take` fails with.
+pub fn files(snapshot: &SnapshotName, take: &mut Take<'_>) -> Result<(), HostError> {
+    let mut mounted = Mounted::new(snapshot)?;
+    let walked = walk(&mounted.path(), snapshot, take);
+    let unmounted = mounted.unmount();
+    walked?;
+    Ok(unmounted?)
+}
+
+fn walk(root: &Path, snapshot: &SnapshotName, take: &mut Take<'_>) -> Result<(), HostError> {
+    let mut given = 0;
     // Relative paths; the empty one is the root itself.
     let mut waiting = vec![OsString::new()];
     while let Some(relative) = waiting.pop() {
-        if cancel.is_cancelled() {
-            return Err(WalkError::Cancelled);
-        }
         let path = if relative.is_empty() { root.to_path_buf() } else { root.join(&relative) };
         let failed = |cause| WalkError::Read { path: path.clone(), cause };
-        let entry = entry(&path, cancel)?;
+        let entry = entry(&path, take)?;
         if entry.kind == b'd' {
             for child in std::fs::read_dir(&path).map_err(failed)? {
                 let name = child.map_err(failed)?.file_name();
@@ -156,23 +185,24 @@ fn walk(
                 waiting.push(below);
             }
         }
-        if files.len() + waiting.len() > FILES_LIMIT {
-            return Err(WalkError::TooMany { snapshot: snapshot.clone() });
+        if given + waiting.len() > FILES_LIMIT {
+            return Err(WalkError::TooMany { snapshot: snapshot.clone() }.into());
         }
-        files.insert(relative.as_bytes().to_vec(), entry);
+        take(Piece::File(relative.into_vec(), entry))?;
+        given += 1;
     }
-    Ok(files)
+    Ok(())
 }
 
-fn entry(path: &Path, cancel: &Cancel) -> Result<Entry, WalkError> {
+fn entry(path: &Path, take: &mut Take<'_>) -> Result<Entry, HostError> {
     let failed = |cause| WalkError::Read { path: path.to_path_buf(), cause };
     let found = std::fs::symlink_metadata(path).map_err(failed)?;
     let kind = kind(found.mode());
     let link = match kind {
-        b'l' => std::fs::read_link(path).map_err(failed)?.as_os_str().as_bytes().to_vec(),
+        b'l' => std::fs::read_link(path).map_err(failed)?.into_os_string().into_vec(),
         _ => Vec::new(),
     };
-    let sum = if kind == b'f' { Some(sum(path, cancel)?) } else { None };
+    let sum = if kind == b'f' { Some(sum(path, take)?) } else { None };
     Ok(Entry {
         kind,
         size: if kind == b'f' { found.size() } else { 0 },
@@ -199,7 +229,7 @@ fn kind(mode: u32) -> u8 {
     }
 }
 
-fn sum(path: &Path, cancel: &Cancel) -> Result<Sum, WalkError> {
+fn sum(path: &Path, take: &mut Take<'_>) -> Result<Sum, HostError> {
     let failed = |cause| WalkError::Read { path: path.to_path_buf(), cause };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
@@ -207,20 +237,26 @@ fn sum(path: &Path, cancel: &Cancel) -> Result<Sum, WalkError> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
-        if cancel.is_cancelled() {
-            return Err(WalkError::Cancelled);
-        }
         match file.read(&mut buffer) {
             Ok(0) => return Ok(hash.finalize().into()),
-            Ok(count) => hash.update(&buffer[..count]),
+            Ok(count) => {
+                hash.update(&buffer[..count]);
+                take(Piece::Bytes(count as u64))?;
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(error).into()),
         }
     }
 }
 
 #[cfg(test)]
-pub(super) fn folder(root: &Path) -> BTreeMap<Vec<u8>, Entry> {
+pub(super) fn folder(root: &Path) -> super::content::Content {
+    let mut all = super::content::Gathered::new(zfs_core::DatasetKind::Filesystem);
     let snapshot = "tank/a@b".parse().expect("a name");
-    walk(root, &snapshot, &Cancel::new()).expect("it can be read")
+    walk(root, &snapshot, &mut |piece| {
+        all.add(piece).expect("a file of it");
+        Ok(())
+    })
+    .expect("it can be read");
+    all.finish().expect("a whole tree")
 }

@@ -27,6 +27,7 @@ use super::schedule::Schedule;
 use super::stream::Hosts;
 use super::stream::Stream;
 use super::stream::not_set;
+use super::superseded::superseded;
 use crate::cancel::Cancel;
 use crate::cancel::TICK;
 use crate::host::Change;
@@ -150,8 +151,7 @@ impl Work<'_> {
         Ok(marked)
     }
 
-    /// Bookmarks that are not needed any more, of the datasets that reached their end and where newer ones are `marked`;
-    /// what is gone at the source.
+    /// Bookmarks that are not needed any more, where newer ones are `marked`; what is gone at the source.
     fn after(&self, source: &mut dyn Host, target: &mut dyn Host, marked: bool, report: &mut Report) {
         let of = self.plan.after.len();
         let mut removal = Removal::default();
@@ -163,12 +163,12 @@ impl Work<'_> {
             let place = Place { dataset: None, number: at + 1, of };
             match change {
                 Change::DestroyBookmarks { bookmarks } => {
-                    let reached = |dataset: &DatasetName| {
-                        report.datasets.iter().any(|one| one.source == *dataset && one.error.is_none())
-                    };
-                    let bookmarks: Vec<(BookmarkName, Guid)> =
-                        bookmarks.iter().filter(|(name, _)| reached(name.dataset())).cloned().collect();
-                    if bookmarks.is_empty() || !marked {
+                    if !marked {
+                        continue;
+                    }
+                    let note = &mut |text: &str| self.observer.note(text);
+                    let bookmarks = superseded(self.plan, report, bookmarks, &mut *target, note);
+                    if bookmarks.is_empty() {
                         continue;
                     }
                     self.observer.step_started(place, step);

@@ -24,6 +24,7 @@ mod look;
 mod removal;
 mod schedule;
 mod stream;
+mod superseded;
 #[cfg(test)]
 mod tests;
 

@@ -192,6 +192,110 @@ fn without_the_right_to_bookmark_the_older_bookmarks_stay() {
 }
 
 #[test]
+fn what_had_room_when_it_began_has_room_to_go_on() {
+    let weighed = Request { estimate: true, ignore_space: false, ..request() };
+    let plan =
+        |world: &World| prepare(&mut world.host("here"), &mut world.host("there"), &weighed).expect("a plan");
+    let start = world();
+    let needed = plan(&start).estimated_bytes().expect("sizes");
+    let once = Run { backoff: Backoff { attempts: 1, ..quick().backoff }, ..quick() };
+    for bytes in [700, 1500, 3000] {
+        let world = start.copy();
+        world.on("there", |there| there.set_available(needed));
+        let begun = plan(&world);
+        assert_eq!(begun.conflicts().count(), 0);
+        world.inject(Fault::Cut { bytes });
+        let (mut source, mut target) = (world.host("here"), world.host("there"));
+        let told = Told::default();
+        let (options, cancel) = (weighed.options.clone(), Cancel::new());
+        let report = execute(&begun, &options, &mut source, &mut target, &once, &told, &cancel);
+        assert_eq!(report.expect("a report").failures().count(), 2);
+        world.all_struck();
+        let again = plan(&world);
+        assert_eq!(again.conflicts().count(), 0, "{bytes}: {:?}", again.conflicts().next());
+        assert!(again.streams().any(|spec| spec.resume.is_some()), "{bytes}");
+        assert!(again.estimated_bytes() < Some(needed), "{bytes}: {:?} of {needed}", again.estimated_bytes());
+    }
+    // One byte less is too little.
+    start.on("there", |there| there.set_available(needed - 1));
+    assert_eq!(plan(&start).conflicts().count(), 1);
+}
+
+/// What somebody does on the target while a run sends `@4`, and which bookmarks `tank/a` has before and after it.
+fn marks_of_a_run(meddle: impl FnOnce(&mut Machine) + Send + 'static, told: &Told) -> [Vec<Guid>; 2] {
+    let world = world();
+    assert_eq!(run(&world, None, &Told::default()).failures().count(), 0);
+    let marks = |world: &World| {
+        let of = |here: &mut Machine| here.dataset(&name("tank/a")).expect("it exists").bookmarks.clone();
+        world.on("here", of).values().map(|mark| mark.guid).collect::<Vec<_>>()
+    };
+    let before = marks(&world);
+    world.on("here", |here| here.snapshot(&[snap("tank/a@4")]).expect("snapshot"));
+    world.restart();
+    let (mut source, mut target) = (world.host("here"), world.host("there"));
+    let plan = planned(&mut source, &mut target);
+    // Right after @4 came and was read back, when the run turns to its last step.
+    let sends = plan.datasets.iter().position(|one| one.streams().next().is_some()).expect("a stream");
+    let meddling =
+        Meddling { world: world.clone(), at: sends, what: Mutex::new(Some(Box::new(meddle))), told };
+    let run = quick();
+    let options = request().options;
+    let report = execute(&plan, &options, &mut source, &mut target, &run, &meddling, &Cancel::new());
+    assert_eq!(report.expect("a report").failures().count(), 0, "{:?}", told.retries);
+    assert!(meddling.what.lock().expect("no panic").is_none(), "nothing was done, so nothing was tested");
+    [before, marks(&world)]
+}
+
+/// Does something on the target when a dataset's step is finished.
+struct Meddling<'t> {
+    world: World,
+    at: usize,
+    what: Mutex<Option<Box<dyn FnOnce(&mut Machine) + Send>>>,
+    told: &'t Told,
+}
+
+impl Observer for Meddling<'_> {
+    fn step_started(&self, _: Place, _: &Step) {}
+    fn progress(&self, _: Place, _: Moved) {}
+    fn step_finished(&self, place: Place, _: &Step, _: Moved) {
+        if place.dataset == Some(self.at)
+            && let Some(what) = self.what.lock().expect("no panic").take()
+        {
+            self.world.on("there", what);
+        }
+    }
+    fn retry(&self, dataset: &DatasetName, error: &RunError, after: Duration) {
+        self.told.retry(dataset, error, after);
+    }
+    fn note(&self, text: &str) {
+        self.told.note(text);
+    }
+}
+
+#[test]
+fn older_bookmarks_stay_where_the_newer_base_is_gone_from_the_target() {
+    let told = Told::default();
+    let [before, after] = marks_of_a_run(|_| {}, &told);
+    assert!(before.iter().all(|guid| !after.contains(guid)), "{before:?} {after:?}");
+    assert!(told.notes.lock().expect("no panic").is_empty(), "{:?}", told.notes);
+    let destroy = |there: &mut Machine| there.destroy_snapshot(&snap("backup/a@4")).expect("destroy");
+    let rename = |there: &mut Machine| there.rename(&name("backup/a"), &name("backup/b")).expect("rename");
+    let replace = |there: &mut Machine| {
+        there.destroy_snapshot(&snap("backup/a@4")).expect("destroy");
+        there.snapshot(&[snap("backup/a@4")]).expect("snapshot");
+    };
+    let all: [Box<dyn FnOnce(&mut Machine) + Send>; 3] =
+        [Box::new(destroy), Box::new(rename), Box::new(replace)];
+    for (number, meddle) in all.into_iter().enumerate() {
+        let told = Told::default();
+        let [before, after] = marks_of_a_run(meddle, &told);
+        assert!(before.iter().all(|guid| after.contains(guid)), "{number}: {before:?} {after:?}");
+        let notes = told.notes.lock().expect("no panic");
+        assert!(notes.iter().any(|note| note.contains("the older bookmarks of tank/a stay")), "{notes:?}");
+    }
+}
+
+#[test]
 fn a_target_that_was_set_aside_under_an_old_name_is_gone_on_with() {
     let world = world();
     assert_eq!(run(&world, None, &Told::default()).failures().count(), 0);

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
 
 use super::About;
 use super::Change;
+use super::DatasetKind;
 use super::Depth;
 use super::Host;
 use super::HostError;
@@ -28,10 +30,13 @@ use crate::agent::ReceiveRequest;
 use crate::agent::Request;
 use crate::agent::Text;
 use crate::cancel::Cancel;
+use crate::compare::content::Take;
+use crate::inspect::holds::Held;
 use crate::transport::Transport;
 use crate::transport::TransportError;
 use crate::transport::quote::Elevate;
 
+mod content;
 mod link;
 mod listing;
 mod streams;
@@ -205,6 +210,28 @@ impl Host for AgentHost {
         cost.ok_or_else(|| self.link.bad(ASKED, "nothing"))
     }
 
+    fn dates(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        const ASKED: &str = "the question for the dates of snapshots";
+        let mut dates = Vec::new();
+        let request = Request::Dates { root: Text(root.clone()), all: depth == Depth::All };
+        self.link.exchange(&request, ASKED, &mut |part| {
+            let Part::Dates(some) = part else { return Err("another answer than dates".to_string()) };
+            let count = some.len();
+            for (name, date) in some {
+                let asked = match depth {
+                    Depth::One => name.0.dataset() == root,
+                    Depth::All => name.0.dataset().is_within(root),
+                };
+                if !asked {
+                    return Err(format!("{}, which was not asked for", name.0));
+                }
+                dates.push((name.0, date));
+            }
+            Ok(count)
+        })?;
+        Ok(dates)
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         const ASKED: &str = "list";
         let mut all = Vec::with_capacity(snapshots.len());
@@ -274,6 +301,23 @@ impl Host for AgentHost {
         }
     }
 
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        self.content(snapshot, kind, take)
+    }
+
+    fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {
+        self.held(root, depth)
+    }
+
+    fn release(&mut self, holds: &[(SnapshotName, HoldTag)]) -> Result<(), HostError> {
+        self.release_holds(holds)
+    }
+
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
         match change {
             // In requests that fit into a frame whatever the names are. Those that are there, or gone, are fine.
@@ -284,6 +328,12 @@ impl Host for AgentHost {
             Change::DestroyBookmarks { bookmarks } if bookmarks.len() > NAMES_AT_ONCE => {
                 let mut parts = bookmarks.chunks(NAMES_AT_ONCE);
                 parts.try_for_each(|some| self.apply(&Change::DestroyBookmarks { bookmarks: some.to_vec() }))
+            }
+            Change::PruneSnapshots { dataset, snapshots } if snapshots.len() > NAMES_AT_ONCE => {
+                let mut parts = snapshots.chunks(NAMES_AT_ONCE);
+                parts.try_for_each(|some| {
+                    self.apply(&Change::PruneSnapshots { dataset: dataset.clone(), snapshots: some.to_vec() })
+                })
             }
             change => {
                 let request = Request::Apply(change.into());

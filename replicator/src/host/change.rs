@@ -1,6 +1,6 @@
 //! The small changes that a plan makes beside sending: each is one call, safe to repeat, and names what it relies on.
-//! A snapshot or a dataset is destroyed by two of them only, which name each one, and only where it carries the mark
-//! of being gone at the source.
+//! A snapshot or a dataset is destroyed by three of them only, which name each one: two where it carries the mark of
+//! being gone at the source, and one for a policy.
 
 use zfs_core::Guid;
 use zfs_core::name::BookmarkName;
@@ -79,6 +79,14 @@ pub enum Change {
         /// Each with the GUID it must have.
         snapshots: Vec<(SnapshotName, Guid)>,
     },
+    /// Destroys snapshots of a dataset that no rule of a policy keeps: all or none, and none unless each that is there
+    /// has the GUID it must have. Those that do not exist are fine. The newest of a dataset never goes.
+    PruneSnapshots {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Each with the GUID it must have.
+        snapshots: Vec<(SnapshotName, Guid)>,
+    },
     /// Destroys a dataset that is marked as gone at the source, and has neither snapshots nor children by then. One
     /// that does not exist is fine.
     Destroy {
@@ -112,6 +120,7 @@ impl Change {
             Self::SetProperties { .. } => "set-properties",
             Self::UnsetProperties { .. } => "unset-properties",
             Self::DestroySnapshots { .. } => "destroy-snapshots",
+            Self::PruneSnapshots { .. } => "prune-snapshots",
             Self::Destroy { .. } => "destroy",
             Self::DiscardPartial { .. } => "discard-partial",
         }
@@ -140,6 +149,9 @@ impl std::fmt::Display for Change {
                 let names: Vec<_> = snapshots.iter().map(|(name, _)| format!("@{}", name.short())).collect();
                 let count = several(snapshots.len(), "snapshot");
                 write!(f, "destroy {count} of {dataset}: {}", names.join(", "))
+            }
+            Self::PruneSnapshots { dataset, snapshots } => {
+                write!(f, "prune {} of {dataset}", several(snapshots.len(), "snapshot"))
             }
             Self::Destroy { dataset, bytes, .. } => write!(f, "destroy {dataset} ({bytes} bytes are lost)"),
             Self::DiscardPartial { dataset, .. } => write!(f, "throw away the partial receive of {dataset}"),

@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
-use bytes::BytesMut;
 use zfs_core::Dataset;
 use zfs_core::ErrorKind;
 use zfs_core::Guid;
@@ -14,6 +12,7 @@ use zfs_core::PropertySet;
 use zfs_core::Zfs;
 use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
 use zfs_core::receive::ReceiveRequest;
 use zfs_core::receive::Receiver;
@@ -27,6 +26,7 @@ use super::About;
 use super::Base;
 use super::Bookmark;
 use super::Change;
+use super::DatasetKind;
 use super::DatasetState;
 use super::Depth;
 use super::Encryption;
@@ -50,10 +50,15 @@ use super::Version;
 use super::listing;
 use crate::cancel::Cancel;
 use crate::cancel::TICK;
+use crate::compare::content::Take;
+use crate::inspect::holds::Held;
 use crate::lock::LockError;
 use crate::lock::RunLock;
 use crate::marks;
 use crate::transport::TransportError;
+
+mod content;
+mod holds;
 
 /// The datasets of this machine.
 pub struct Local {
@@ -308,6 +313,28 @@ impl Host for Local {
         Ok(cost)
     }
 
+    fn dates(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        let datasets = match depth {
+            Depth::One => vec![root.clone()],
+            Depth::All => {
+                self.zfs.tree(root)?.map(|found| Ok(found?.name)).collect::<Result<Vec<_>, HostError>>()?
+            }
+        };
+        let mut dates = Vec::new();
+        for dataset in datasets {
+            for found in self.zfs.snapshots_with_properties(&dataset)? {
+                let found = found?;
+                let creation = found.properties.number("creation").ok_or_else(|| HostError::BadAnswer {
+                    host: LABEL.to_string(),
+                    operation: "the question for the dates of snapshots",
+                    why: format!("{} has no date", found.snapshot.name),
+                })?;
+                dates.push((found.snapshot.name, i64::try_from(creation).unwrap_or(i64::MAX)));
+            }
+        }
+        Ok(dates)
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         let find = |name| Ok(self.zfs.find_snapshot(name)?.map(|found| found.guid));
         snapshots.iter().map(find).collect()
@@ -365,6 +392,26 @@ impl Host for Local {
         Ok(Box::new(LocalIncoming { receiver: self.zfs.receive(request), cancel: self.cancel.clone() }))
     }
 
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        let cancel = self.cancel.clone();
+        content::read(&self.zfs, snapshot, kind, &mut |piece| {
+            if cancel.is_cancelled() { Err(HostError::Cancelled) } else { take(piece) }
+        })
+    }
+
+    fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {
+        holds::list(&self.zfs, root, depth)
+    }
+
+    fn release(&mut self, holds: &[(SnapshotName, HoldTag)]) -> Result<(), HostError> {
+        holds::release(&self.zfs, holds)
+    }
+
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
         match change {
             Change::CreateFilesystem { dataset, set: properties } => {
@@ -397,6 +444,7 @@ impl Host for Local {
             Change::DestroySnapshots { dataset, newest, snapshots } => {
                 self.destroy_snapshots(dataset, *newest, snapshots)?;
             }
+            Change::PruneSnapshots { dataset, snapshots } => self.prune_snapshots(dataset, snapshots)?,
             Change::Destroy { dataset, guid, .. } => {
                 let Some(found) = self.zfs.find_dataset(dataset)? else { return Ok(()) };
                 self.need_guid(dataset.as_str(), *guid, Some(found.guid))?;
@@ -480,6 +528,29 @@ impl Local {
         Ok(self.zfs.destroy_snapshots_together(&names)?)
     }
 
+    fn prune_snapshots(
+        &self,
+        dataset: &DatasetName,
+        snapshots: &[(SnapshotName, Guid)],
+    ) -> Result<(), HostError> {
+        if self.zfs.find_dataset(dataset)?.is_none() {
+            return Ok(());
+        }
+        let there = self.zfs.snapshots(dataset)?.collect::<Result<Vec<_>, _>>()?;
+        let newest = there.iter().max_by_key(|one| one.createtxg).map(|one| &one.name);
+        let there: HashMap<&SnapshotName, Guid> = there.iter().map(|one| (&one.name, one.guid)).collect();
+        for (name, guid) in snapshots {
+            if let Some(found) = there.get(name) {
+                self.need_guid(name.as_str(), *guid, Some(*found))?;
+            }
+            if newest == Some(name) {
+                return Err(HostError::Newest { host: LABEL.to_string(), snapshot: name.clone() });
+            }
+        }
+        let names: Vec<SnapshotName> = snapshots.iter().map(|(name, _)| name.clone()).collect();
+        Ok(self.zfs.destroy_snapshots_together(&names)?)
+    }
+
     /// All bookmarks of the datasets in question.
     fn bookmark_guids<'n>(
         &self,
@@ -546,18 +617,16 @@ impl Outgoing for LocalOutgoing {
             return Ok(Next::Nothing);
         }
         // A read gives at most what is in the pipe; a block is what a few of them bring.
-        let mut block = BytesMut::zeroed(limit);
-        let mut filled = 0;
-        while filled < limit && (filled == 0 || self.stream.wait(GATHER).map_err(failed)?) {
-            match self.stream.read(&mut block[filled..]) {
+        let mut block = Vec::with_capacity(limit);
+        while block.len() < limit && (block.is_empty() || self.stream.wait(GATHER).map_err(failed)?) {
+            match self.stream.append_to(&mut block) {
                 Ok(0) => break,
-                Ok(n) => filled += n,
+                Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        block.truncate(filled);
-        Ok(if filled == 0 { Next::End } else { Next::Block(block.freeze()) })
+        Ok(if block.is_empty() { Next::End } else { Next::Block(block.into()) })
     }
 
     fn idle(&mut self) -> Result<(), HostError> {

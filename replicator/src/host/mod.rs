@@ -5,9 +5,13 @@
 use bytes::Bytes;
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
 
 use crate::cancel::Cancel;
+use crate::compare::content::Take;
+use crate::compare::walk::WalkError;
+use crate::inspect::holds::Held;
 use crate::transport::TransportError;
 
 pub mod agent;
@@ -172,6 +176,10 @@ pub trait Host: Send {
     /// What the removal of a dataset would cost, and what stands against it.
     fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError>;
 
+    /// When each snapshot of a dataset, alone or with everything below it, was taken, by the machine that took it: in
+    /// seconds since 1970 (`creation` in zfsprops(7)).
+    fn dates(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError>;
+
     /// The GUID of each snapshot, read anew; `None` where the machine says that there is no such snapshot. For
     /// checking what was just received: nothing destructive may follow from `None`.
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError>;
@@ -194,12 +202,35 @@ pub trait Host: Send {
     /// Starts to receive. Never with force, never mounting, always resumable.
     fn receive<'a>(&'a mut self, spec: &ReceiveSpec) -> Result<Box<dyn Incoming + 'a>, HostError>;
 
+    /// Gives what is in a snapshot of a dataset of this kind, piece by piece. Changes nothing, and nothing stays mounted.
+    ///
+    /// # Errors
+    /// When anything of it cannot be read, and what `take` fails with.
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError>;
+
+    /// The holds on the snapshots of a dataset, alone or with everything below it.
+    fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError>;
+
+    /// Releases holds of ours whose process is gone; the machine itself looks whether each is one.
+    ///
+    /// # Errors
+    /// [`HostError::NotStale`] when one is not, and none is released then.
+    fn release(&mut self, holds: &[(SnapshotName, HoldTag)]) -> Result<(), HostError>;
+
     /// Makes one change.
     fn apply(&mut self, change: &Change) -> Result<(), HostError>;
 
     /// The same place once more, for work at the same time; connections are made when they are first needed.
     fn another(&self) -> Result<Box<dyn Host>, HostError>;
 }
+
+/// The operation of an error in reading what is in a snapshot.
+pub const READ: &str = "read";
 
 /// What a host can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -208,6 +239,9 @@ pub enum HostError {
     /// The kernel of this machine refused.
     #[error(transparent)]
     Zfs(#[from] zfs_core::Error),
+    /// The files of a snapshot of this machine could not be read.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
     /// The connection to the other machine failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -277,6 +311,26 @@ pub enum HostError {
         /// The other one.
         theirs: String,
     },
+    /// What answers there is not able to do this.
+    #[error("{host} has {has}, which cannot {what}")]
+    Cannot {
+        /// The machine.
+        host: String,
+        /// What answers there.
+        has: String,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// A hold is not one of ours whose process is gone.
+    #[error("{host}: the hold {tag} on {snapshot} is not one that was left behind, so it stays")]
+    NotStale {
+        /// The machine.
+        host: String,
+        /// The snapshot.
+        snapshot: SnapshotName,
+        /// The tag, made printable.
+        tag: String,
+    },
     /// The agent of the other machine may not do this.
     #[error("{host} does not allow it: {why}")]
     Refused {
@@ -307,6 +361,14 @@ pub enum HostError {
         host: String,
         /// The dataset.
         dataset: DatasetName,
+    },
+    /// The newest snapshot of a dataset was to be pruned.
+    #[error("{host}: {snapshot} is the newest of its dataset, and is not pruned")]
+    Newest {
+        /// The machine.
+        host: String,
+        /// The snapshot.
+        snapshot: SnapshotName,
     },
     /// Another run has what this one needs for itself.
     #[error(
@@ -359,6 +421,13 @@ impl HostError {
         match self {
             Self::Zfs(error) => error.hint().map(str::to_string),
             Self::Agent { hint, .. } => hint.clone(),
+            Self::Walk(error) => error.hint(),
+            Self::Cannot { host, .. } => {
+                Some(format!("install this version of replicator on {host}, or run the command there"))
+            }
+            Self::Remote { host, operation: READ, .. } => Some(format!(
+                "{host} needs GNU find and sha256sum and the right to mount; the key of an encrypted dataset must be loaded there"
+            )),
             Self::NoAgent { host, .. } => {
                 Some(format!("install replicator on {host}, or use its zfs command without an agent"))
             }

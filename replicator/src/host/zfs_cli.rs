@@ -7,11 +7,13 @@ use std::time::Instant;
 
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
+use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
 
 use super::About;
 use super::Base;
 use super::Change;
+use super::DatasetKind;
 use super::Depth;
 use super::Host;
 use super::HostError;
@@ -34,6 +36,8 @@ use super::listing::TreeListing;
 use super::standing;
 use super::standing::Who;
 use crate::cancel::Cancel;
+use crate::compare::content::Take;
+use crate::inspect::holds::Held;
 use crate::transport::Exit;
 use crate::transport::Transport;
 use crate::transport::TransportError;
@@ -44,10 +48,13 @@ use crate::transport::quote::Program;
 use crate::transport::quote::Script;
 
 mod changes;
+mod content;
+mod holds;
 mod streams;
 
 use streams::CliIncoming;
 use streams::CliOutgoing;
+use streams::guid_arguments;
 use streams::send_arguments;
 
 /// How many estimates are asked for in one command line, which must stay below 128 KiB.
@@ -66,6 +73,8 @@ pub struct ZfsCli {
     label: String,
     elevate: Elevate,
     has_zstd: Option<bool>,
+    /// What the last receive has made, as it was read back there.
+    read_back: Option<(SnapshotName, Guid)>,
 }
 
 impl ZfsCli {
@@ -73,7 +82,7 @@ impl ZfsCli {
     #[must_use]
     pub fn new(transport: Box<dyn Transport>) -> Self {
         let label = transport.peer().to_string();
-        Self { transport, label, elevate: Elevate::No, has_zstd: None }
+        Self { transport, label, elevate: Elevate::No, has_zstd: None, read_back: None }
     }
 
     /// Runs the commands there with other rights.
@@ -327,8 +336,34 @@ impl Host for ZfsCli {
         listing.finish().map_err(|why| self.misunderstood("the question what is in a dataset", why))
     }
 
+    fn dates(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        let how = match depth {
+            Depth::One => ["-d", "1"].as_slice(),
+            Depth::All => &["-r"],
+        };
+        let arguments = ["list", "-Hp"].iter().chain(how).chain(&["-t", "snapshot", "-o", "name,creation"]);
+        let script = self.script(arguments.copied().chain([root.as_str()]))?;
+        let mut dates = Vec::new();
+        self.list("list the snapshots of", root.as_str(), script, &mut |line| {
+            let (name, creation) = line.split_once('\t').ok_or("a field is missing")?;
+            let name = SnapshotName::try_from(name).map_err(|error| error.to_string())?;
+            if !name.dataset().is_within(root) {
+                return Err("a name that was not asked for".to_string());
+            }
+            dates.push((name, creation.parse().map_err(|_| "the date is not a number".to_string())?));
+            Ok(())
+        })?;
+        Ok(dates)
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         if let [one] = snapshots {
+            // It came with the end of the receive, and is good for one answer.
+            if let Some((name, guid)) = self.read_back.take()
+                && name == *one
+            {
+                return Ok(vec![Some(guid)]);
+            }
             return Ok(vec![self.guid_of("snapshot", one.as_str())?]);
         }
         let mut guids = Vec::with_capacity(snapshots.len());
@@ -462,13 +497,38 @@ impl Host for ZfsCli {
             arguments.extend(["-o".to_string(), format!("origin={origin}")]);
         }
         arguments.push(spec.to.to_string());
-        let mut script = self.script(arguments)?;
+        // The GUID is read back in the same command, which saves a chain of small steps half of its commands.
+        let mut script = self
+            .script(arguments)?
+            .and_maybe_zfs(guid_arguments("snapshot", spec.to.as_str()))
+            .map_err(nul)?;
         if spec.compressed {
             script = script.reading_zstd();
         }
-        let (host, subject) = (self.label.clone(), spec.to.to_string());
+        let (host, to) = (self.label.clone(), spec.to.clone());
+        self.read_back = None;
         let process = self.transport.start(&script.command_line())?;
-        Ok(Box::new(CliIncoming { process, host, subject }))
+        Ok(Box::new(CliIncoming { process, host, to, read_back: &mut self.read_back }))
+    }
+
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        self.content(snapshot, kind, take)
+    }
+
+    fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {
+        self.held(root, depth)
+    }
+
+    fn release(&mut self, holds: &[(SnapshotName, HoldTag)]) -> Result<(), HostError> {
+        let Some((snapshot, tag)) = holds.first() else { return Ok(()) };
+        // Nobody there tells whether its process is gone.
+        let (host, tag) = (self.label.clone(), crate::transport::printable(tag.as_bytes(), 256));
+        Err(HostError::NotStale { host, snapshot: snapshot.clone(), tag })
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
@@ -485,6 +545,7 @@ impl Host for ZfsCli {
             label: self.label.clone(),
             elevate: self.elevate,
             has_zstd: self.has_zstd,
+            read_back: None,
         }))
     }
 }

@@ -18,6 +18,7 @@ use crate::host::Tree;
 use crate::marks::Mark;
 use crate::marks::TargetId;
 use crate::plan;
+use crate::plan::DatasetPlan;
 use crate::plan::Options;
 use crate::plan::Sides;
 
@@ -45,7 +46,8 @@ pub enum Standing {
     OtherTarget,
     /// It is kept for this target, which has nothing newer in common with the source.
     Needed,
-    /// It is kept for this target, which has a newer snapshot in common: nothing starts at it any more.
+    /// It is kept for this target, which has a newer snapshot in common: nothing starts at it any more. Under an earlier
+    /// name of the target it is stale only once a bookmark under the name of today keeps that base.
     Stale,
 }
 
@@ -134,32 +136,53 @@ fn of_dataset(state: &DatasetState) -> OfDataset {
     OfDataset { dataset: state.name.clone(), ours, foreign, target: None }
 }
 
+/// The target that bookmarks are held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'t> {
+    /// What is there.
+    pub found: &'t Inventory,
+    /// Its name.
+    pub root: &'t DatasetName,
+    /// A name that it had earlier, and that nothing has now.
+    pub formerly: Option<&'t DatasetName>,
+    /// The GUID of its pool.
+    pub pool: Guid,
+}
+
+impl Target<'_> {
+    /// The id that a dataset of the target had under the earlier name.
+    fn former_id(&self, dataset: &DatasetName) -> Option<TargetId> {
+        let (former, below) = (self.formerly?, dataset.strip_prefix(self.root)?);
+        let name = if below.is_empty() { former.clone() } else { former.child(below).ok()? };
+        Some(TargetId::new(self.pool, &name))
+    }
+}
+
 /// As [`of_tree`], and how each stands to one target. A bookmark is stale only where the planner sees no conflict and
 /// names a base in common that is newer.
 #[must_use]
-pub fn against(
-    source: &Tree,
-    target: &Inventory,
-    root: &DatasetName,
-    pool: Guid,
-    recursive: bool,
-) -> Vec<OfDataset> {
-    let sides = Sides::new(source, target, root, 0);
+pub fn against(source: &Tree, target: Target<'_>, recursive: bool) -> Vec<OfDataset> {
+    let sides = Sides::new(source, target.found, target.root, 0);
     let plan = plan::plan(sides, &Options { recursive, follow_renames: false, ..Options::default() });
+    let planned: HashMap<&DatasetName, &DatasetPlan> =
+        plan.datasets.iter().map(|planned| (&planned.source, planned)).collect();
     let mut all = of_tree(source);
     for (one, state) in all.iter_mut().zip(source.datasets()) {
-        let Some(planned) = plan.datasets.iter().find(|planned| planned.source == one.dataset) else {
-            continue;
-        };
-        let id = TargetId::new(pool, &planned.target);
+        let Some(planned) = planned.get(&one.dataset) else { continue };
+        let id = TargetId::new(target.pool, &planned.target);
+        let former = target.former_id(&planned.target);
         let base = planned.steps.as_ref().ok().and(planned.common.as_ref()).map(Base::guid);
         let txg = base.and_then(|guid| place(state, guid));
+        // What keeps the base however the snapshots are pruned.
+        let kept = one.ours.iter().any(|mark| mark.mark.target == id && Some(mark.mark.guid) == base);
         one.target = Some((id, base));
         for mark in &mut one.ours {
-            mark.standing = Some(match (mark.mark.target == id, txg) {
-                (false, _) => Standing::OtherTarget,
-                (true, Some(txg)) if mark.createtxg < txg => Standing::Stale,
-                (true, _) => Standing::Needed,
+            let of = mark.mark.target;
+            mark.standing = Some(match txg {
+                _ if of != id && Some(of) != former => Standing::OtherTarget,
+                Some(txg) if of == id && mark.createtxg < txg => Standing::Stale,
+                Some(txg) if of != id && kept && mark.createtxg <= txg => Standing::Stale,
+                _ => Standing::Needed,
             });
         }
     }

@@ -15,6 +15,8 @@ pub enum Owner {
     Running(u32),
     /// Ours, of a process that is gone.
     Gone(u32),
+    /// Ours, of a process of a machine that does not tell whether it runs; never released.
+    Unseen(u32),
     /// It begins like ours and does not say which process it belongs to; never released.
     Unknown,
     /// Somebody else's.
@@ -28,6 +30,7 @@ impl Owner {
         match self {
             Self::Running(_) => "running",
             Self::Gone(_) => "gone",
+            Self::Unseen(_) => "unseen",
             Self::Unknown => "unknown",
             Self::Other => "other",
         }
@@ -37,7 +40,7 @@ impl Owner {
     #[must_use]
     pub fn process(self) -> Option<u32> {
         match self {
-            Self::Running(process) | Self::Gone(process) => Some(process),
+            Self::Running(process) | Self::Gone(process) | Self::Unseen(process) => Some(process),
             Self::Unknown | Self::Other => None,
         }
     }
@@ -50,18 +53,26 @@ pub struct Held {
     pub snapshot: SnapshotName,
     /// The tag.
     pub tag: HoldTag,
-    /// When it was placed, in seconds since 1970.
-    pub created: u64,
+    /// When it was placed, in seconds since 1970, where that is known.
+    pub created: Option<u64>,
     /// Whose it is.
     pub owner: Owner,
 }
 
 impl Held {
-    /// Reads a hold. `runs` tells whether a process of this machine is still there.
-    pub fn new(snapshot: SnapshotName, tag: HoldTag, created: u64, runs: impl FnOnce(u32) -> bool) -> Self {
+    /// Reads a hold. `runs` tells whether a process of its machine is still there, if that is known.
+    pub fn new(
+        snapshot: SnapshotName,
+        tag: HoldTag,
+        created: Option<u64>,
+        runs: impl FnOnce(u32) -> Option<bool>,
+    ) -> Self {
         let owner = match marks::hold_process(&tag) {
-            Some(process) if runs(process) => Owner::Running(process),
-            Some(process) => Owner::Gone(process),
+            Some(process) => match runs(process) {
+                Some(true) => Owner::Running(process),
+                Some(false) => Owner::Gone(process),
+                None => Owner::Unseen(process),
+            },
             None if marks::is_our_hold(&tag) => Owner::Unknown,
             None => Owner::Other,
         };

@@ -4,6 +4,7 @@ use zfs_core::name::HoldTag;
 
 use super::bookmarks;
 use super::bookmarks::Standing;
+use super::bookmarks::Target;
 use super::holds::Held;
 use super::holds::Owner;
 use super::tokens;
@@ -84,7 +85,8 @@ fn only_older_bookmarks_of_ours_for_that_very_target_are_stale() {
     let source = tree(vec![marked("b:2 c:3", &marks)]);
     let standing = |target: &str| {
         let there = Inventory::Present(tree(vec![dataset("back/a", target)]));
-        let found = bookmarks::against(&source, &there, &root, pool, false).remove(0);
+        let target = Target { found: &there, root: &root, formerly: None, pool };
+        let found = bookmarks::against(&source, target, false).remove(0);
         assert_eq!((found.ours.len(), found.foreign), (4, 1));
         found
     };
@@ -101,11 +103,53 @@ fn only_older_bookmarks_of_ours_for_that_very_target_are_stale() {
 }
 
 #[test]
+fn bookmarks_under_an_earlier_name_are_stale_once_one_of_today_keeps_a_newer_base() {
+    let (root, former) = ("back/new".parse().expect("a name"), "back/old".parse().expect("a name"));
+    let pool = Guid(5);
+    let (id, old) = (TargetId::new(pool, &root), TargetId::new(pool, &former));
+    let stale = |source: &str, marks: &[(TargetId, u64, u64)], target: &str, formerly| {
+        let source = tree(vec![marked(source, marks)]);
+        let there = Inventory::Present(tree(vec![dataset("back/new", target)]));
+        let target = Target { found: &there, root: &root, formerly, pool };
+        let found = bookmarks::against(&source, target, false).remove(0);
+        let others = found.ours.iter().filter(|one| one.standing == Some(Standing::OtherTarget)).count();
+        (found.stale().map(|(name, guid)| (name.to_string(), guid.0)).collect::<Vec<_>>(), others)
+    };
+    let name = |target, guid| {
+        let mark = Mark { target, guid: Guid(guid) };
+        (mark.name(&"tank/a".parse().expect("a name")).expect("short").to_string(), guid)
+    };
+    // The target was renamed while 1 was the base and only a bookmark; then 2 was received under the name of today.
+    let marks = [(old, 1, 9), (id, 2, 10)];
+    assert_eq!(stale("b:2 c:3", &marks, "a:1 b:2", Some(&former)), (vec![name(old, 1)], 0));
+    // Nobody said that this was its name: it may be that of another target.
+    assert_eq!(stale("b:2 c:3", &marks, "a:1 b:2", None), (vec![], 1));
+    // It is the only base.
+    assert_eq!(stale("b:2 c:3", &marks, "a:1", Some(&former)), (vec![], 0));
+    // The newer base is only a snapshot, which may be pruned: the bookmark would be the only base then.
+    assert_eq!(stale("b:2 c:3", &[(old, 1, 9)], "a:1 b:2", Some(&former)), (vec![], 0));
+    // What keeps the base is for another base, or for another target.
+    let elsewhere = TargetId::new(Guid(6), &root);
+    for other in [(id, 1, 9), (id, 3, 11), (elsewhere, 2, 10), (old, 2, 10)] {
+        let (found, _) = stale("b:2 c:3", &[(old, 1, 9), other], "a:1 b:2", Some(&former));
+        assert!(!found.contains(&name(old, 1)) && !found.contains(&name(old, 2)), "{other:?}: {found:?}");
+    }
+    // Of the base itself one is enough.
+    let twice = [(old, 2, 10), (id, 2, 10)];
+    assert_eq!(stale("b:2 c:3", &twice, "a:1 b:2", Some(&former)), (vec![name(old, 2)], 0));
+    // Nothing is stale where it has gone another way, and nothing that is newer than the base.
+    assert_eq!(stale("b:2 c:3", &marks, "a:1 b:2 other:9", Some(&former)).0, []);
+    assert_eq!(stale("b:2 c:3", &[(old, 3, 11), (id, 2, 10)], "a:1 b:2", Some(&former)).0, []);
+}
+
+#[test]
 fn holds_are_ours_only_with_a_process_that_can_be_asked_for() {
     let snapshot = || "tank/a@b".parse().expect("a name");
-    let owner = |tag: HoldTag, runs: bool| Held::new(snapshot(), tag, 1, |_| runs).owner;
+    let owner = |tag: HoldTag, runs: bool| Held::new(snapshot(), tag, Some(1), |_| Some(runs)).owner;
     assert_eq!(owner(marks::hold_tag(42), true), Owner::Running(42));
     assert_eq!(owner(marks::hold_tag(42), false), Owner::Gone(42));
+    let unseen = Held::new(snapshot(), marks::hold_tag(42), None, |_| None);
+    assert_eq!((unseen.owner, unseen.to_json()["created"].is_null()), (Owner::Unseen(42), true));
     let tag = |text: &str| HoldTag::try_from(text.as_bytes()).expect("a tag");
     assert_eq!(owner(tag("replicator:2:42:0"), false), Owner::Unknown);
     assert_eq!(owner(tag("keep"), false), Owner::Other);

@@ -125,6 +125,7 @@ pub fn remembered(job: &Job, target: &Target, pool: Option<Guid>, all: &[Common]
                 base: one.bases.first().map(|base| base.guid().0),
             })
             .collect(),
+        partial: false,
     }
 }
 

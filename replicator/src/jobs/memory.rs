@@ -2,6 +2,7 @@
 //! sides had. It is kept in one file of the state folder, written as a whole. Without it, or where it cannot be read,
 //! nothing is known, which keeps more and never less.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -44,6 +45,9 @@ pub struct TargetMemory {
     pub seen: i64,
     /// What each dataset has in common with its copy.
     pub datasets: Vec<BaseMemory>,
+    /// What was seen is not all: what is remembered of other datasets goes on to hold.
+    #[serde(skip)]
+    pub partial: bool,
 }
 
 /// The newest snapshot that a dataset and its copy have in common.
@@ -121,7 +125,15 @@ impl Memory {
     /// Puts what is seen now in the place of what was.
     pub fn put(&mut self, mut seen: TargetMemory) {
         if let Some(at) = self.targets.iter().position(|one| one.job == seen.job && one.to == seen.to) {
-            seen.pool = seen.pool.or(self.targets[at].pool);
+            let old = &self.targets[at];
+            seen.pool = seen.pool.or(old.pool);
+            if seen.partial {
+                let named: BTreeSet<&str> = seen.datasets.iter().map(|one| one.source.as_str()).collect();
+                let others = old.datasets.iter().filter(|one| !named.contains(one.source.as_str()));
+                let others: Vec<_> = others.cloned().collect();
+                seen.datasets.extend(others);
+                seen.partial = false;
+            }
             self.targets[at] = seen;
         } else {
             self.targets.push(seen);
@@ -172,6 +184,7 @@ mod tests {
                 target: "back/a".to_string(),
                 base: Some(base),
             }],
+            partial: false,
         }
     }
 
@@ -202,6 +215,18 @@ mod tests {
         );
         let left: Vec<_> = std::fs::read_dir(&state).expect("the folder").collect();
         assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
+    }
+
+    #[test]
+    fn what_was_not_seen_this_time_is_not_forgotten() {
+        let mut memory = Memory::default();
+        memory.put(seen("a", 1));
+        memory.put(TargetMemory { partial: true, datasets: Vec::new(), ..seen("a", 2) });
+        assert_eq!(memory.targets, [seen("a", 1)]);
+        memory.put(TargetMemory { partial: true, ..seen("a", 2) });
+        assert_eq!(memory.targets, [seen("a", 2)]);
+        memory.put(TargetMemory { datasets: Vec::new(), ..seen("a", 2) });
+        assert_eq!(memory.targets[0].datasets, []);
     }
 
     #[test]

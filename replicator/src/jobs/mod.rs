@@ -1,5 +1,6 @@
 //! The replication jobs of a configuration: carried out one by one ([`replicate`]), and asked what their targets have, so
-//! that no prune takes away what the next stream starts from ([`bases`]). What was seen of a target is remembered in the
+//! that no prune takes away what the next stream starts from ([`bases`]). Targets are
+//! pruned from here where a job says so ([`retain`]). What was seen of a target is remembered in the
 //! state folder ([`memory`]), for the time when it cannot be asked.
 
 use zfs_core::Zfs;
@@ -14,6 +15,7 @@ use crate::host::Host;
 pub mod bases;
 pub mod memory;
 mod replicate;
+pub mod retain;
 #[cfg(test)]
 mod tests;
 

@@ -105,21 +105,21 @@ impl Done {
         let reached = |dataset: &DatasetPlan| {
             self.report.datasets.iter().any(|one| one.source == dataset.source && one.error.is_none())
         };
-        let base = |dataset: &DatasetPlan| BaseMemory {
-            source: dataset.source.to_string(),
-            target: dataset.target.to_string(),
-            base: match reached(dataset) {
+        let base = |dataset: &DatasetPlan| {
+            let base = match reached(dataset) {
                 true => dataset.newest().map(|guid| guid.0),
-                // At least that; what has come since has a bookmark.
-                false => dataset.common.as_ref().map(|base| base.guid().0),
-            },
+                // At least that; what has come since has a bookmark. Where a conflict says nothing, nothing new is known.
+                false => Some(dataset.common.as_ref()?.guid().0),
+            };
+            Some(BaseMemory { source: dataset.source.to_string(), target: dataset.target.to_string(), base })
         };
         TargetMemory {
             job: job.name.clone(),
             to: target.endpoint.to_string(),
             pool: self.pool.map(|guid| guid.0),
             seen: now,
-            datasets: self.plan.datasets.iter().map(base).collect(),
+            datasets: self.plan.datasets.iter().filter_map(base).collect(),
+            partial: true,
         }
     }
 }

@@ -121,9 +121,9 @@ impl Machine {
         let (kind, encrypted) = (from.kind, from.is_encrypted());
         let mut dataset = self.fresh(kind, name.pool());
         dataset.origin = Some(snap.id);
-        dataset.content = snap.content;
+        dataset.reset = snap.reset_in(dataset.modified);
         dataset.modified = snap.modified;
-        dataset.reset = snap.log;
+        dataset.content = snap.content;
         // A clone uses the key of its origin; the model keeps it as one of its own.
         dataset.crypt = encrypted.then_some(Crypt { own: true, loaded: self.key_loaded(origin.dataset()) });
         put(&mut dataset, set);

@@ -268,6 +268,19 @@ impl Host for ModelHost {
         })
     }
 
+    /// The model has no clock: its transaction groups are its seconds.
+    fn dates(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        self.list(root, |machine| {
+            let asked = |name: &DatasetName| match depth {
+                Depth::One => name == root,
+                Depth::All => name.is_within(root),
+            };
+            let of = machine.datasets().filter(|(name, _)| asked(name));
+            let all = of.flat_map(|(name, found)| super::states::snapshots(name, found));
+            Ok(all.map(|one| (one.name, one.createtxg.0.cast_signed())).collect())
+        })
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         let first = snapshots.first().map(ToString::to_string).unwrap_or_default();
         self.list(&first, |machine| {
@@ -282,7 +295,13 @@ impl Host for ModelHost {
 
     fn estimate(&mut self, streams: &[SendSpec]) -> Result<Vec<Option<u64>>, HostError> {
         self.look(|machine| {
-            let size = |spec| machine.send(&stream(spec)).ok().map(|bytes| bytes.len() as u64);
+            // As the kernel: what has arrived is taken from the size of the whole, which may bring it below zero.
+            let size = |spec| {
+                let stream = stream(spec);
+                let arrived = stream.resume.as_ref().map_or(0, |token| token.bytes);
+                let whole = machine.send(&Stream { resume: None, ..stream }).ok()?;
+                Some((whole.len() as u64).wrapping_sub(arrived))
+            };
             Ok(streams.iter().map(size).collect())
         })
     }
@@ -306,6 +325,39 @@ impl Host for ModelHost {
         let receiver = Receiver::new(spec.to.clone(), spec.origin.clone(), spec.set.clone());
         let into = spec.to.clone();
         Ok(Box::new(ModelIncoming { host: self.clone(), into, receiver: Some(receiver), taken: 0 }))
+    }
+
+    fn read(
+        &mut self,
+        _: &SnapshotName,
+        _: crate::host::DatasetKind,
+        _: &mut crate::compare::content::Take<'_>,
+    ) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.machine.clone(),
+            has: "a ZFS in memory".to_string(),
+            what: "read what is in snapshots",
+        })
+    }
+
+    fn holds(
+        &mut self,
+        _: &DatasetName,
+        _: crate::host::Depth,
+    ) -> Result<Vec<crate::inspect::holds::Held>, HostError> {
+        Err(HostError::Cannot {
+            host: self.machine.clone(),
+            has: "a ZFS in memory".to_string(),
+            what: "list holds",
+        })
+    }
+
+    fn release(&mut self, _: &[(SnapshotName, zfs_core::name::HoldTag)]) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.machine.clone(),
+            has: "a ZFS in memory".to_string(),
+            what: "release holds",
+        })
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
@@ -363,6 +415,29 @@ impl Host for ModelHost {
                     Ok(())
                 })
             }
+            Change::PruneSnapshots { dataset, snapshots } => {
+                let there = self.look(|machine| {
+                    let found = machine.dataset(dataset);
+                    Ok(found.map(|found| super::states::snapshots(dataset, found)).unwrap_or_default())
+                })?;
+                for (name, guid) in snapshots {
+                    if let Some(found) = there.iter().find(|one| one.name == *name) {
+                        self.need_guid(name.as_str(), *guid, Some(found.guid))?;
+                    }
+                    if there.last().is_some_and(|newest| newest.name == *name) {
+                        let host = self.label().to_string();
+                        return Err(HostError::Newest { host, snapshot: name.clone() });
+                    }
+                }
+                let is_there = |name: &&SnapshotName| there.iter().any(|one| one.name == **name);
+                let doomed: Vec<_> = snapshots.iter().map(|(name, _)| name).filter(is_there).collect();
+                self.effect(name, |machine| {
+                    let mut tried = machine.clone();
+                    doomed.iter().try_for_each(|name| tried.destroy_snapshot(name))?;
+                    *machine = tried;
+                    Ok(())
+                })
+            }
             Change::Destroy { dataset, guid, .. } => {
                 if !self.is_marked(dataset)? {
                     return Ok(());
@@ -392,7 +467,7 @@ fn operation(change: &Change) -> Operation {
         Change::Clone { .. } => Operation::Clone,
         Change::Promote { .. } => Operation::Promote,
         Change::SetProperties { .. } | Change::UnsetProperties { .. } => Operation::SetProperty,
-        Change::DestroySnapshots { .. } => Operation::DestroySnapshots,
+        Change::DestroySnapshots { .. } | Change::PruneSnapshots { .. } => Operation::DestroySnapshots,
         Change::Destroy { .. } => Operation::Destroy,
         Change::DiscardPartial { .. } => Operation::AbortReceive,
     }

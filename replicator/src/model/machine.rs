@@ -70,8 +70,17 @@ pub struct Snap {
     pub holds: BTreeSet<String>,
     /// As of its dataset.
     pub(super) log: bool,
+    /// As of its dataset.
+    pub(super) reset: Txg,
     /// When the data in it was last written.
     pub(super) modified: Txg,
+}
+
+impl Snap {
+    /// When the head of the log was cleared in what is made of it in this transaction group.
+    pub(super) fn reset_in(&self, txg: Txg) -> Txg {
+        if self.log { txg } else { self.reset }
+    }
 }
 
 /// A bookmark.
@@ -136,9 +145,9 @@ pub struct Dataset {
     pub(super) modified: Txg,
     /// It was mounted, so that it has the head of an intent log.
     pub(super) log: bool,
-    /// The head of that log was cleared by a clone or rollback: the kernel counts this as written, and takes receives
-    /// all the same.
-    pub(super) reset: bool,
+    /// When the head of that log was last cleared, by a clone, a rollback or a receive: the kernel counts this as
+    /// written, and takes receives all the same.
+    pub(super) reset: Txg,
     pub(super) crypt: Option<Crypt>,
     pub(super) partial: Option<Partial>,
 }
@@ -336,7 +345,8 @@ impl Machine {
     /// Whether the property `written` is above zero, which does not always mean that a receive would refuse.
     #[must_use]
     pub fn has_written(&self, name: &DatasetName) -> bool {
-        self.is_modified(name) || self.datasets.get(name).is_some_and(|dataset| dataset.reset)
+        let Some(dataset) = self.datasets.get(name) else { return false };
+        self.newest(dataset).is_none_or(|snap| dataset.modified.max(dataset.reset) > snap.createtxg)
     }
 
     /// The nearest dataset from here upwards that has a key of its own.
@@ -386,7 +396,7 @@ impl Machine {
             origin: None,
             modified: self.txg(pool),
             log: false,
-            reset: false,
+            reset: Txg(0),
             crypt: None,
             partial: None,
         }

@@ -8,6 +8,7 @@ use zfs_core::DatasetKind;
 use zfs_core::ErrorKind;
 use zfs_core::Guid;
 use zfs_core::Operation;
+use zfs_core::Txg;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 use zfs_core::nvlist::NvList;
@@ -356,6 +357,12 @@ impl Machine {
         {
             return Err(ErrorKind::BaseMissing);
         }
+        // A clone is encrypted as its origin is.
+        let plain =
+            |origin: &SnapshotName| self.dataset(origin.dataset()).is_some_and(|one| !one.is_encrypted());
+        if partial.raw && origin.is_some_and(plain) {
+            return Err(ErrorKind::StreamMismatch);
+        }
         let parent = name.parent().ok_or(ErrorKind::ParentNotFound)?;
         let inherits = !partial.raw && self.datasets.get(&parent).is_some_and(Dataset::is_encrypted);
         if inherits && !self.key_loaded(&parent) {
@@ -418,6 +425,7 @@ impl Machine {
         let partial = dataset.partial.clone().ok_or(ErrorKind::Interrupted)?;
         let newest = self.newest(dataset);
         // A stream without anything in it writes nothing.
+        let base = newest.clone();
         let unchanged = newest.as_ref().filter(|_| partial.object == 0).map(|newest| newest.modified);
         if !dataset.inconsistent {
             if newest.as_ref().map(|snap| snap.id) != partial.prev {
@@ -434,7 +442,7 @@ impl Machine {
         let Some(dataset) = self.datasets.get_mut(&name) else { return Err(ErrorKind::Interrupted) };
         dataset.partial = None;
         dataset.inconsistent = false;
-        dataset.reset = false;
+        dataset.reset = base.map_or(Txg(0), |base| base.reset_in(txg));
         dataset.log = false;
         dataset.content = partial.content.clone();
         dataset.modified = unchanged.unwrap_or(txg);
@@ -447,6 +455,7 @@ impl Machine {
             content: partial.content,
             holds: BTreeSet::new(),
             log: false,
+            reset: dataset.reset,
             modified: dataset.modified,
         });
         Ok(())

@@ -51,7 +51,6 @@ impl Machine {
         for name in names {
             let (id, guid, ivset) = (self.id(), self.guid(), self.guid());
             let Some(dataset) = self.datasets.get_mut(name.dataset()) else { continue };
-            dataset.reset = false;
             dataset.snapshots.push(Snap {
                 id,
                 short: name.short().to_string(),
@@ -61,6 +60,7 @@ impl Machine {
                 content: dataset.content.clone(),
                 holds: BTreeSet::new(),
                 log: dataset.log,
+                reset: dataset.reset,
                 modified: dataset.modified,
             });
         }
@@ -199,11 +199,11 @@ impl Machine {
         if !newest || marked {
             return refused(ErrorKind::NotNewest);
         }
-        self.txg(to.pool());
+        let txg = self.txg(to.pool());
         if let Some(dataset) = self.datasets.get_mut(to.dataset()) {
+            dataset.reset = snap.reset_in(txg);
             dataset.content = snap.content;
             dataset.modified = snap.modified;
-            dataset.reset = snap.log;
             dataset.log = false;
         }
         Ok(())

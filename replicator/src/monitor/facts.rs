@@ -117,8 +117,7 @@ pub fn policies(zfs: &Zfs, config: &Config, pool: &DatasetName) -> Result<Vec<Fa
 pub fn snapshots(zfs: &Zfs, config: &Config, pool: &DatasetName, now: i64) -> Result<Vec<Fact>, SurveyError> {
     let survey = Survey::new(&Only { zfs, pool: pool.clone() }, config)?;
     let lost = survey.troubles.iter().filter(|trouble| trouble.subject.pool() == pool.as_str());
-    let mut facts: Vec<_> =
-        lost.map(|trouble| Fact::Trouble(format!("{}: {}", trouble.subject, trouble.error))).collect();
+    let mut facts: Vec<_> = lost.map(|trouble| Fact::Trouble(trouble.error.to_string())).collect();
     for effective in survey.resolved.datasets.values().filter(|one| one.dataset.pool() == pool.as_str()) {
         let mut seen = PerPeriod::<Seen>::default();
         let found = survey.datasets.get(&effective.dataset);

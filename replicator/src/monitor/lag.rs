@@ -1,5 +1,5 @@
 //! How far the targets of replications are behind: by the age of the newest snapshot that both sides have, and not by
-//! how runs ended. The facts come from [`look`](super::facts::Look).
+//! how runs ended. The facts come from [`look`](super::look).
 
 use serde::Deserialize;
 use serde::Serialize;

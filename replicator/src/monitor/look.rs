@@ -1,7 +1,6 @@
 //! Looking at both sides of a replication to find how far the target is behind, or at the source alone, where the
 //! target cannot be reached. Asks hosts, decides nothing, changes nothing.
 
-use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use zfs_core::Guid;
@@ -16,6 +15,8 @@ use crate::host::Host;
 use crate::host::HostError;
 use crate::host::Inventory;
 use crate::host::Tree;
+use crate::jobs::memory::BaseMemory;
+use crate::jobs::memory::TargetMemory;
 use crate::marks::Mark;
 use crate::marks::TargetId;
 use crate::plan;
@@ -69,7 +70,9 @@ pub fn both(
     let (there, root) = target;
     let found = there.inventory(root, depth(options))?;
     // What would be done, with nothing changed and nothing asked about pools: only what is common is looked at.
-    let plan = plan::plan(Sides::new(tree, &found, root, now), options);
+    let sides = Sides::new(tree, &found, root, now);
+    let (plan, common) = (plan::plan(sides, options), plan::commons(sides, options));
+    let common: HashMap<_, _> = common.iter().map(|one| (&one.source, one)).collect();
     let mut datasets = Vec::new();
     let (mut bases, mut places) = (Vec::new(), Vec::new());
     for planned in &plan.datasets {
@@ -77,7 +80,8 @@ pub fn both(
         if state.snapshots.is_empty() {
             continue;
         }
-        if let Some(common) = &planned.common {
+        // Also where a conflict keeps it from being sent.
+        if let Some(common) = common.get(&planned.source).and_then(|one| one.bases.first()) {
             places.push(datasets.len());
             bases.push(common.clone());
         }
@@ -149,9 +153,8 @@ fn fill(host: &mut dyn Host, of: &[Option<Base>], dates: &mut [Option<i64>]) -> 
     Ok(())
 }
 
-/// The source alone, by the newest bookmark that is kept there for the target. The name of a bookmark has its target
-/// in a form that tells nothing without the target's pool, so that only the last one left over can be taken for it:
-/// `others` are those that belong to other targets, and `alone` says that there is no other whose pool is not known.
+/// The source alone, by what is known of the target without it: what both had in common when it was seen last, and
+/// the newest bookmark that was made for it since.
 ///
 /// # Errors
 /// When the source cannot be looked at.
@@ -159,29 +162,25 @@ pub fn bookmarks(
     host: &mut dyn Host,
     tree: &Tree,
     root: &DatasetName,
-    others: &dyn Fn(&DatasetName) -> BTreeSet<TargetId>,
-    alone: bool,
+    seen: Option<&TargetMemory>,
     why: String,
 ) -> Result<Look, LookError> {
-    let below = |state: &DatasetState| state.name.strip_prefix(&tree.root().name).map(str::to_string);
     let mut datasets = Vec::new();
     let (mut bases, mut places) = (Vec::new(), Vec::new());
     for state in tree.datasets().iter().filter(|state| !state.snapshots.is_empty()) {
-        if let Some(base) = newest_mark(state, &others(&state.name)).filter(|_| alone) {
+        let memory = seen.and_then(|seen| seen.of_source(&state.name));
+        let below = state.name.strip_prefix(&tree.root().name).unwrap_or_default();
+        let target = match memory {
+            Some(memory) => memory.target.clone(),
+            None if below.is_empty() => root.to_string(),
+            None => format!("{root}/{below}"),
+        };
+        if let Some(base) = last_known(state, &target, seen.and_then(|seen| seen.pool), memory) {
             places.push(datasets.len());
             bases.push(base);
         }
-        let target = match below(state) {
-            Some(below) if !below.is_empty() => format!("{root}/{below}"),
-            _ => root.to_string(),
-        };
-        datasets.push(Replicated {
-            source: state.name.to_string(),
-            target,
-            common: None,
-            behind: None,
-            conflict: None,
-        });
+        let source = state.name.to_string();
+        datasets.push(Replicated { source, target, common: None, behind: None, conflict: None });
     }
     for (place, date) in places.into_iter().zip(host.creation(&bases)?) {
         datasets[place].common = date;
@@ -189,16 +188,23 @@ pub fn bookmarks(
     Ok(Look::Bookmarks { why, datasets })
 }
 
-/// The newest bookmark for the one target that is not among the others.
-fn newest_mark(state: &DatasetState, others: &BTreeSet<TargetId>) -> Option<Base> {
-    let marks = state.bookmarks.iter().filter_map(|one| Some((Mark::of(one)?, one)));
-    let left: Vec<_> = marks.filter(|(mark, _)| !others.contains(&mark.target)).collect();
-    let targets: BTreeSet<_> = left.iter().map(|(mark, _)| mark.target).collect();
-    if targets.len() != 1 {
-        return None;
-    }
-    let (mark, newest) = left.into_iter().max_by_key(|(_, one)| one.createtxg)?;
-    Some(Base::Bookmark(newest.name.clone(), mark.guid))
+/// The newest of what a target is known to have, and of what a run was about to send it.
+fn last_known(
+    state: &DatasetState,
+    target: &str,
+    pool: Option<u64>,
+    memory: Option<&BaseMemory>,
+) -> Option<Base> {
+    let id = pool.zip(target.parse().ok()).map(|(pool, name)| TargetId::new(Guid(pool), &name));
+    let base = memory.and_then(|memory| memory.base).map(Guid);
+    let snapshots = state.snapshots.iter().filter(|one| Some(one.guid) == base);
+    let snapshots = snapshots.map(|one| (one.createtxg, Base::Snapshot(one.name.clone(), one.guid)));
+    let marks = state
+        .bookmarks
+        .iter()
+        .filter(|one| Some(one.guid) == base || id.is_some() && Mark::of(one).map(|mark| mark.target) == id);
+    let marks = marks.map(|one| (one.createtxg, Base::Bookmark(one.name.clone(), one.guid)));
+    snapshots.chain(marks).max_by_key(|(createtxg, _)| *createtxg).map(|(_, base)| base)
 }
 
 #[cfg(test)]

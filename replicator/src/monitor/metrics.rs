@@ -112,7 +112,8 @@ fn pools(page: &mut Page, facts: &Facts<'_>) {
 
 fn replications(page: &mut Page, facts: &Facts<'_>) {
     for way in facts.ways {
-        let labels = [("job", way.job.as_str()), ("target", way.target.as_str())];
+        // Not `job`: Prometheus has a label of that name itself.
+        let labels = [("replication", way.job.as_str()), ("target", way.target.as_str())];
         page.add(&REACHED, &labels, u8::from(matches!(way.look, Look::Both(_))));
         let datasets = match &way.look {
             Look::Both(datasets) | Look::Bookmarks { datasets, .. } => datasets.as_slice(),

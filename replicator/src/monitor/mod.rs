@@ -13,6 +13,7 @@ pub mod kstat;
 pub mod lag;
 pub mod look;
 pub mod metrics;
+pub mod runs;
 pub mod snapshots;
 mod text;
 pub mod textfile;

@@ -316,10 +316,7 @@ impl Planner<'_> {
         if !self.options.intermediates {
             newer.drain(..newer.len().saturating_sub(1));
         }
-        let taken: HashSet<&str> =
-            target.into_iter().flat_map(|target| &target.snapshots).map(|s| s.name.short()).collect();
-        let clashes: Vec<_> =
-            newer.iter().filter(|s| taken.contains(s.name.short())).map(|s| (*s).clone()).collect();
+        let clashes = target.map(|target| clashes(&newer, &target.snapshots)).unwrap_or_default();
         if !clashes.is_empty() {
             return Err(Conflict::NameClash {
                 from: self.source.name.clone(),
@@ -360,4 +357,19 @@ impl Planner<'_> {
         let creates = creates.then(|| created_with(self.source.kind, self.options));
         Ok(Step { action: Action::Send { spec, into, creates, origin }, reason, estimated_bytes: None })
     }
+}
+
+/// Those of `newer` whose names are among those of `there`. A table is made of the shorter list only: a target may have
+/// a million snapshots and be ten behind.
+fn clashes(newer: &[&Snapshot], there: &[Snapshot]) -> Vec<Snapshot> {
+    let wanted = newer.iter().map(|one| one.name.short());
+    let taken = there.iter().map(|one| one.name.short());
+    let both: HashSet<&str> = if newer.len() < there.len() {
+        let few: HashSet<&str> = wanted.collect();
+        taken.filter(|name| few.contains(name)).collect()
+    } else {
+        let few: HashSet<&str> = taken.collect();
+        wanted.filter(|name| few.contains(name)).collect()
+    };
+    newer.iter().filter(|one| both.contains(one.name.short())).map(|one| (*one).clone()).collect()
 }

@@ -239,6 +239,42 @@ fn a_promotion_that_took_all_common_snapshots_is_told_and_goes_on_under_preserve
     assert_eq!(shown(&plan)[1], "src/a -> dst/a: src/b@s1>@s5 as clone of dst/b@s1");
 }
 
+/// `src/c` was made of a snapshot of `src`, `src/d` of one of `src/c`, and `src/d` was promoted: it has what was of
+/// `src/c`, and its origin is that of `src`, which is not sent.
+#[test]
+fn what_was_promoted_starts_under_its_clone_where_its_own_origin_is_not_replicated() {
+    let source = states(vec![
+        dataset("src", "@s2:2:10"),
+        clone_of(dataset("src/c", "@s15:15:50"), "src/d@s9"),
+        clone_of(dataset("src/d", "@s9:9:30 @s11:11:40"), "src@s2"),
+    ]);
+    let target = present(&[("dst", ""), ("dst/c", "@s9:9:30")]);
+    let only = Patterns::new(&["c".to_string(), "d".to_string()], &[]).expect("patterns");
+    let plan = planned(&source, &target, &Options { datasets: only, ..recursive() });
+    let shown = shown(&plan);
+    assert!(shown.contains(&"src/d -> dst/d: src/d@s9>@s11 as clone of dst/c@s9".to_string()), "{shown:?}");
+}
+
+/// What is received without encryption stays so, and nothing encrypted becomes a clone of it.
+#[test]
+fn no_raw_stream_makes_a_clone_of_what_goes_plain() {
+    let encrypted = |mut state: DatasetState| {
+        state.encryption = Some(Encryption { root: name("src"), key_loaded: true });
+        state
+    };
+    let clone = clone_of(dataset("src/clone", "@x:4:70"), "src@b");
+    let source = states(vec![encrypted(dataset("src", "@a:1:10 @b:2:20")), encrypted(clone)]);
+    // The target was received without encryption, and the origin comes in this run, or came before.
+    for there in ["@a:1", "@a:1 @b:2"] {
+        let plan = planned(&source, &present(&[("dst", there)]), &recursive());
+        assert_eq!(shown(&plan)[1], "src/clone -> dst/clone: full @x", "{there}");
+        assert!(plan.datasets[1].streams().all(|spec| spec.raw));
+    }
+    // Where it goes raw, so does its clone.
+    let plan = planned(&source, &absent(), &recursive());
+    assert_eq!(shown(&plan)[1], "src/clone -> dst/data/clone: src@b>@x as clone of dst/data@b");
+}
+
 #[test]
 fn what_was_promoted_and_is_new_on_the_target_starts_where_its_clone_has_the_snapshot() {
     let source = promoted("@s2:12:30 @s5:15:50", "@s0:10:5 @s1:11:10 @s6:16:60");

@@ -13,9 +13,11 @@ use zfs_core::name::SnapshotName;
 use super::chain::Chain;
 use super::steps::Side;
 use super::steps::Step;
+use super::steps::TreePlan;
 use crate::host::Base;
 use crate::host::Change;
 use crate::host::DatasetState;
+use crate::host::Tree;
 use crate::marks::Mark;
 use crate::marks::TargetId;
 
@@ -104,6 +106,24 @@ impl Marking {
         });
         (made.collect(), removed.collect())
     }
+}
+
+/// Whether a plan would gain from knowing the pools: there is something to send, or a base that no bookmark of ours
+/// keeps yet. Asking costs a command on the other machine.
+#[must_use]
+pub fn needs_pools(plan: &TreePlan, source: &Tree) -> bool {
+    if plan.steps().next().is_some() {
+        return true;
+    }
+    plan.datasets.iter().any(|dataset| {
+        let kept = |guid: Guid| {
+            let state = source.get(&dataset.source);
+            state.is_some_and(|state| {
+                state.bookmarks.iter().any(|one| Mark::of(one).is_some_and(|mark| mark.guid == guid))
+            })
+        };
+        dataset.common.as_ref().is_some_and(|common| !kept(common.guid()))
+    })
 }
 
 /// Cut into pieces, without a copy of all of it beside them.

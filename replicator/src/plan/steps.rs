@@ -79,6 +79,8 @@ pub struct DatasetPlan {
     pub target: DatasetName,
     /// The newest snapshot that both sides have already, by its name on the source.
     pub common: Option<Base>,
+    /// The same by its name on the target, under the name that the dataset has when its steps begin.
+    pub common_there: Option<SnapshotName>,
     /// The places in [`TreePlan::datasets`] that must have succeeded before this one begins: the parent where it is
     /// new, and the dataset of a clone's origin. All are smaller than this one's own place, except for a clone's.
     pub after: Vec<usize>,
@@ -97,6 +99,16 @@ impl DatasetPlan {
     pub fn newest(&self) -> Option<Guid> {
         let sent = self.streams().last().map(|spec| spec.to.guid);
         sent.or(self.common.as_ref().map(Base::guid))
+    }
+
+    /// The snapshot of the target that has the GUID [`Self::newest`] when this plan was carried out.
+    #[must_use]
+    pub fn newest_there(&self) -> Option<&SnapshotName> {
+        let into = self.steps.iter().flatten().filter_map(|step| match &step.action {
+            Action::Send { into, .. } => Some(into),
+            Action::Change { .. } => None,
+        });
+        into.last().or(self.common_there.as_ref())
     }
 }
 

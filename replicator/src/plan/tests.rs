@@ -211,6 +211,15 @@ fn writes_to_the_target_stop_the_plan_even_when_nothing_is_to_be_sent() {
 fn a_name_that_the_target_uses_for_something_else_is_found_before_anything_is_sent() {
     let found = conflict(&source("@a:2:10 @c:3:20 @x:4:30"), &target("@x:9:1 @a:2:2"));
     assert!(matches!(&found, Conflict::NameClash { snapshots, .. } if snapshots.len() == 1), "{found:?}");
+    // Whichever side has more of them.
+    for (source_has, target_has, clashing) in [
+        ("@c:1 @a:2 @b:3 @d:4", "@a:9 @c:1", vec!["a"]),
+        ("@c:1 @a:2 @b:3", "@a:7 @b:8 @x:9 @y:10 @c:1", vec!["a", "b"]),
+    ] {
+        let found = plan(&source(source_has), &name(), &target(target_has), &Options::default());
+        let Err(Conflict::NameClash { snapshots, .. }) = found else { panic!("{found:?}") };
+        assert_eq!(snapshots.iter().map(|one| one.name.short()).collect::<Vec<_>>(), clashing);
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ use crate::host::Encryption;
 use crate::host::Inventory;
 use crate::host::Properties;
 use crate::host::RemovalCost;
+use crate::host::SendSpec;
 use crate::host::Snapshot;
 use crate::host::Tree;
 use crate::marks;
@@ -300,7 +301,7 @@ impl<'a> TreePlanner<'a> {
             return Ok(None);
         }
         let Some(name) = source.origin.clone() else { return Ok(self.start_under_clone(source)) };
-        let Some(origin) = self.source_snapshot(&name) else { return Ok(None) };
+        let Some(origin) = self.source_snapshot(&name) else { return Ok(self.start_under_clone(source)) };
         let place = self.places.get(name.dataset()).copied();
         let found =
             |into| Some(Origin { guid: origin.guid, createtxg: origin.createtxg, name: name.clone(), into });
@@ -311,7 +312,7 @@ impl<'a> TreePlanner<'a> {
         if let Some(into) = self.on_target(source, origin) {
             return Ok(found(into));
         }
-        let Some(place) = place else { return Ok(None) };
+        let Some(place) = place else { return Ok(self.start_under_clone(source)) };
         self.chain(place, progress);
         // It waits for this one itself, so that this one cannot wait for it, and goes in full.
         if waits(progress, place) {
@@ -321,8 +322,10 @@ impl<'a> TreePlanner<'a> {
         let Ok(chain) = planned else {
             return Err(Conflict::OriginNotReplicated { from: source.name.clone(), origin: name });
         };
-        let sent =
-            chain.steps.iter().any(|step| step.stream().is_some_and(|spec| spec.to.guid == origin.guid));
+        // A raw stream makes no clone of what goes without encryption.
+        let raw = source.encrypted() && !self.options.decrypt;
+        let suits = |spec: &SendSpec| spec.to.guid == origin.guid && (spec.raw || !raw);
+        let sent = chain.steps.iter().filter_map(Step::stream).any(suits);
         after.push(place);
         Ok(self.mapped[place].target.snapshot(name.short()).ok().filter(|_| sent).and_then(found))
     }
@@ -387,10 +390,14 @@ impl<'a> TreePlanner<'a> {
                 self.notes.extend(self.add_properties(source, mapped, &mut chain.steps));
             }
             let common = chain.as_ref().ok().and_then(|chain| Some(chain.common.as_ref()?.base.clone()));
+            let common_there = common.as_ref().zip(mapped.state.as_ref()).and_then(|(base, there)| {
+                there.snapshots.iter().rev().find(|one| one.guid == base.guid()).map(|one| one.name.clone())
+            });
             datasets.push(DatasetPlan {
                 source: source.name.clone(),
                 target: mapped.target.clone(),
                 common,
+                common_there,
                 after,
                 steps: chain.map(|chain| chain.steps),
             });
@@ -477,22 +484,4 @@ pub(super) fn rename_state(state: &mut DatasetState, to: &DatasetName) {
         }
     }
     state.name = to.clone();
-}
-
-/// Whether a plan would gain from knowing the pools: there is something to send, or a base that no bookmark of ours
-/// keeps yet. Asking costs a command on the other machine.
-#[must_use]
-pub fn needs_pools(plan: &TreePlan, source: &Tree) -> bool {
-    if plan.steps().next().is_some() {
-        return true;
-    }
-    plan.datasets.iter().any(|dataset| {
-        let kept = |guid: Guid| {
-            let state = source.get(&dataset.source);
-            state.is_some_and(|state| {
-                state.bookmarks.iter().any(|one| marks::Mark::of(one).is_some_and(|mark| mark.guid == guid))
-            })
-        };
-        dataset.common.as_ref().is_some_and(|common| !kept(common.guid()))
-    })
 }

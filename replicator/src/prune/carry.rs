@@ -81,7 +81,7 @@ pub fn carry_out(plan: &Plan<'_>, pools: &dyn Pools, cancel: &Cancel, tell: &dyn
         for dataset in datasets {
             for one in dataset.going() {
                 if batch.len() >= BATCH {
-                    work.destroy(std::mem::take(&mut batch));
+                    work.destroy(&std::mem::take(&mut batch));
                 }
                 if cancel.is_cancelled() {
                     work.report.interrupted = true;
@@ -92,7 +92,7 @@ pub fn carry_out(plan: &Plan<'_>, pools: &dyn Pools, cancel: &Cancel, tell: &dyn
                 }
             }
         }
-        work.destroy(batch);
+        work.destroy(&batch);
     }
     work.report
 }
@@ -107,7 +107,7 @@ struct Work<'w> {
 type Doomed<'p> = (&'p DatasetPlan<'p>, SnapshotName, Guid);
 
 impl Work<'_> {
-    fn destroy(&mut self, batch: Vec<Doomed<'_>>) {
+    fn destroy(&mut self, batch: &[Doomed<'_>]) {
         if batch.is_empty() {
             return;
         }

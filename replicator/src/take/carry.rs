@@ -60,7 +60,7 @@ impl Report {
     /// For JSON.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        let names = |list: &[SnapshotName]| list.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let names = |list: &[SnapshotName]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         let failed = self.failed.iter().map(
             |(name, fault)| json!({ "snapshot": name.as_str(), "message": fault.text, "hint": fault.hint }),
         );

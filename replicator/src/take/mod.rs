@@ -5,7 +5,7 @@
 mod carry;
 mod plan;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use carry::Happening;
 pub use carry::Report;

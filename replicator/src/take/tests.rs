@@ -28,16 +28,16 @@ use crate::survey::Survey;
 
 const NOW: &str = "2026-11-22T18:15:00Z";
 
-fn at(text: &str) -> Timestamp {
+pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().expect("a time")
 }
 
-fn name(text: &str) -> DatasetName {
+pub(crate) fn name(text: &str) -> DatasetName {
     text.parse().expect("a name")
 }
 
 /// These datasets with these snapshots, dated by their names, under a configuration.
-fn survey(text: &str, datasets: &[(&str, u64, &[&str])]) -> Survey {
+pub(crate) fn survey(text: &str, datasets: &[(&str, u64, &[&str])]) -> Survey {
     let (config, problems) = Config::parse(&[Source::new(Path::new("x.toml"), text.to_string())]);
     assert_eq!(problems.errors(), 0, "{}", problems.render());
     let known: Vec<_> = datasets.iter().map(|(dataset, ..)| Known::new(name(dataset))).collect();

@@ -1,6 +1,8 @@
-//! zstd on the wire: what compresses, with a level that follows whether the processor or the link is slower, and
-//! what decompresses, in memory that what comes in has no say in. Both take any input and never give more than there
-//! is room for; the stages that carry the blocks are in [`super::stages`].
+//! zstd on the wire, at this end of it and at an agent's: what compresses, with a level that follows whether the
+//! processor or the link is slower, and what decompresses, in memory that what comes in has no say in. Both take any
+//! input and never give more than there is room for; the stages that carry the blocks are in [`super::stages`].
+
+use std::num::NonZeroU32;
 
 use zstd::stream::raw::CParameter;
 use zstd::stream::raw::DParameter;
@@ -11,7 +13,7 @@ use zstd::stream::raw::Operation;
 use zstd::stream::raw::OutBuffer;
 
 /// Where the level starts, and between what it stays.
-pub(super) const START_LEVEL: i32 = 3;
+pub(crate) const START_LEVEL: i32 = 3;
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=12;
 
 /// The window of what we compress: 2 MiB. It cannot change within a frame, and a larger one saves little on records.
@@ -39,15 +41,21 @@ pub(super) fn compressor_memory(workers: u32) -> u64 {
     (1 << WINDOW_LOG) + (workers + 2) * 2 * u64::from(JOB) + workers * 2 * 4 * (1 << TABLE_LOG)
 }
 
+/// Two threads that compress, or one where there is one processor.
+pub(crate) fn default_workers() -> NonZeroU32 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if processors > 1 { const { NonZeroU32::new(2).unwrap() } } else { NonZeroU32::MIN }
+}
+
 /// Takes plain bytes.
-pub(super) struct Compressor {
+pub(crate) struct Compressor {
     encoder: Encoder<'static>,
     /// Something went in that was not flushed out.
     pending: bool,
 }
 
 impl Compressor {
-    pub(super) fn new(workers: u32) -> std::io::Result<Self> {
+    pub(crate) fn new(workers: u32) -> std::io::Result<Self> {
         let mut encoder = Encoder::new(START_LEVEL)?;
         // Never 0: without a worker thread the level could not change within a frame.
         encoder.set_parameter(CParameter::NbWorkers(workers.clamp(1, MAX_WORKERS)))?;
@@ -58,7 +66,7 @@ impl Compressor {
     }
 
     /// From the next job on.
-    pub(super) fn set_level(&mut self, level: i32) -> std::io::Result<()> {
+    pub(crate) fn set_level(&mut self, level: i32) -> std::io::Result<()> {
         let level = level.clamp(*LEVELS.start(), *LEVELS.end());
         // 0 is what the level itself says.
         let log = if level >= TABLE_LOG_FROM_LEVEL { TABLE_LOG } else { 0 };
@@ -68,24 +76,24 @@ impl Compressor {
     }
 
     /// Takes some of the input and appends to `out` up to its capacity. True when there is more to do with this input.
-    pub(super) fn step(&mut self, input: &mut InBuffer<'_>, out: &mut Vec<u8>) -> std::io::Result<bool> {
+    pub(crate) fn step(&mut self, input: &mut InBuffer<'_>, out: &mut Vec<u8>) -> std::io::Result<bool> {
         self.pending = true;
         append(out, |out| self.encoder.run(input, out))?;
         Ok(input.pos() < input.src.len())
     }
 
     /// Brings out what was taken in. True when there is more to bring out.
-    pub(super) fn flush(&mut self, out: &mut Vec<u8>) -> std::io::Result<bool> {
+    pub(crate) fn flush(&mut self, out: &mut Vec<u8>) -> std::io::Result<bool> {
         self.pending = append(out, |out| self.encoder.flush(out))? > 0;
         Ok(self.pending)
     }
 
-    pub(super) fn is_pending(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         self.pending
     }
 
     /// Ends the frame. True when there is more to bring out.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> std::io::Result<bool> {
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> std::io::Result<bool> {
         Ok(append(out, |out| self.encoder.finish(out, true))? > 0)
     }
 }
@@ -99,35 +107,35 @@ pub(super) fn append(
 }
 
 /// Takes what a [`Compressor`] or the command `zstd` made: one frame or several.
-pub(super) struct Decompressor {
+pub(crate) struct Decompressor {
     decoder: Decoder<'static>,
     /// A frame ended, and no byte came after it.
     whole: bool,
 }
 
 impl Decompressor {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
         Ok(Self { decoder, whole: false })
     }
 
     /// Takes some of the input and appends to `out` up to its capacity. True when there is more to do with this input.
-    pub(super) fn step(&mut self, input: &mut InBuffer<'_>, out: &mut Vec<u8>) -> std::io::Result<bool> {
+    pub(crate) fn step(&mut self, input: &mut InBuffer<'_>, out: &mut Vec<u8>) -> std::io::Result<bool> {
         let hint = append(out, |out| self.decoder.run(input, out))?;
         self.whole = hint == 0;
         Ok(input.pos() < input.src.len() || (!self.whole && out.len() == out.capacity()))
     }
 
     /// Whether what came ended where a frame ends.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.whole
     }
 }
 
 /// What a transfer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slower {
+pub(crate) enum Slower {
     /// What was compressed waits to be taken.
     Link,
     /// There is something to compress, and nothing waits to be taken.
@@ -138,7 +146,7 @@ pub(super) enum Slower {
 
 /// A level that goes up while the link is slower and down while the processor is.
 #[derive(Debug)]
-pub(super) struct Level {
+pub(crate) struct Level {
     level: i32,
     plain: u64,
     compressed: u64,
@@ -147,15 +155,20 @@ pub(super) struct Level {
 }
 
 /// How many plain bytes are looked at before the level may change.
-const ROUND: u64 = 8 << 20;
+pub(crate) const ROUND: u64 = 8 << 20;
 
 impl Level {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { level: START_LEVEL, plain: 0, compressed: 0, link: 0, processor: 0 }
     }
 
+    #[cfg(test)]
+    pub(crate) fn level(&self) -> i32 {
+        self.level
+    }
+
     /// So many plain bytes became so many, while this was slower. The new level, when it changes.
-    pub(super) fn saw(&mut self, plain: u64, compressed: u64, slower: Slower) -> Option<i32> {
+    pub(crate) fn saw(&mut self, plain: u64, compressed: u64, slower: Slower) -> Option<i32> {
         self.plain += plain;
         self.compressed += compressed;
         match slower {
@@ -184,4 +197,4 @@ impl Level {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -18,7 +18,7 @@ use crate::host::Incoming;
 
 pub mod budget;
 mod check;
-mod compress;
+pub(crate) mod compress;
 mod flow;
 mod head;
 pub mod limit;
@@ -170,13 +170,12 @@ pub struct Settings {
 impl Default for Settings {
     /// Everything bounded, nothing limited, and two threads that compress, or one where there is one processor.
     fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             budget: Budget::default(),
             limiter: Limiter::none(),
             patience: Patience::default(),
             compression: Compression::default(),
-            workers: if processors > 1 { const { NonZeroU32::new(2).unwrap() } } else { NonZeroU32::MIN },
+            workers: compress::default_workers(),
             ends: Vec::new(),
         }
     }

@@ -109,9 +109,14 @@ impl Class {
                 of_kind(*operation, *kind, *errno, kept)
             }
             HostError::Agent { .. } => Self::Operator(Operator::Other),
-            HostError::NoAgent { .. } | HostError::AgentVersion { .. } => Self::Operator(Operator::Host),
+            HostError::NoAgent { .. } | HostError::AgentVersion { .. } | HostError::Cannot { .. } => {
+                Self::Operator(Operator::Host)
+            }
+            HostError::Walk(_) | HostError::NotStale { .. } => Self::Operator(Operator::Other),
             HostError::Refused { .. } => Self::Operator(Operator::Permission),
-            HostError::Changed { .. } | HostError::NotMarked { .. } => Self::Replan(Replan::Changed),
+            HostError::Changed { .. } | HostError::NotMarked { .. } | HostError::Newest { .. } => {
+                Self::Replan(Replan::Changed)
+            }
             HostError::Busy { .. } => Self::Transient(Transient::TargetBusy),
             HostError::NoPool { .. } => Self::Operator(Operator::Pool),
             HostError::NoZfs { .. } => Self::Operator(Operator::Host),

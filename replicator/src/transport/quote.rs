@@ -160,7 +160,7 @@ pub enum Program {
     Zpool,
 }
 
-/// Where zstd(1) stands to the last command of a script.
+/// Where zstd(1) stands in a script: before its first command, or behind its last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Zstd {
     Before,
@@ -224,7 +224,22 @@ impl Script {
         Ok(self)
     }
 
-    /// Lets the last command read what zstd(1) decompresses. The status is that of the last command.
+    /// Adds another `zfs` command, run when all before it succeeded. Whatever comes of it, the script succeeds.
+    ///
+    /// # Errors
+    /// When an argument holds a NUL.
+    pub fn and_maybe_zfs<S: AsRef<str>>(
+        self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self, NulArgument> {
+        let mut script = self.and_zfs(arguments)?;
+        if let Some(command) = script.commands.last_mut() {
+            *command = format!("{{ {command} || :; }}");
+        }
+        Ok(script)
+    }
+
+    /// Lets the first command read what zstd(1) decompresses. The status is that of the last command.
     #[must_use]
     pub fn reading_zstd(mut self) -> Self {
         self.zstd = Some(Zstd::Before);

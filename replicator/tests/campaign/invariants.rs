@@ -38,8 +38,6 @@ pub(crate) struct Guard {
     /// Datasets that were there when the run began.
     old: BTreeSet<Guid>,
     discard: bool,
-    /// Somebody else is at work, so that a base that the plan saw may be gone.
-    meddled: bool,
     /// Several steps can be under way.
     several: bool,
     /// The targets that bookmarks may be kept for.
@@ -89,12 +87,11 @@ impl Guard {
             several: setup.jobs > 1,
             bases: Vec::new(),
             begun,
-            meddled: besides.meddled(),
             keep_states: besides.keep_states,
             states: Vec::new(),
             violation: None,
         };
-        guard.find_bases();
+        guard.find_bases(false);
         guard
     }
 
@@ -104,16 +101,23 @@ impl Guard {
         if name == "there" {
             self.old.extend(machine.datasets().map(|(_, dataset)| dataset.guid));
         }
-        self.find_bases();
+        // Between the last look at the target and the change on the source there is always a moment in which somebody
+        // can destroy the newer base. Before that step began, none.
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let removes = |action: &Action| {
+            matches!(action, Action::Change { change: Change::DestroyBookmarks { .. }, .. })
+        };
+        let too_late = name == "there" && begun.last().is_some_and(removes);
+        drop(begun);
+        self.find_bases(too_late);
     }
 
-    fn find_bases(&mut self) {
+    /// `too_late`: what bookmarks of ours keep does not count.
+    fn find_bases(&mut self, too_late: bool) {
         let (here, there) = (&self.before["here"], guids(&self.before["there"]));
         let common = |name: &DatasetName| {
             let dataset = here.dataset(name)?;
-            if self.meddled {
-                // A snapshot that somebody destroys on the target right after it was read back there leaves only older
-                // bookmarks of ours as bases, and these go with the end of the run.
+            if too_late {
                 let mut without = dataset.clone();
                 without.bookmarks.retain(|short, mark| ours(name, short, mark).is_none());
                 let newest = newest_common(name, &without, &there).0?;

@@ -37,6 +37,9 @@ use history::History;
 const SHORT: u64 = 100_000;
 const LONG: u64 = 10_000_000;
 
+/// After how many steps it says how far it is.
+const PROGRESS: u64 = 500_000;
+
 /// Replications of one history.
 const ROUNDS: u64 = 5;
 
@@ -66,7 +69,10 @@ fn the_campaign_mends_every_crash() {
             let ended = std::panic::catch_unwind(|| campaign(seed));
             match ended {
                 Ok(counts) => {
-                    done.fetch_add(counts.steps, Ordering::Relaxed);
+                    let before = done.fetch_add(counts.steps, Ordering::Relaxed);
+                    if before / PROGRESS < (before + counts.steps) / PROGRESS {
+                        println!("{} of {wanted} steps, at seed {seed}", before + counts.steps);
+                    }
                     all.lock().expect("no panic").add(counts);
                 }
                 Err(_) => {

@@ -37,7 +37,8 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         loop {
             match (outgoing.next(DATA_LIMIT)?, &mut compress) {
                 (Next::End, _) => break,
-                (Next::Nothing, _) => {}
+                (Next::Nothing, None) => {}
+                (Next::Nothing, Some(compress)) => compress.pause(&mut give)?,
                 (Next::Block(block), None) => give(&block)?,
                 (Next::Block(block), Some(compress)) => compress.block(&block, &mut give)?,
             }

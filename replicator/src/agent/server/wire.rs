@@ -105,9 +105,14 @@ impl<W: Write> Output<W> {
         Self { writer, alive, written: Instant::now() }
     }
 
+    /// Whether nothing was written for long.
+    pub(super) fn is_due(&self) -> bool {
+        self.written.elapsed() >= self.alive
+    }
+
     /// A sign of life, when the last one was long ago.
     pub(super) fn alive(&mut self) -> Result<(), ServeError> {
-        if self.written.elapsed() < self.alive {
+        if !self.is_due() {
             return Ok(());
         }
         self.write(&header(Kind::Alive, 0, 0))?;

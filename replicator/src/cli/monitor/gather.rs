@@ -229,7 +229,7 @@ impl<'c> Gatherer<'c> {
         }
         let pool = pool.unwrap_or_else(|| Pool::State {
             state: state.map(str::to_string),
-            why: why.unwrap_or_else(|| "no answer".to_string()),
+            why: why.or_else(|| Some(unread.first()?.why.clone())).unwrap_or_else(|| "no answer".to_string()),
         });
         OfPool { name: name.to_string(), pool, datasets, unread }
     }

@@ -1,5 +1,6 @@
 //! `replicator monitor metrics`.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::monitor::Level;
 use crate::monitor::lag;
 use crate::monitor::metrics;
 use crate::monitor::metrics::Facts;
+use crate::monitor::runs;
 use crate::monitor::textfile;
 
 /// Write numbers for Prometheus, as its node exporter collects them from files.
@@ -45,12 +47,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let output = arguments.output.as_ref().or(config.folders.metrics.as_ref());
     match output.filter(|path| path.as_os_str() != "-") {
         None => crate::cli::print(&text)?,
-        Some(path) => textfile::write(path, &text).map_err(|error| {
-            let hint = "the folder must exist; it is the one that the node exporter looks into".to_string();
-            Failure::new(Outcome::Failed, format!("cannot write {}: {error}", path.display())).hinted(hint)
-        })?,
+        Some(path) => write(path, &text)?,
     }
     Ok(Outcome::Success)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    textfile::write(path, text).map_err(|error| {
+        let hint = "the folder must exist; it is the one that the node exporter looks into".to_string();
+        Failure::new(Outcome::Failed, format!("cannot write {}: {error}", path.display())).hinted(hint)
+    })
+}
+
+/// Writes the file that the configuration wants, at the end of a run.
+pub(in crate::cli) fn refresh(config: &Config, location: &Location) -> Result<(), Failure> {
+    let Some(path) = &config.folders.metrics else { return Ok(()) };
+    write(path, &text(config, location, Duration::from_secs(60))?)
 }
 
 /// The numbers of this machine.
@@ -66,12 +78,14 @@ fn text(config: &Config, location: &Location, timeout: Duration) -> Result<Strin
     ];
     let datasets: Vec<_> = pools.iter().flat_map(|one: &OfPool| one.datasets.iter().cloned()).collect();
     let states: Vec<_> = pools.iter().map(|one| (one.name.clone(), one.pool.clone())).collect();
+    // Only root may read these.
+    let runs = runs::last(&config.folders.state).unwrap_or_default();
     Ok(metrics::render(&Facts {
         datasets: &datasets,
         pools: &states,
         ways: &ways,
         checks: &checks,
-        runs: &[],
+        runs: &runs,
         now: gatherer.now(),
     }))
 }

@@ -16,6 +16,7 @@ mod probe;
 
 pub(super) use gather::Check;
 pub(super) use gather::Gatherer;
+pub(super) use metrics::refresh;
 
 /// Check snapshots, pools and replications, in the way that Nagios, Icinga and their like expect.
 ///
@@ -75,8 +76,8 @@ struct Capacity {
 
 /// How far each target of a replication is behind: the age of the newest snapshot that both sides have.
 ///
-/// A target that cannot be reached is judged by the bookmarks that are kept for it on the source, where it is clear
-/// which these are.
+/// A target that cannot be reached is judged by what it had when it was seen last, and by the bookmarks that are kept for
+/// it on the source.
 #[derive(Debug, clap::Args)]
 struct Replication {
     #[command(flatten)]

@@ -169,6 +169,12 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         super::complain(&Failure::new(Outcome::Failed, message).hinted(hint));
         failures.push(Outcome::Failed);
     }
+    if !arguments.dry_run
+        && let Err(failure) = super::monitor::refresh(&config, &arguments.from.location())
+    {
+        super::complain(&failure);
+        failures.push(failure.outcome);
+    }
     super::print(&if arguments.json { format!("{record:#}\n") } else { lines.concat() })?;
     Ok(overall(&failures))
 }

@@ -110,12 +110,15 @@ pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
     let plan = prepared.plan(&survey, &all);
     if context.dry_run {
         context.show(&cli::prune::describe(&plan, false));
+        context.show(&cli::prune::Targets::prune(config, &survey, network, true).text);
         let failures = failures(&troubles, true, false);
         let json = json!({ "plan": plan.to_json(), "targets": prepared.to_json(), "troubles": troubles });
         return Ok(Ended { summary: format!("{} would go", plan.count()), failures, json });
     }
     prepared.remember(config);
     let report = cli::prune::carry_out(&plan, context.zfs, context.cancel);
+    let targets = cli::prune::Targets::prune(config, &survey, network, false);
+    context.show(&targets.text);
     let json = json!({
         "destroyed": report.destroyed.len(),
         "names": some(&report.destroyed),
@@ -123,11 +126,12 @@ pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
             json!({ "snapshot": name.as_str(), "message": fault.text })
         }).collect::<Vec<_>>(),
         "kept_by_hook": some(&report.kept_by_hook),
-        "in_use": plan.datasets.iter().flat_map(|one| one.in_use()).take(NAMES).map(|one| {
+        "in_use": plan.datasets.iter().flat_map(crate::prune::DatasetPlan::in_use).take(NAMES).map(|one| {
             json!({ "snapshot": one.snapshot.name.as_str(), "why": one.reason.to_string() })
         }).collect::<Vec<_>>(),
         "happenings": report.happenings.iter().take(NAMES).map(take::Happening::to_json).collect::<Vec<_>>(),
         "targets": prepared.to_json(),
+        "at_targets": targets.json,
         "calls": report.calls,
         "troubles": troubles,
     });
@@ -136,7 +140,9 @@ pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
         0 => format!("{} destroyed", report.destroyed.len()),
         _ => format!("{} destroyed, {not} not", report.destroyed.len()),
     };
-    Ok(Ended { summary, failures: failures(&troubles, report.is_success(), report.interrupted), json })
+    let mut failures = failures(&troubles, report.is_success(), report.interrupted);
+    failures.extend(targets.failures);
+    Ok(Ended { summary, failures, json })
 }
 
 /// What should have been done and is not: datasets that are not there, pools that cannot be listed, snapshots that are due

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::jobs::memory::write_atomically;
 
 /// Where they are, below the state folder.
-pub(super) const FOLDER: &str = "runs";
+pub(super) use crate::monitor::runs::FOLDER;
 
 /// How many are kept: two days of two runs every 15 minutes, and more.
 const KEPT: usize = 500;

@@ -119,6 +119,14 @@ impl Host for Hanging<'_> {
         self.host.properties(root, depth)
     }
 
+    fn dates(
+        &mut self,
+        root: &DatasetName,
+        depth: crate::host::Depth,
+    ) -> Result<Vec<(SnapshotName, i64)>, HostError> {
+        self.host.dates(root, depth)
+    }
+
     fn snapshot_guids(&mut self, snapshots: &[SnapshotName]) -> Result<Vec<Option<Guid>>, HostError> {
         self.host.snapshot_guids(snapshots)
     }
@@ -144,6 +152,27 @@ impl Host for Hanging<'_> {
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
         self.host.apply(change)
+    }
+
+    fn read(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: crate::host::DatasetKind,
+        take: &mut crate::compare::content::Take<'_>,
+    ) -> Result<(), HostError> {
+        self.host.read(snapshot, kind, take)
+    }
+
+    fn holds(
+        &mut self,
+        root: &DatasetName,
+        depth: crate::host::Depth,
+    ) -> Result<Vec<crate::inspect::holds::Held>, HostError> {
+        self.host.holds(root, depth)
+    }
+
+    fn release(&mut self, holds: &[(SnapshotName, zfs_core::name::HoldTag)]) -> Result<(), HostError> {
+        self.host.release(holds)
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {

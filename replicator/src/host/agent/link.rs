@@ -12,6 +12,7 @@ use crate::agent::Frame;
 use crate::agent::Frames;
 use crate::agent::Hello;
 use crate::agent::Kind;
+use crate::agent::OLDEST;
 use crate::agent::Part;
 use crate::agent::Request;
 use crate::agent::header;
@@ -54,6 +55,9 @@ struct Open {
     last: u32,
     /// A request that was given up, whose answer is still to come.
     owed: Option<u32>,
+    /// The version that both speak, and what the other end is.
+    version: u16,
+    program: String,
 }
 
 /// What came.
@@ -120,7 +124,13 @@ impl Link {
             cause: error.to_string(),
         })?;
         self.worker.start(&line)?;
-        self.open = Some(Open { frames: Frames::default(), last: 0, owed: None });
+        self.open = Some(Open {
+            frames: Frames::default(),
+            last: 0,
+            owed: None,
+            version: OLDEST,
+            program: String::new(),
+        });
         let ours = Hello::ours();
         match self.message(Kind::Hello, 0, &ours, ASKED) {
             // A shell that found no program reads nothing: what it says is worth more.
@@ -141,12 +151,26 @@ impl Link {
         if theirs.magic != ours.magic {
             return Err(self.broken(ASKED, "it is not our agent"));
         }
-        if ours.common(&theirs).is_none() {
+        let Some(version) = ours.common(&theirs) else {
             self.close();
             let (ours, theirs) = (ours.describe(), theirs.describe());
             return Err(HostError::AgentVersion { host: self.label.clone(), ours, theirs });
+        };
+        if let Some(open) = &mut self.open {
+            (open.version, open.program) = (version, theirs.describe());
         }
         Ok(())
+    }
+
+    /// Whether the agent speaks this version of the protocol, which it takes to do `what`.
+    pub(super) fn needs(&mut self, version: u16, what: &'static str) -> Result<(), HostError> {
+        self.start()?;
+        match &self.open {
+            Some(open) if open.version < version => {
+                Err(HostError::Cannot { host: self.label.clone(), has: open.program.clone(), what })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The command ended without a hello.
@@ -373,6 +397,17 @@ impl Link {
         asked: &'static str,
         take: &mut dyn FnMut(Part) -> Result<usize, String>,
     ) -> Result<(), HostError> {
+        self.exchange_within(request, asked, (ENTRIES_LIMIT, ANSWER_LIMIT), take)
+    }
+
+    /// The same, with at most so many entries and bytes.
+    pub(super) fn exchange_within(
+        &mut self,
+        request: &Request,
+        asked: &'static str,
+        (most_entries, most_bytes): (usize, usize),
+        take: &mut dyn FnMut(Part) -> Result<usize, String>,
+    ) -> Result<(), HostError> {
         let id = self.ask(request, asked)?;
         let (mut entries, mut bytes) = (0usize, 0usize);
         loop {
@@ -382,10 +417,10 @@ impl Link {
                     bytes += frame.payload.len();
                     let part = self.parse(&frame, asked)?;
                     entries += 1 + take(part).map_err(|why| self.broken(asked, why))?;
-                    if entries > ENTRIES_LIMIT || bytes > ANSWER_LIMIT {
+                    if entries > most_entries || bytes > most_bytes {
                         return Err(self.broken(
                             asked,
-                            format!("more than {ENTRIES_LIMIT} entries or {ANSWER_LIMIT} bytes"),
+                            format!("more than {most_entries} entries or {most_bytes} bytes"),
                         ));
                     }
                 }

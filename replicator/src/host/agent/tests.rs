@@ -1,4 +1,5 @@
-//! The asking end against a serving one in the same process, and against agents that misbehave.
+//! The asking end against a serving one in the same process: questions and changes, limits, locks, and machines without
+//! an agent. What the tests of streams and of agents that misbehave share is here as well.
 
 use std::io::Read;
 use std::io::Write;
@@ -9,23 +10,22 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use proptest::prelude::*;
-use zfs_core::ErrorKind;
 
 use super::*;
-use crate::agent::Answer;
 use crate::agent::Class;
-use crate::agent::DATA_LIMIT;
 use crate::agent::Frames;
 use crate::agent::Hello;
 use crate::agent::Limits;
 use crate::agent::fake::*;
-use crate::agent::header;
 use crate::agent::serve;
 use crate::agent::whole;
 use crate::host::Next;
 use crate::transport::Exit;
 use crate::transport::Process;
+
+mod hostile;
+mod reading;
+mod streams;
 
 /// What runs at the far end: it gets the connection, and gives its exit status and what it says about it.
 type Far = dyn Fn(UnixStream) -> (i32, String) + Send + Sync;
@@ -226,96 +226,6 @@ fn what_is_asked_arrives_as_the_host_there_says_it() {
 }
 
 #[test]
-fn a_stream_goes_from_one_agent_to_another_plain_and_compressed() {
-    let mut data = stream(&begin(5), 300);
-    assert!(data.len() > 2 * DATA_LIMIT);
-    for compress in [false, true] {
-        let from = Fake { stream: std::mem::take(&mut data).into(), ..Fake::default() };
-        let to = Fake::default();
-        let (mut source, _) = serving(from.clone());
-        let (mut target, starts) = serving(to.clone());
-        let spec = SendSpec { compress, ..send_spec("tank/a@s1", 5) };
-        let sent = read_all(source.send(&spec).expect("started")).expect("sent");
-        assert_eq!(compress, sent != from.stream);
-        for _ in 0..2 {
-            let spec = ReceiveSpec { compressed: compress, ..receive_spec("tank/a@s1") };
-            let mut incoming = target.receive(&spec).expect("started");
-            for block in sent.chunks(1_500_000) {
-                incoming.write(&Bytes::copy_from_slice(block)).expect("taken");
-            }
-            assert!(!incoming.idle().expect("alive"));
-            incoming.finish().expect("received");
-            let received = std::mem::take(&mut *to.received.lock().expect("no panic"));
-            assert!(received == from.stream);
-        }
-        assert_eq!(from.log.all(), ["send tank/a@s1", "sent"]);
-        assert_eq!(to.log.all(), ["receive tank/a@s1", "received", "receive tank/a@s1", "received"]);
-        assert_eq!(starts.load(Ordering::SeqCst), 1);
-        data = from.stream.to_vec();
-    }
-}
-
-#[test]
-fn a_receive_that_fails_is_known_while_there_is_still_something_to_send() {
-    let data = Bytes::from(stream(&begin(5), 300));
-    let fake = Fake { full_after: Some(500_000), datasets: vec![state("tank", 1)], ..Fake::default() };
-    let (mut host, starts) = serving(fake.clone());
-    let mut incoming = host.receive(&receive_spec("tank/a@s")).expect("started");
-    // The stream never ends by itself.
-    let stopped = loop {
-        if let Err(error) = incoming.write(&data.slice(..data.len().min(1 << 20))) {
-            break error;
-        }
-    };
-    assert!(matches!(stopped, HostError::Transport(TransportError::StdinClosed { .. })), "{stopped}");
-    let error = incoming.finish().expect_err("no space");
-    assert_eq!(error.zfs_kind(), Some(ErrorKind::NoSpace), "{error}");
-    assert_eq!(error.hint().as_deref(), Some("make room"));
-    assert!(matches!(
-        error,
-        HostError::Agent { errno: 28, operation: Some(zfs_core::Operation::Receive), .. }
-    ));
-    // The same host goes on.
-    host.inventory(&dataset("tank"), Depth::One).expect("an answer");
-    assert_eq!(starts.load(Ordering::SeqCst), 2);
-
-    // Nothing more to send for a while: then it is known by looking.
-    let mut incoming = host.receive(&receive_spec("tank/a@s")).expect("started");
-    let noise = Bytes::from(vec![1; 5000]);
-    incoming.write(&noise).expect("on its way");
-    while !incoming.idle().expect("an answer") {}
-    assert!(incoming.write(&noise).is_err());
-    let error = incoming.finish().expect_err("no stream");
-    assert_eq!(error.zfs_kind(), Some(ErrorKind::StreamCorrupt), "{error}");
-    host.inventory(&dataset("tank"), Depth::One).expect("an answer");
-}
-
-#[test]
-fn what_is_given_up_ends_there_and_the_next_question_is_answered() {
-    let fake = Fake {
-        stream: stream(&begin(5), 10).into(),
-        endless: true,
-        datasets: vec![state("tank", 1)],
-        ..Fake::default()
-    };
-    let (mut host, starts) = serving(fake.clone());
-    for _ in 0..3 {
-        let mut outgoing = host.send(&send_spec("tank@s1", 5)).expect("started");
-        while !matches!(outgoing.next(1 << 20).expect("a stream"), Next::Block(_)) {}
-        drop(outgoing);
-        host.inventory(&dataset("tank"), Depth::One).expect("an answer");
-    }
-    let mut incoming = host.receive(&receive_spec("tank/a@s")).expect("started");
-    incoming.write(&fake.stream.slice(..1000)).expect("taken");
-    drop(incoming);
-    host.inventory(&dataset("tank"), Depth::One).expect("an answer");
-    assert_eq!(starts.load(Ordering::SeqCst), 1);
-    let log = fake.log.all();
-    assert!(log.contains(&"left partial".to_string()), "{log:?}");
-    assert!(!log.contains(&"received".to_string()) && !log.contains(&"sent".to_string()), "{log:?}");
-}
-
-#[test]
 fn limits_at_the_far_end_are_errors_of_their_own() {
     let (mut host, _) = with(|stream| {
         let output = stream.try_clone().expect("a clone");
@@ -351,182 +261,12 @@ fn a_machine_without_an_agent_is_told_apart_from_one_with_a_bad_one() {
 }
 
 #[test]
-fn hellos_that_are_none_are_errors_with_what_came() {
-    let said = |bytes: Vec<u8>| {
-        with(move |mut stream| {
-            let _ = stream.write_all(&bytes);
-            // Stays until the connection is closed.
-            let _ = stream.read_to_end(&mut Vec::new());
-            (0, String::new())
-        })
-        .0
-    };
-    let error = said(b"Welcome to this machine\n".to_vec()).start().expect_err("a greeting");
-    assert!(matches!(error, HostError::BadAnswer { .. }) && error.to_string().contains("Welcome"), "{error}");
-    for (oldest, newest) in [(2, 3), (0, 0)] {
-        let hello = format!(
-            r#"{{"magic":"replicator-agent","oldest":{oldest},"newest":{newest},"program":"9\u001b9"}}"#
-        );
-        let error = said(frame(Kind::Hello, 0, &hello)).start().expect_err("another version");
-        let text = error.to_string();
-        assert!(matches!(error, HostError::AgentVersion { .. }) && error.hint().is_some(), "{text}");
-        assert!(text.contains(env!("CARGO_PKG_VERSION")) && text.contains("9\\u{1b}9"), "{text}");
-    }
-    for bytes in [
-        frame(Kind::Hello, 0, "{}"),
-        frame(Kind::Hello, 0, r#"{"magic":"x","oldest":1,"newest":1,"program":"1"}"#),
-        done(0),
-        vec![0; 100],
-        vec![0xff; 100],
-    ] {
-        assert!(matches!(said(bytes).start(), Err(HostError::BadAnswer { .. })));
-    }
-    let (mut host, _) = with(|mut stream| {
-        let _ = stream.read_to_end(&mut Vec::new());
-        (0, String::new())
-    });
-    host.link.command.patience = Duration::from_millis(50);
-    assert!(matches!(host.start(), Err(HostError::Transport(TransportError::Timeout { .. }))));
-}
-
-#[test]
-fn answers_that_are_none_are_errors() {
-    let row = |kind: &str| format!(r#"{{"{kind}":[["s",1,1,null]]}}"#);
-    let dataset_part = |name: &str| {
-        frame(
-            Kind::Part,
-            1,
-            &format!(
-                r#"{{"dataset":{{"name":"{name}","volume":false,"guid":1,"encryption":null,"origin":null,"written":0,"referenced":0,"available":0,"token":null}}}}"#
-            ),
-        )
-    };
-    let ancestor = |name: &str| {
-        let part = String::from_utf8(dataset_part(name)[9..].to_vec()).expect("JSON");
-        frame(Kind::Part, 1, &part.replacen("dataset", "ancestor", 1))
-    };
-    let good = saying([dataset_part("tank/a"), done(1)].concat()).inventory(&dataset("tank/a"), Depth::One);
-    assert!(good.is_ok(), "{good:?}");
-    for (what, bytes) in [
-        ("nothing", vec![]),
-        ("done without a dataset", done(1)),
-        ("a wrong id", [dataset_part("tank/a"), done(2)].concat()),
-        ("id 0", [dataset_part("tank/a"), done(0)].concat()),
-        ("another dataset", [dataset_part("tank/b"), done(1)].concat()),
-        ("a child", [dataset_part("tank/a"), dataset_part("tank/a/b"), done(1)].concat()),
-        ("twice", [dataset_part("tank/a"), dataset_part("tank/a"), done(1)].concat()),
-        ("no name", [dataset_part("tank/../a"), done(1)].concat()),
-        ("rows before a dataset", [frame(Kind::Part, 1, &row("snapshots")), done(1)].concat()),
-        ("bookmarks before one", [frame(Kind::Part, 1, &row("bookmarks")), done(1)].concat()),
-        ("an ancestor that is none", [ancestor("tank/b"), done(1)].concat()),
-        ("itself as ancestor", [ancestor("tank/a"), done(1)].concat()),
-        ("absent and present", [ancestor("tank"), dataset_part("tank/a"), done(1)].concat()),
-        (
-            "absent, but among the children",
-            [ancestor("tank"), frame(Kind::Part, 1, r#"{"children":["tank/a"]}"#), done(1)].concat(),
-        ),
-        ("an unknown part", [frame(Kind::Part, 1, r#"{"secret":1}"#), done(1)].concat()),
-        ("a stream", [frame(Kind::Data, 1, "x"), done(1)].concat()),
-        ("cut", dataset_part("tank/a")[..20].to_vec()),
-        ("no end", dataset_part("tank/a")),
-        ("a huge frame", u32::MAX.to_be_bytes().to_vec()),
-        ("a failure of nothing known", frame(Kind::Answer, 1, r#"{"failed":{"fire":{}}}"#)),
-    ] {
-        let answer = saying(bytes).inventory(&dataset("tank/a"), Depth::One);
-        assert!(
-            matches!(
-                answer,
-                Err(HostError::BadAnswer { .. } | HostError::Transport(TransportError::Lost { .. }))
-            ),
-            "{what}: {answer:?}"
-        );
-    }
-    // What comes after the end is found by the next question.
-    let mut host = saying([dataset_part("tank/a"), done(1), done(1)].concat());
-    host.inventory(&dataset("tank/a"), Depth::One).expect("an answer");
-    assert!(host.inventory(&dataset("tank/a"), Depth::One).is_err());
-}
-
-#[test]
-fn too_few_and_too_many_guids_are_errors() {
-    let names = [snapshot("tank/a@1"), snapshot("tank/a@2")];
-    for guids in ["[]", "[1]", "[1,2,3]", "[1,-2]", "[1,\"x\"]"] {
-        let part = frame(Kind::Part, 1, &format!(r#"{{"guids":{guids}}}"#));
-        let answer = saying([part, done(1)].concat()).snapshot_guids(&names);
-        assert!(matches!(answer, Err(HostError::BadAnswer { .. })), "{guids}: {answer:?}");
-    }
-    let part = frame(Kind::Part, 1, r#"{"guids":[1,null]}"#);
-    let answer = saying([part, done(1)].concat()).snapshot_guids(&names).expect("an answer");
-    assert_eq!(answer, [Some(Guid(1)), None]);
-}
-
-#[test]
-fn an_answer_without_an_end_is_cut_off() {
-    let (mut host, _) = with(|mut stream| {
-        let hello = serde_json::to_vec(&Hello::ours()).expect("JSON");
-        let _ = stream.write_all(&whole(Kind::Hello, 0, &hello).expect("a frame"));
-        let rows = vec![r#"["s",1,1,null]"#; 500].join(",");
-        let name = r#"{"dataset":{"name":"tank","volume":false,"guid":1,"encryption":null,"origin":null,"written":0,"referenced":0,"available":0,"token":null}}"#;
-        let _ = stream.write_all(&frame(Kind::Part, 1, name));
-        let part = frame(Kind::Part, 1, &format!(r#"{{"snapshots":[{rows}]}}"#));
-        while stream.write_all(&part).is_ok() {}
-        (0, String::new())
-    });
-    let error = host.inventory(&dataset("tank"), Depth::All).expect_err("endless");
-    assert!(matches!(error, HostError::BadAnswer { .. }) && error.to_string().contains("entries"), "{error}");
-}
-
-#[test]
-fn an_agent_that_goes_on_after_it_was_told_to_stop_is_ended() {
-    let (mut host, starts) = with(|mut stream| {
-        let hello = serde_json::to_vec(&Hello::ours()).expect("JSON");
-        let _ = stream.write_all(&whole(Kind::Hello, 0, &hello).expect("a frame"));
-        let block = frame(Kind::Data, 1, &"x".repeat(100_000));
-        while stream.write_all(&block).is_ok() {}
-        (0, String::new())
-    });
-    let mut outgoing = host.send(&send_spec("tank@s1", 5)).expect("started");
-    while !matches!(outgoing.next(1 << 20).expect("a stream"), Next::Block(_)) {}
-    drop(outgoing);
-    // The next one is no better.
-    assert!(host.inventory(&dataset("tank"), Depth::One).is_err());
-    assert_eq!(starts.load(Ordering::SeqCst), 2);
-}
-
-#[test]
 fn a_request_that_is_too_large_is_not_sent() {
     let (mut host, _) = serving(Fake::default());
     let set = vec![("org:x".to_string(), "x".repeat(2 << 20))];
     let error = host.apply(&Change::SetProperties { dataset: dataset("tank"), set }).expect_err("too large");
     assert!(matches!(error, HostError::Transport(TransportError::TooMuch { .. })), "{error}");
     host.about("tank").expect("the agent is still there");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn random_answers_are_errors(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        prop_assert!(saying(bytes.clone()).inventory(&dataset("tank"), Depth::All).is_err());
-        let mut host = saying(bytes);
-        let answer = read_all(host.send(&send_spec("tank@s", 1)).expect("asked"));
-        prop_assert!(answer.is_err());
-    }
-
-    #[test]
-    fn random_frames_are_errors(
-        frames in prop::collection::vec((1u8..9, 0u32..3, "[\\[\\]{}\":,a-z0-9]{0,40}"), 0..6),
-    ) {
-        let mut bytes = Vec::new();
-        for (kind, id, payload) in frames {
-            let mut head = header(Kind::Part, id, payload.len());
-            head[4] = kind;
-            bytes.extend_from_slice(&head);
-            bytes.extend_from_slice(payload.as_bytes());
-        }
-        prop_assert!(saying(bytes.clone()).inventory(&dataset("tank"), Depth::All).is_err());
-        prop_assert!(saying(bytes).receive(&receive_spec("tank@s")).is_err());
-    }
 }
 
 #[test]
@@ -548,20 +288,6 @@ fn each_new_agent_keeps_other_runs_out_again() {
     host.link.close();
     host.about("tank").expect("a new agent");
     assert_eq!(log.all().last().map(String::as_str), Some("lock tank/in All"));
-}
-
-#[test]
-fn signs_of_life_are_no_answer() {
-    let alive = header(Kind::Alive, 0, 0).repeat(3);
-    let done = serde_json::to_vec(&Answer::Done).expect("JSON");
-    let answer = whole(Kind::Answer, 1, &done).expect("a frame");
-    let root = "tank".parse().expect("a name");
-    let mut host = saying([alive.as_slice(), &answer].concat());
-    host.lock(&root, Depth::One).expect("it was done");
-    // For ever, and nothing else.
-    let mut host = saying(header(Kind::Alive, 0, 0).repeat(100_000));
-    host.link.command.silence = Duration::ZERO;
-    assert!(host.lock(&root, Depth::One).is_err());
 }
 
 #[test]

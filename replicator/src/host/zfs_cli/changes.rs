@@ -2,6 +2,7 @@
 
 use super::NAMES_AT_ONCE;
 use super::ZfsCli;
+use super::guid_arguments;
 use super::nul;
 use super::options;
 use super::says_absent;
@@ -19,6 +20,9 @@ use zfs_core::Guid;
 use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
+
+/// Snapshots by name, and the newest of them.
+type Listed = (HashMap<String, Guid>, Option<(String, Guid)>);
 
 impl ZfsCli {
     /// As [`Host::apply`].
@@ -71,6 +75,7 @@ impl ZfsCli {
             Change::DestroySnapshots { dataset, newest, snapshots } => {
                 self.destroy_snapshots(dataset, *newest, snapshots)
             }
+            Change::PruneSnapshots { dataset, snapshots } => self.prune_snapshots(dataset, snapshots),
             Change::Destroy { dataset, guid, .. } => {
                 let Some(found) = self.guid_of("filesystem,volume", dataset.as_str())? else { return Ok(()) };
                 self.need_guid(dataset.as_str(), *guid, Some(found))?;
@@ -157,6 +162,31 @@ impl ZfsCli {
             return Ok(());
         }
         self.need_mark(dataset)?;
+        let (there, last) = self.snapshots_of(dataset)?;
+        if let Some((name, guid)) = last {
+            self.need_guid(&name, newest, Some(guid))?;
+        }
+        self.destroy_together(dataset, &there, snapshots)
+    }
+
+    fn prune_snapshots(
+        &mut self,
+        dataset: &DatasetName,
+        snapshots: &[(SnapshotName, Guid)],
+    ) -> Result<(), HostError> {
+        if self.guid_of("filesystem,volume", dataset.as_str())?.is_none() {
+            return Ok(());
+        }
+        let (there, last) = self.snapshots_of(dataset)?;
+        let newest = last.map(|(name, _)| name);
+        if let Some((name, _)) = snapshots.iter().find(|(name, _)| newest.as_deref() == Some(name.as_str())) {
+            return Err(HostError::Newest { host: self.label.clone(), snapshot: name.clone() });
+        }
+        self.destroy_together(dataset, &there, snapshots)
+    }
+
+    /// The snapshots of a dataset by name, and the newest of them.
+    fn snapshots_of(&mut self, dataset: &DatasetName) -> Result<Listed, HostError> {
         let mut there = HashMap::new();
         let mut last: Option<(String, Guid)> = None;
         let list = ["list", "-Hp", "-d", "1", "-t", "snapshot", "-s", "createtxg", "-o", "name,guid"];
@@ -168,9 +198,16 @@ impl ZfsCli {
             there.insert(name.to_string(), guid);
             Ok(())
         })?;
-        if let Some((name, guid)) = last {
-            self.need_guid(&name, newest, Some(guid))?;
-        }
+        Ok((there, last))
+    }
+
+    /// Destroys those that are there, if each has the GUID it must have.
+    fn destroy_together(
+        &mut self,
+        dataset: &DatasetName,
+        there: &HashMap<String, Guid>,
+        snapshots: &[(SnapshotName, Guid)],
+    ) -> Result<(), HostError> {
         let mut doomed = Vec::new();
         for (name, guid) in snapshots {
             if let Some(found) = there.get(name.as_str()) {
@@ -229,7 +266,7 @@ impl ZfsCli {
     /// The GUID of one dataset or snapshot, read anew.
     pub(super) fn guid_of(&mut self, kind: &str, name: &str) -> Result<Option<Guid>, HostError> {
         let mut guid = None;
-        let script = self.script(["list", "-Hp", "-t", kind, "-o", "name,guid", name])?;
+        let script = self.script(guid_arguments(kind, name))?;
         let listed = self.list("list", name, script, &mut |line| match line.split_once('\t') {
             Some((found, number)) if found == name && guid.is_none() => {
                 guid = Some(Guid(number.parse().map_err(|_| "the guid is not a number".to_string())?));

@@ -10,6 +10,8 @@ use crate::host::SendSpec;
 use crate::transport::Process;
 use bytes::Bytes;
 use bytes::BytesMut;
+use zfs_core::Guid;
+use zfs_core::name::SnapshotName;
 
 /// The arguments of `zfs send` for a stream.
 pub(super) fn send_arguments(spec: &SendSpec, dry: bool) -> Vec<String> {
@@ -70,10 +72,20 @@ impl Outgoing for CliOutgoing<'_> {
     }
 }
 
+/// The arguments of `zfs` for the GUID of one dataset or snapshot, as `<name>\t<guid>`.
+pub(super) fn guid_arguments<'n>(kind: &'n str, name: &'n str) -> [&'n str; 7] {
+    ["list", "-Hp", "-t", kind, "-o", "name,guid", name]
+}
+
+/// The most that is looked at of what a receive says: a name, a number, and what a login shell may print.
+const SAID: usize = 64 * 1024;
+
 pub(super) struct CliIncoming<'a> {
     pub(super) process: Box<dyn Process + 'a>,
     pub(super) host: String,
-    pub(super) subject: String,
+    pub(super) to: SnapshotName,
+    /// Where the GUID goes that was read back.
+    pub(super) read_back: &'a mut Option<(SnapshotName, Guid)>,
 }
 
 impl Incoming for CliIncoming<'_> {
@@ -86,7 +98,42 @@ impl Incoming for CliIncoming<'_> {
     }
 
     fn finish(self: Box<Self>) -> Result<(), HostError> {
-        let exit = self.process.finish(&mut |_| Ok(()))?;
-        check(&self.host, "receive into", &self.subject, &exit)
+        let mut said = Vec::new();
+        let exit = self.process.finish(&mut |bytes| {
+            said.extend_from_slice(&bytes[..bytes.len().min(SAID - said.len())]);
+            Ok(())
+        })?;
+        check(&self.host, "receive into", self.to.as_str(), &exit)?;
+        // Without it, it is asked for as any other.
+        *self.read_back = guid_of(&said, &self.to).map(|guid| (self.to.clone(), guid));
+        Ok(())
+    }
+}
+
+/// The GUID of a snapshot in what was said, if it is there once.
+fn guid_of(said: &[u8], name: &SnapshotName) -> Option<Guid> {
+    let text = std::str::from_utf8(said).ok()?;
+    let mut found =
+        text.lines().filter_map(|line| line.split_once('\t')).filter(|(one, _)| *one == name.as_str());
+    let (_, guid) = found.next()?;
+    if found.next().is_some() { None } else { guid.parse().ok().map(Guid) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guid_that_is_read_back_is_that_of_the_snapshot_or_none() {
+        let name: SnapshotName = "back/a b@s 1".parse().expect("a name");
+        let read = |said: &str| guid_of(said.as_bytes(), &name);
+        assert_eq!(read("back/a b@s 1\t18446744073709551615\n"), Some(Guid(u64::MAX)));
+        assert_eq!(read("Welcome\tto it\nback/a b@s 1\t7\n"), Some(Guid(7)));
+        let twice = "back/a b@s 1\t7\nback/a b@s 1\t7\n";
+        for said in ["", "back/a b@s 1\n", "back/a b@s 1\t\n", "back/a b@s 1\tx", "back/a b@s 2\t7\n", twice]
+        {
+            assert_eq!(read(said), None, "{said:?}");
+        }
+        assert_eq!(guid_of(b"\xff\nback/a b@s 1\t7\n", &name), None);
     }
 }

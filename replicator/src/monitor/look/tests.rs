@@ -134,27 +134,37 @@ fn without_the_target_the_bookmarks_that_are_left_over_tell() {
     replicate(&world);
     let mut here = world.host("here");
     let tree = source(&mut here, &name("tank/a"), &options()).expect("the source");
-    let mut away = |others: &dyn Fn(&DatasetName) -> BTreeSet<TargetId>, alone| {
-        let found = bookmarks(&mut here, &tree, &name("backup/a"), others, alone, "it is away".to_string());
+    let mut away = |seen: Option<&TargetMemory>| {
+        let found = bookmarks(&mut here, &tree, &name("backup/a"), seen, "it is away".to_string());
         match found.expect("the source") {
             Look::Bookmarks { why, datasets } if why == "it is away" => datasets,
             other => panic!("{other:?}"),
         }
     };
-    let nobody = |_: &DatasetName| BTreeSet::new();
-    let found = away(&nobody, true);
+    let pool = world.on("there", |there| there.pool_guid("backup"));
+    let mut seen = TargetMemory {
+        job: "job".to_string(),
+        to: "there:backup/a".to_string(),
+        pool: Some(pool.0),
+        seen: 0,
+        datasets: Vec::new(),
+    };
+    let found = away(Some(&seen));
     assert_eq!(found.len(), 2);
     assert_eq!((found[0].common, found[0].target.as_str()), (date(&world, "tank/a@1"), "backup/a"));
     assert_eq!((found[1].common, found[1].target.as_str()), (date(&world, "tank/a/x@1"), "backup/a/x"));
-    // With another target that may own them, or one that does, they tell nothing.
-    assert!(away(&nobody, false).iter().all(|one| one.common.is_none()));
-    let pool = world.on("there", |there| there.pool_guid("backup"));
-    let other = |dataset: &DatasetName| {
-        let below = dataset.strip_prefix(&name("tank/a")).expect("below");
-        let target = if below.is_empty() { name("backup/a") } else { name(&format!("backup/a/{below}")) };
-        BTreeSet::from([TargetId::new(pool, &target)])
-    };
-    assert!(away(&other, true).iter().all(|one| one.common.is_none()));
+    // Without the pool nobody knows for whom the bookmarks are.
+    assert!(away(None).iter().all(|one| one.common.is_none()));
+    seen.pool = Some(pool.0 + 1);
+    assert!(away(Some(&seen)).iter().all(|one| one.common.is_none()));
+    // What was seen in common counts without bookmarks as well.
+    let root = tree.root();
+    seen.datasets = vec![BaseMemory {
+        source: "tank/a".to_string(),
+        target: "backup/a".to_string(),
+        base: Some(root.snapshots[0].guid.0),
+    }];
+    assert_eq!(away(Some(&seen))[0].common, date(&world, "tank/a@1"));
 }
 
 #[test]

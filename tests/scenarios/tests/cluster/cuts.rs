@@ -15,10 +15,10 @@ use crate::ways::over_every_way;
 fn a_stream_that_is_cut_at_random_bytes_goes_on_from_there_over_every_way() {
     let cuts = if long() { 20 } else { 5 };
     let random = std::cell::RefCell::new(Random::seeded());
-    let more = "--retries 0 --idle-timeout 2 --compress off";
+    let more = "--retries 0 --idle-timeout 5 --compress off";
     over_every_way(|route| {
         let link = route.link();
-        let (mut round, mut kept, mut advanced) = (1, 0, 0);
+        let (mut round, mut kept, mut advanced, mut slow) = (1, 0, 0, 0);
         route.grow(round);
         let mut cut = 0;
         while cut < cuts {
@@ -27,44 +27,48 @@ fn a_stream_that_is_cut_at_random_bytes_goes_on_from_there_over_every_way() {
             let silenced = link.counters().silenced;
             link.drop_after(after);
             let run = route.begin(more);
-            until("a cut", Duration::from_secs(60), || link.counters().silenced > silenced || run.finished());
-            if link.counters().silenced == silenced {
-                // It was done before.
+            until("a cut", Duration::from_secs(140), || {
+                link.counters().silenced > silenced || run.finished()
+            });
+            let was_cut = link.counters().silenced > silenced;
+            let said = if !was_cut {
                 link.heal();
-                broken_off(run, &[0]);
-                route.assert_same();
-                (round, kept) = (round + 1, 0);
-                route.grow(round);
-                continue;
-            }
-            let said = if cut == 0 {
+                // It was done before; or the machine is so busy that nothing moved for as long as the run waits.
+                broken_off(run, &[0, 4])
+            } else if cut == 0 {
                 let output = broken_off(run, &[4]);
                 link.heal();
-                route.tear();
                 output
             } else {
                 route.tear();
                 link.heal();
                 broken_off(run, &[0, 4])
             };
-            cut += 1;
+            route.tear();
+            cut += u32::from(was_cut);
             route.assert_quiet();
-            let now = route.kept();
-            assert!(now >= kept, "{kept} bytes had arrived, now {now}: {}", said.err());
-            if said.success() {
-                // It was cut while it connected, and lived through that.
+            if route.has(round) {
+                // It lived through that, or the cut came after the last byte, so that only the success was not told.
                 route.assert_same();
                 (round, kept) = (round + 1, 0);
                 route.grow(round);
                 continue;
             }
-            // What was on its way through pipes and windows does not count; more than that must have been kept.
-            assert!(
-                now > kept || after < 4_000_000,
-                "cut after {after}: nothing new arrived, {}",
-                said.err()
-            );
-            advanced += u32::from(now > kept);
+            assert!(!said.success(), "success was told, and s{round} is not there: {}", said.err());
+            let now = route.kept();
+            assert!(now >= kept, "{kept} bytes had arrived, now {now}: {}", said.err());
+            if was_cut {
+                // What was on its way through pipes and windows does not count; more than that must have been kept.
+                assert!(
+                    now > kept || after < 4_000_000,
+                    "cut after {after}: nothing new arrived, {}",
+                    said.err()
+                );
+                advanced += u32::from(now > kept);
+            } else {
+                slow += 1;
+                assert!(slow < 20, "no cut, and no success either: {}", said.err());
+            }
             kept = now;
         }
         assert!(advanced > 0, "no cut fell into a stream, so nothing was tested");

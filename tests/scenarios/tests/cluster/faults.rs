@@ -120,6 +120,12 @@ impl Route<'_> {
         self.token().map_or(0, |token| arrived(self.from, &token))
     }
 
+    /// Whether the target has snapshot `s<n>`.
+    pub(crate) fn has(&self, n: usize) -> bool {
+        let name = format!("{}@s{n}", self.target);
+        !sh(self.to, &format!("zfs list -H -o name -t snapshot '{name}' 2>/dev/null || true")).is_empty()
+    }
+
     /// What was left by a run is gone, at both ends.
     pub(crate) fn assert_quiet(&self) {
         assert_quiet(self.here);

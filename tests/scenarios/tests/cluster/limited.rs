@@ -129,3 +129,72 @@ fn a_key_for_sending_changes_nothing_but_bookmarks_within_its_root() {
         assert_eq!(before, (state(route.from), state(route.to)));
     });
 }
+
+/// What is read out of snapshots is for those alone who were given it, within the roots, and leaves nothing behind: also
+/// when the agent is killed in the middle, or is an older one.
+#[test]
+fn an_agent_reads_snapshots_only_with_the_right_to_and_within_its_roots() {
+    agents(false, |route| {
+        let (source, target) = (&route.source, &route.target);
+        fill(route.from, source, 1);
+        // A link to a secret: its own words are compared, and never what it leads to.
+        sh(
+            route.from,
+            &format!(
+                "ln -s /etc/secret /{source}/link; ln -s / /{source}/top; zfs snapshot {source}@s2; echo 1 > /etc/secret"
+            ),
+        );
+        sh(route.to, &format!("echo 2 > /etc/secret; zfs create {target}"));
+        completely(route.here, &[route.from, route.to], &format!("{source} node2:{target}/in"));
+        completely(route.here, &[route.from, route.to], &format!("{source} node2:{target}/out"));
+        let compare = |key: &str, into: &str, code: i32, words: &[&str]| {
+            let way = format!("--transport {} --far-end agent {key}", route.way.transport);
+            let output =
+                replicator(route.here, &format!("compare {source} node2:{target}/{into} --content {way}"));
+            let text = format!("{}\n{}", output.out(), output.err());
+            assert_eq!(output.code(), code, "{text}");
+            for word in words {
+                assert!(text.contains(word), "{word:?} is not in\n{text}");
+            }
+        };
+        let before = (state(route.from), state(route.to));
+        let key = forced(route, &format!("replicator agent --root {target}/in --allow list,send"));
+        compare(key, "in", 4, &["does not allow", "--allow read", "authorized_keys"]);
+        let key = forced(route, &format!("replicator agent --root {target}/in --allow list,read"));
+        compare(key, "in", 0, &["files of", "are equal"]);
+        compare(key, "out", 4, &["does not allow", "--root"]);
+        assert_eq!(before, (state(route.from), state(route.to)));
+        // Killed in the middle of a file: the mount goes with it.
+        let big = "head -c 300000000 /dev/zero | tr '\\0' x";
+        sh(
+            route.to,
+            &format!(
+                "zfs set readonly=off {target}/in; zfs mount {target}/in; {big} > /{target}/in/big; zfs snapshot {target}/in@s3"
+            ),
+        );
+        sh(route.from, &format!("echo small > /{source}/big; zfs snapshot {source}@s3"));
+        let killing = route
+            .to
+            .script("for i in $(seq 2000); do p=$(pgrep -f '^replicator agent'); [ -n \"$p\" ] && \
+                     grep -q ^rchar /proc/$p/io && [ $(sed -n 's/^rchar: //p' /proc/$p/io) -gt 20000000 ] && kill -9 $p && exit 0; \
+                     sleep 0.01; done; exit 1")
+            .spawn()
+            .expect("it starts");
+        let way = format!("--transport {} --far-end agent {key}", route.way.transport);
+        let run = replicator(
+            route.here,
+            &format!("compare {source} node2:{target}/in --content --snapshot s3 {way}"),
+        );
+        assert_eq!(killing.wait().expect("it ends").code(), 0, "the agent was killed");
+        assert_eq!(run.code(), 4, "{}\n{}", run.out(), run.err());
+        for node in [route.from, route.to] {
+            let left = sh(
+                node,
+                "grep '@' /proc/self/mountinfo /proc/mounts || true; ls -d /tmp/replicator-* 2>/dev/null || true",
+            );
+            assert_eq!(left, "");
+            // Nothing keeps the snapshot busy.
+            sh(node, "zfs list -H -o name -t snapshot | grep @s3 | xargs -n1 zfs destroy");
+        }
+    });
+}

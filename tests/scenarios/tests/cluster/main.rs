@@ -3,6 +3,7 @@
 mod bad_input;
 mod bent;
 mod bookmarks;
+mod check;
 mod commands;
 mod cuts;
 mod divergence;
@@ -28,6 +29,7 @@ mod relay;
 mod replicas;
 mod replicate;
 mod retries;
+mod runs;
 mod sanoid;
 mod ssh_auth;
 mod ssh_hostkeys;

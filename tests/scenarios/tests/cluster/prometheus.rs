@@ -199,7 +199,7 @@ fn prometheus_has_the_numbers_that_were_written() {
     is("replicator_pool_state{pool=\"tank\",state=\"ONLINE\"}", 1.0);
     is("replicator_check_status{check=\"snapshots\"}", 2.0);
     is("replicator_check_status{check=\"replication\"}", 0.0);
-    is("replicator_replication_reached{job=\"the \\\"job\\\"\",target=\"back\"}", 1.0);
+    is("replicator_replication_reached{replication=\"the \\\"job\\\"\",target=\"back\"}", 1.0);
     is("replicator_replication_conflict{target=\"back\"}", 0.0);
     // Both sides have the snapshot, so that its date is the lag's.
     is(

@@ -15,6 +15,7 @@ mod many_snapshots;
 mod model;
 mod nvlist;
 mod permissions;
+mod policies;
 mod pool;
 mod pool_status;
 mod properties;

@@ -80,8 +80,7 @@ fn both_say_the_same_about_what_they_would_do() {
         // It tells of its cache, which we have not, and visits datasets in any order.
         lines.retain(|line| !line.contains("cache"));
         lines.sort();
-        let second =
-            |line: String| line.replace(pool, "POOL").replace(":06_", ":05_").replace(":07_", ":05_");
+        let second = |line: String| without_seconds(&line.replace(pool, "POOL"));
         lines.into_iter().map(second).collect::<Vec<_>>()
     };
     let before = snapshots(node, "ours");
@@ -89,7 +88,7 @@ fn both_say_the_same_about_what_they_would_do() {
     assert_eq!(ours, lines("real"));
     assert_eq!(snapshots(node, "ours"), before, "something was done");
     for part in [
-        "taking snapshot POOL/a@autosnap_2026-03-14_02:00:05_hourly (zfs recursive)",
+        "taking snapshot POOL/a@autosnap_2026-03-14_02:00:_hourly (zfs recursive)",
         "INFO: pruning POOL/back/x@",
     ] {
         assert!(ours.iter().any(|line| line.starts_with(part)), "{part}: {ours:#?}");

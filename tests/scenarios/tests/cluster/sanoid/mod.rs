@@ -67,14 +67,13 @@ pub(crate) fn at(node: &Node, time: &str, zone: &str, pool: &str, options: &str)
 /// The snapshots of a pool, without its name and without the seconds of theirs.
 pub(crate) fn snapshots(node: &Node, pool: &str) -> Vec<String> {
     let list = sh(node, &format!("zfs list -H -t snapshot -o name -r {pool} | sort"));
-    let plain = |name: &str| {
-        let name = name.strip_prefix(pool).expect("of the pool");
-        match name.rsplit_once(':') {
-            Some((start, rest)) => {
-                format!("{start}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
-            }
-            None => name.to_string(),
-        }
-    };
-    list.lines().map(plain).collect()
+    list.lines().map(|name| without_seconds(name.strip_prefix(pool).expect("of the pool"))).collect()
+}
+
+/// One of the two runs a few seconds after the other.
+pub(crate) fn without_seconds(text: &str) -> String {
+    match text.rsplit_once(':') {
+        Some((start, rest)) => format!("{start}:{}", rest.trim_start_matches(|c: char| c.is_ascii_digit())),
+        None => text.to_string(),
+    }
 }

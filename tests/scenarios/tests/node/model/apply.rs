@@ -49,7 +49,7 @@ impl<'p> Sequence<'p> {
             Op::Write(name) => {
                 self.written += 1;
                 let (number, pool) = (self.written, self.pool_of(name.pool()));
-                mounted(pool, name, |folder| {
+                mounted(pool, name, self.seed, |folder| {
                     let file = folder.join(format!("f{}", number % 3));
                     write_noise(&file, 100_000, self.seed ^ (number << 32));
                 });
@@ -173,8 +173,8 @@ impl<'p> Sequence<'p> {
 }
 
 /// Does something in a mounted filesystem. The commands for it would take most of the time of all of this.
-fn mounted(pool: &Pool, name: &DatasetName, what: impl FnOnce(&Path)) {
-    let folder = pool.mounts().with_file_name("here");
+fn mounted(pool: &Pool, name: &DatasetName, seed: u64, what: impl FnOnce(&Path)) {
+    let folder = pool.mounts().with_file_name(format!("here-{seed}"));
     std::fs::create_dir_all(&folder).expect("a folder");
     rustix::mount::mount(name.as_str(), &folder, "zfs", MountFlags::empty(), None).expect("mount");
     what(&folder);
