@@ -14,6 +14,7 @@ use crate::cancel::Cancel;
 use crate::host::Host;
 use crate::model::Fault;
 use crate::model::Machine;
+use crate::model::Meddling;
 use crate::model::Moment;
 use crate::model::World;
 use crate::plan::Action;
@@ -237,7 +238,7 @@ fn marks_of_a_run(meddle: impl FnOnce(&mut Machine) + Send + 'static, told: &Tol
     // Right after @4 came and was read back, when the run turns to its last step.
     let sends = plan.datasets.iter().position(|one| one.streams().next().is_some()).expect("a stream");
     let meddling =
-        Meddling { world: world.clone(), at: sends, what: Mutex::new(Some(Box::new(meddle))), told };
+        Somebody { world: world.clone(), at: sends, what: Mutex::new(Some(Box::new(meddle))), told };
     let run = quick();
     let options = request().options;
     let report = execute(&plan, &options, &mut source, &mut target, &run, &meddling, &Cancel::new());
@@ -247,14 +248,14 @@ fn marks_of_a_run(meddle: impl FnOnce(&mut Machine) + Send + 'static, told: &Tol
 }
 
 /// Does something on the target when a dataset's step is finished.
-struct Meddling<'t> {
+struct Somebody<'t> {
     world: World,
     at: usize,
-    what: Mutex<Option<Box<dyn FnOnce(&mut Machine) + Send>>>,
+    what: Mutex<Option<Meddling>>,
     told: &'t Told,
 }
 
-impl Observer for Meddling<'_> {
+impl Observer for Somebody<'_> {
     fn step_started(&self, _: Place, _: &Step) {}
     fn progress(&self, _: Place, _: Moved) {}
     fn step_finished(&self, place: Place, _: &Step, _: Moved) {
@@ -284,8 +285,7 @@ fn older_bookmarks_stay_where_the_newer_base_is_gone_from_the_target() {
         there.destroy_snapshot(&snap("backup/a@4")).expect("destroy");
         there.snapshot(&[snap("backup/a@4")]).expect("snapshot");
     };
-    let all: [Box<dyn FnOnce(&mut Machine) + Send>; 3] =
-        [Box::new(destroy), Box::new(rename), Box::new(replace)];
+    let all: [Meddling; 3] = [Box::new(destroy), Box::new(rename), Box::new(replace)];
     for (number, meddle) in all.into_iter().enumerate() {
         let told = Told::default();
         let [before, after] = marks_of_a_run(meddle, &told);

@@ -104,11 +104,11 @@ impl DatasetPlan {
     /// The snapshot of the target that has the GUID [`Self::newest`] when this plan was carried out.
     #[must_use]
     pub fn newest_there(&self) -> Option<&SnapshotName> {
-        let into = self.steps.iter().flatten().filter_map(|step| match &step.action {
+        let mut into = self.steps.iter().flatten().filter_map(|step| match &step.action {
             Action::Send { into, .. } => Some(into),
             Action::Change { .. } => None,
         });
-        into.last().or(self.common_there.as_ref())
+        into.next_back().or(self.common_there.as_ref())
     }
 }
 

@@ -145,6 +145,7 @@ fn without_the_target_the_bookmarks_that_are_left_over_tell() {
     let mut seen = TargetMemory {
         job: "job".to_string(),
         to: "there:backup/a".to_string(),
+        partial: false,
         pool: Some(pool.0),
         seen: 0,
         datasets: Vec::new(),

@@ -52,28 +52,6 @@ fn a_stream_is_compressed_both_ways_where_the_far_end_has_zstd_and_goes_plain_wh
     assert_eq!(compared, 12);
 }
 
-/// An agent that sends over a line that is slower than it is takes more time for each byte, and so sends fewer of them
-/// than the level that it begins with would make of the same stream.
-#[test]
-fn an_agent_compresses_harder_where_the_line_is_slow() {
-    let cluster = pair();
-    let (a, b) = (cluster.node(1), cluster.node(2));
-    sh(
-        a,
-        "zfs set compression=off tank; zfs create tank/real
-         find /usr -xdev -type f -size +16k -print0 | sort -z | xargs -0 cat 2>/dev/null | head -c 160000000 > /tank/real/file
-         zfs snapshot tank/real@s1",
-    );
-    let first: u64 =
-        sh(a, "zfs send -L -c tank/real@s1 | zstd -3 -q -c | wc -c").trim().parse().expect("a number");
-    let way = "--far-end agent --compress on --rate 1500K";
-    let (plain, wire) = sizes(b, &format!("node1:tank/real back/real {way}"));
-    assert!(plain > 120_000_000, "{plain}");
-    // What fills windows and buffers goes fast: only then it learns how slow the line is.
-    assert!(wire < first, "{wire} on the wire, and {first} at the level that it begins with");
-    assert_same((a, "tank/real"), (b, "back/real"));
-}
-
 #[test]
 fn a_rate_is_kept_over_all_datasets_together() {
     let cluster = pair();

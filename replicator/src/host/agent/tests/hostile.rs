@@ -19,7 +19,7 @@ fn hellos_that_are_none_are_errors_with_what_came() {
     };
     let error = said(b"Welcome to this machine\n".to_vec()).start().expect_err("a greeting");
     assert!(matches!(error, HostError::BadAnswer { .. }) && error.to_string().contains("Welcome"), "{error}");
-    for (oldest, newest) in [(2, 3), (0, 0)] {
+    for (oldest, newest) in [(crate::agent::NEWEST + 1, 99), (0, 0)] {
         let hello = format!(
             r#"{{"magic":"replicator-agent","oldest":{oldest},"newest":{newest},"program":"9\u001b9"}}"#
         );
