@@ -80,7 +80,7 @@ pub fn judge(pools: &[(String, Limits, Pool)]) -> Report {
             "critical_percent": limits.critical,
         }));
     }
-    Report::new(level, joined(level, absent, messages), json!({ "pools": list }))
+    Report::new(level, &joined(level, absent, messages), json!({ "pools": list }))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub enum Fact {
     /// How the pool is that was asked about.
     Pool(Pool),
     /// A dataset with a policy, and its snapshots where these were asked for.
-    Dataset(Watched),
+    Dataset(Box<Watched>),
     /// Something that could not be looked at, and why.
     Trouble(String),
     /// What is known about a target. A later one is better.
@@ -100,12 +100,12 @@ pub fn policies(zfs: &Zfs, config: &Config, pool: &DatasetName) -> Result<Vec<Fa
     let resolved = config.policies.resolve(&known);
     let here = resolved.datasets.into_values().filter(|one| one.dataset.pool() == pool.as_str());
     let datasets = here.map(|effective| {
-        Fact::Dataset(Watched {
+        Fact::Dataset(Box::new(Watched {
             dataset: effective.dataset.to_string(),
             exists: effective.exists,
             monitor: effective.policy.monitor,
             seen: PerPeriod::default(),
-        })
+        }))
     });
     Ok(lost.chain(datasets).collect())
 }
@@ -126,12 +126,12 @@ pub fn snapshots(zfs: &Zfs, config: &Config, pool: &DatasetName, now: i64) -> Re
                 seen[period].add(snapshot.creation, now);
             }
         }
-        facts.push(Fact::Dataset(Watched {
+        facts.push(Fact::Dataset(Box::new(Watched {
             dataset: effective.dataset.to_string(),
             exists: effective.exists,
             monitor: effective.policy.monitor.clone(),
             seen,
-        }));
+        })));
     }
     Ok(facts)
 }

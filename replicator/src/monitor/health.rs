@@ -108,7 +108,7 @@ pub fn judge(pools: &[(String, Pool)]) -> Report {
         }
     }
     let text = joined(level, missing, messages);
-    Report::new(level, text, json!({ "pools": list }))
+    Report::new(level, &text, json!({ "pools": list }))
 }
 
 /// The messages of pools in one. A pool that is missing comes first and without a banner, as in sanoid.

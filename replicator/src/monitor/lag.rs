@@ -103,7 +103,7 @@ pub fn judge(ways: &[Way], now: i64) -> Report {
     } else {
         messages.join(", ")
     };
-    Report::new(level, text, json!({ "targets": list }))
+    Report::new(level, &text, json!({ "targets": list }))
 }
 
 /// What there is to say of a target.

@@ -87,10 +87,10 @@ impl Report {
     /// Nothing could be found out, and why.
     #[must_use]
     pub fn unknown(why: &str) -> Self {
-        Self::new(Level::Unknown, format!("UNKNOWN: {why}"), serde_json::json!({}))
+        Self::new(Level::Unknown, &format!("UNKNOWN: {why}"), serde_json::json!({}))
     }
 
-    fn new(level: Level, text: String, mut json: Value) -> Self {
+    fn new(level: Level, text: &str, mut json: Value) -> Self {
         // One line, whatever a name or an error brings along.
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         json["level"] = serde_json::json!(level);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_text_is_one_line() {
-        let report = Report::new(Level::Unknown, "a\nb\u{1b}[31m".to_string(), serde_json::json!({}));
+        let report = Report::new(Level::Unknown, "a\nb\u{1b}[31m", serde_json::json!({}));
         assert_eq!(report.text, "a b [31m");
         assert_eq!(report.json["level"], "unknown");
     }

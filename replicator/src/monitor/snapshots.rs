@@ -110,7 +110,7 @@ pub fn judge(watched: &[Watched], unread: &[Unread], style: Style, now: i64) -> 
     } else {
         messages.join(", ")
     };
-    Report::new(level, text, json!({ "datasets": datasets, "unread": unread }))
+    Report::new(level, &text, json!({ "datasets": datasets, "unread": unread }))
 }
 
 /// Which limit is exceeded, and which it is. That there is no snapshot exceeds every limit.

@@ -211,7 +211,7 @@ impl<'c> Gatherer<'c> {
         for line in &answer.lines {
             match Fact::read(line) {
                 Ok(Fact::Pool(found)) => pool = Some(found),
-                Ok(Fact::Dataset(found)) => datasets.push(found),
+                Ok(Fact::Dataset(found)) => datasets.push(*found),
                 Ok(Fact::Trouble(why)) | Err(why) => unread.push(trouble(why)),
                 Ok(Fact::Target(_)) => {}
             }

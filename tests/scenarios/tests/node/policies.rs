@@ -159,7 +159,7 @@ fn a_bad_name_in_a_call_is_told_and_the_others_are_taken() {
     let failed: Vec<_> =
         report.failed.iter().map(|(name, fault)| (name.dataset().clone(), fault.kind)).collect();
     assert_eq!(failed, [(pool.dataset("b"), ErrorKind::NotFound)]);
-    assert_eq!(report.existing, [same.1.clone()]);
+    assert_eq!(report.existing, std::slice::from_ref(&same.1));
     assert_eq!(report.taken.len(), 3);
     assert_eq!(listed(&pool).len(), 4);
 }
@@ -228,8 +228,12 @@ fn what_may_go_goes_and_what_is_in_use_stays_and_is_named() {
     prune::own_needs(&found, &std::collections::BTreeMap::new(), &mut protections);
     let plan = prune::plan(&found, &BTreeSet::new(), &protections, later());
     assert_eq!(plan.count(), 16 + 3);
-    let in_use: Vec<_> =
-        plan.datasets.iter().flat_map(|one| one.in_use()).map(|one| one.snapshot.name.clone()).collect();
+    let in_use: Vec<_> = plan
+        .datasets
+        .iter()
+        .flat_map(replicator::prune::DatasetPlan::in_use)
+        .map(|one| one.snapshot.name.clone())
+        .collect();
     assert_eq!(in_use, [names[3].clone(), names[5].clone()]);
 
     // Since it was planned: one is held, one has a clone, and one is another one under the same name.
