@@ -202,8 +202,12 @@ impl Lab {
             .collect();
         let found = bases::find(&self.config, &survey, &concerned, self, &self.memory, self.now);
         let plan = prune::plan(&survey, &all, &found.protections, self.time());
-        let names: Vec<_> =
-            plan.datasets.iter().flat_map(|one| one.going()).map(|one| one.snapshot.name.clone()).collect();
+        let names: Vec<_> = plan
+            .datasets
+            .iter()
+            .flat_map(crate::prune::DatasetPlan::going)
+            .map(|one| one.snapshot.name.clone())
+            .collect();
         self.world.on("here", |here| {
             for name in &names {
                 here.destroy_snapshot(name).expect("destroyed");

@@ -91,7 +91,7 @@ fn carried(survey: &Survey, protections: &Protections, table: &Table) -> Report 
 }
 
 fn going(plan: &Plan<'_>) -> Vec<u64> {
-    plan.datasets.iter().flat_map(|one| one.going()).map(|one| one.snapshot.guid.0).collect()
+    plan.datasets.iter().flat_map(DatasetPlan::going).map(|one| one.snapshot.guid.0).collect()
 }
 
 #[test]
