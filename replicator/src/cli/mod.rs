@@ -15,6 +15,7 @@ mod agent;
 mod bookmarks;
 mod check;
 mod compare;
+mod compat;
 mod completion;
 mod config;
 mod connect;
@@ -64,6 +65,7 @@ enum Command {
     Config(config::Arguments),
     Monitor(monitor::Arguments),
     Check(check::Arguments),
+    Sanoid(compat::sanoid::Arguments),
     Agent(agent::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
@@ -72,7 +74,11 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(ended) = compat::run_by_name(&arguments) {
+        return ended;
+    }
+    let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             let outcome = if error.use_stderr() { Outcome::Usage } else { Outcome::Success };
@@ -92,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Config(arguments) => config::run(&arguments),
         // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.
         Command::Monitor(arguments) => return monitor::run(&arguments),
+        Command::Sanoid(arguments) => return compat::sanoid::run(arguments),
         Command::Holds(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || holds::run(&arguments, &inner))

@@ -62,6 +62,19 @@ impl From<Outcome> for ExitCode {
     }
 }
 
+impl Outcome {
+    /// The status of `sanoid`, which is 1 where something failed, and 255 where it could not even begin.
+    #[must_use]
+    pub fn as_sanoid(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Usage => 2,
+            Self::NoZfs | Self::Configuration => 255,
+            Self::Failed | Self::Conflict | Self::Connection | Self::Interrupted | Self::Busy => 1,
+        }
+    }
+}
+
 /// A failure, as it is told to a person.
 #[derive(Debug)]
 pub struct Failure {

@@ -11,10 +11,10 @@ use super::Outcome;
 use crate::cancel::Cancel;
 
 /// Runs `work` on a thread, and turns SIGINT, SIGTERM and SIGHUP into a cancellation.
-pub(super) fn run(
+pub(super) fn run<T: Send + 'static>(
     cancel: &Cancel,
-    work: impl FnOnce() -> Result<Outcome, Failure> + Send + 'static,
-) -> Result<Outcome, Failure> {
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     let internal = |error: std::io::Error| Failure::new(Outcome::Failed, format!("cannot start: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     let result = runtime.block_on(async {

@@ -257,7 +257,7 @@ fn a_date_that_a_zone_skipped_is_no_gap() {
     assert_eq!(slot(&schedule, Style::Ours, "2011-12-30T21:59:59Z"), "2011-12-29T22:00:00Z");
 }
 
-/// Sanoid's preferred times, as its code gives them for a clock in Berlin.
+/// Sanoid's preferred times for a clock in Berlin.
 #[test]
 fn sanoid_finds_its_last_preferred_times() {
     let zone = || text::<Zone>(BERLIN);
@@ -290,18 +290,21 @@ fn sanoid_finds_its_last_preferred_times() {
         (&half, "2026-10-25T14:10:00Z", "2026-10-25T13:30:00Z"),
         (&noon, "2026-06-01T10:00:00Z", "2026-06-01T10:00:00Z"),
         (&noon, "2026-06-01T09:59:59Z", "2026-05-31T10:00:00Z"),
-        // An hour late on that day, as there.
-        (&noon, "2026-10-25T11:30:00Z", "2026-10-24T10:00:00Z"),
-        (&noon, "2026-10-25T12:30:00Z", "2026-10-25T12:00:00Z"),
+        // Without the fix, an hour late on that day.
+        (&noon, "2026-10-25T10:59:59Z", "2026-10-24T10:00:00Z"),
+        (&noon, "2026-10-25T11:00:00Z", "2026-10-25T11:00:00Z"),
         // 02:30 is skipped.
         (&gap, "2026-03-29T01:29:00Z", "2026-03-28T01:30:00Z"),
         (&gap, "2026-03-29T01:30:00Z", "2026-03-29T01:30:00Z"),
         (&weekly, "2026-06-02T00:00:00Z", "2026-06-01T21:30:00Z"),
         (&weekly, "2026-06-01T21:00:00Z", "2026-05-25T21:30:00Z"),
         (&weekly, "2026-06-07T12:00:00Z", "2026-06-01T21:30:00Z"),
+        // Without the fix, 22:30.
+        (&weekly, "2026-10-25T12:00:00Z", "2026-10-19T21:30:00Z"),
         (&monthly, "2026-05-16T00:00:00Z", "2026-05-14T22:00:00Z"),
-        // 31 days before the 15th.
-        (&monthly, "2026-05-10T00:00:00Z", "2026-04-13T22:00:00Z"),
+        // Without the fix, 31 days before the 15th: the 14th of April and, by the other clock, 01:00 of the 15th of October.
+        (&monthly, "2026-05-10T00:00:00Z", "2026-04-14T22:00:00Z"),
+        (&monthly, "2026-11-10T00:00:00Z", "2026-10-14T22:00:00Z"),
         (&yearly, "2026-12-31T21:59:59Z", "2025-12-31T22:00:00Z"),
         (&yearly, "2026-12-31T22:00:00Z", "2026-12-31T22:00:00Z"),
     ] {

@@ -110,7 +110,7 @@ fn numbered_day(number: i64) -> Option<Date> {
 }
 
 /// That day of a month, or its last.
-pub(super) fn clipped(year: i16, month: i8, day: MonthDay) -> Option<Date> {
+fn clipped(year: i16, month: i8, day: MonthDay) -> Option<Date> {
     let last = Date::new(year, month, 1).ok()?.days_in_month();
     Date::new(year, month, i8::try_from(day.day()).ok()?.min(last)).ok()
 }

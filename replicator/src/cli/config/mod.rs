@@ -13,6 +13,8 @@ mod check;
 mod import;
 mod show;
 
+pub(in crate::cli) use show::in_full;
+
 /// Check, show or import a configuration.
 ///
 /// It is read from /etc/replicator/replicator.toml and the *.toml files in conf.d beside it; where there is none, from
@@ -58,7 +60,8 @@ impl From {
     }
 }
 
-fn usable(location: &Location) -> Result<(Config, Problems), Failure> {
+/// The configuration there, if it can be used. Everything that is wrong with it goes to standard error.
+pub(in crate::cli) fn usable(location: &Location) -> Result<(Config, Problems), Failure> {
     let (config, problems) = load::read(location);
     tell(&problems);
     match config {

@@ -164,7 +164,8 @@ fn days(seconds: u64) -> String {
     }
 }
 
-fn in_full(effective: &Effective) -> String {
+/// Every setting of a dataset, and what says so.
+pub(in crate::cli) fn in_full(effective: &Effective) -> String {
     let mut text =
         format!("{}{}\n", effective.dataset, if effective.exists { "" } else { " (does not exist)" });
     let together: Vec<_> = effective.together.iter().map(DatasetName::as_str).collect();

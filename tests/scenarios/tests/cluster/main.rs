@@ -30,6 +30,7 @@ mod replicas;
 mod replicate;
 mod retries;
 mod runs;
+mod sanoid;
 mod ssh_auth;
 mod ssh_hostkeys;
 mod stalls;
