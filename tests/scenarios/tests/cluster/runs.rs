@@ -14,6 +14,10 @@ use crate::replicas::*;
 /// A time to begin at: noon of some day.
 const NOON: u64 = 1_795_435_200;
 const HOUR: u64 = 3600;
+/// From one run to the next: in the next hour, and a minute less than one, so that what is kept for so many hours is
+/// not a matter of how long a run takes. To begin at [`LATE`] in an hour.
+const STEP: u64 = HOUR - 60;
+const LATE: u64 = 40 * 60;
 
 /// Puts a configuration where the program looks for it.
 fn configure(node: &Node, text: &str) {
@@ -73,9 +77,9 @@ fn a_target_that_is_away_stops_neither_snapshots_nor_pruning_and_goes_on_from_it
     let (one, two) = (cluster.node(1), cluster.node(2));
     sh(one, "zfs create tank/a; zfs create tank/a/x; zfs create tank/b");
     configure(one, &format!("{POLICY}{}", job("out", "tank/a", "node2:back/a", "recursive = true")));
-    let mut time = NOON;
+    let mut time = NOON + LATE;
     let mut hour = |code: i32, arguments: &str| {
-        time += HOUR;
+        time += STEP;
         set_clock(one, time);
         sh(one, &format!("echo {time} > /tank/a/file; echo {time} > /tank/a/x/file"));
         record(one, arguments, code)
@@ -230,16 +234,15 @@ fn a_target_is_pruned_by_the_sender_where_that_is_allowed() {
     let cluster = pair();
     let (one, two) = (cluster.node(1), cluster.node(2));
     sh(one, "zfs create tank/a; zfs create tank/a/x");
-    let mut time = NOON;
+    let mut time = NOON + LATE;
     for far_end in ["zfs", "agent"] {
         let target = format!("back/{far_end}");
         let retention = "retention = { hourly = 2 }\n";
         let jobs = job("out", "tank/a", &format!("node2:{target}"), "recursive = true");
         let ssh = format!("[replication.target.ssh]\nfar_end = \"{far_end}\"\n");
         configure(one, &format!("{POLICY}{jobs}{retention}{ssh}"));
-        // Theirs, and one of the target's own at its end would be a conflict: so before the first.
         for _ in 0..6 {
-            time += HOUR;
+            time += STEP;
             set_clock(one, time);
             let record = record(one, "", 0);
             assert_eq!(record["phases"]["prune"]["at_targets"][0]["failed"], 0, "{record:#}");
