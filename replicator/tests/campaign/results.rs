@@ -194,10 +194,10 @@ pub(crate) fn check_mended(
     whole: &Outcome,
     next: &Outcome,
 ) -> Result<(), String> {
-    // A dataset may have got its new name only now.
+    // A dataset may have got its new name only now, and may have snapshots of its own that are newer.
     let newest = |guid: Guid| {
         let mut all = after["there"].datasets().filter_map(|(_, dataset)| dataset.snapshots.last());
-        all.any(|snap| snap.guid == guid)
+        all.any(|snap| snap.guid == guid) || next.reached.values().any(|reached| *reached == Some(guid))
     };
     for (target, guid) in whole.reached.iter().filter_map(|(target, guid)| Some((target, (*guid)?))) {
         if next.reached.get(target) != Some(&Some(guid)) && !newest(guid) {
