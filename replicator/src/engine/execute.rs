@@ -2,6 +2,7 @@
 //! changes after. A dataset that fails keeps none of the others from going on.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::hash::Hasher;
 use std::hash::RandomState;
@@ -70,7 +71,7 @@ pub fn execute(
     for note in &plan.notes {
         observer.note(note);
     }
-    let marked = work.before(source, target)?;
+    let unmarked = work.before(source, target)?;
     let schedule = Schedule::new(plan.datasets.iter().map(|dataset| dataset.after.clone()).collect());
     let busy = plan.datasets.iter().filter(|dataset| dataset.streams().next().is_some()).count();
     std::thread::scope(|scope| {
@@ -97,7 +98,7 @@ pub fn execute(
     reports.sort_by_key(|(at, _)| *at);
     let datasets = reports.into_iter().map(|(_, report)| report).collect();
     let mut report = Report { datasets, ..Report::default() };
-    work.after(source, target, marked, &mut report);
+    work.after(source, target, &unmarked, &mut report);
     Ok(report)
 }
 
@@ -111,9 +112,9 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    /// Gives whether the bookmarks could be made: without them the older ones are still needed.
-    fn before(&self, source: &mut dyn Host, target: &mut dyn Host) -> Result<bool, RunError> {
-        let mut marked = true;
+    /// Gives the datasets of the source of which a bookmark could not be made: their older ones are still needed.
+    fn before(&self, source: &mut dyn Host, target: &mut dyn Host) -> Result<HashSet<DatasetName>, RunError> {
+        let mut unmarked = HashSet::new();
         let of = self.plan.before.len();
         for (at, step) in self.plan.before.iter().enumerate() {
             if self.cancel.is_cancelled() {
@@ -130,17 +131,15 @@ impl Work<'_> {
                 (Err(error), Change::Bookmark { bookmarks })
                     if matches!(Class::of_host(&error, None), Class::Replan(_)) =>
                 {
-                    one_by_one(host, bookmarks)
+                    one_by_one(host, bookmarks).map(|missing| unmarked.extend(missing))
                 }
                 (made, _) => made,
             };
             match made {
                 Ok(()) => self.observer.step_finished(place, step, Moved::default()),
-                Err(error)
-                    if matches!(change, Change::Bookmark { .. })
-                        && Class::of_host(&error, None) == Class::Operator(Operator::Permission) =>
-                {
-                    marked = false;
+                Err(error) if Class::of_host(&error, None) == Class::Operator(Operator::Permission) => {
+                    let Change::Bookmark { bookmarks } = change else { return Err(error.into()) };
+                    unmarked.extend(bookmarks.iter().map(|(name, ..)| name.dataset().clone()));
                     self.observer.note(&format!(
                         "no bookmarks are kept ({error}): only snapshots can be the base of the next run"
                     ));
@@ -148,11 +147,17 @@ impl Work<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(marked)
+        Ok(unmarked)
     }
 
-    /// Bookmarks that are not needed any more, where newer ones are `marked`; what is gone at the source.
-    fn after(&self, source: &mut dyn Host, target: &mut dyn Host, marked: bool, report: &mut Report) {
+    /// Bookmarks that are not needed any more, except of what is `unmarked`; what is gone at the source.
+    fn after(
+        &self,
+        source: &mut dyn Host,
+        target: &mut dyn Host,
+        unmarked: &HashSet<DatasetName>,
+        report: &mut Report,
+    ) {
         let of = self.plan.after.len();
         let mut removal = Removal::default();
         for (at, step) in self.plan.after.iter().enumerate() {
@@ -163,11 +168,10 @@ impl Work<'_> {
             let place = Place { dataset: None, number: at + 1, of };
             match change {
                 Change::DestroyBookmarks { bookmarks } => {
-                    if !marked {
-                        continue;
-                    }
                     let note = &mut |text: &str| self.observer.note(text);
-                    let bookmarks = superseded(self.plan, report, bookmarks, &mut *target, note);
+                    let mut bookmarks = bookmarks.clone();
+                    bookmarks.retain(|(name, _)| !unmarked.contains(name.dataset()));
+                    let bookmarks = superseded(self.plan, report, &bookmarks, &mut *target, note);
                     if bookmarks.is_empty() {
                         continue;
                     }
@@ -425,18 +429,21 @@ impl Work<'_> {
 }
 
 /// Some of the snapshots were destroyed since the plan was made: the others still get their bookmarks, and the streams
-/// of those that are gone are planned again.
+/// of those that are gone are planned again. Gives the datasets of which one is missing.
 fn one_by_one(
     host: &mut dyn Host,
     bookmarks: &[(BookmarkName, SnapshotName, Guid)],
-) -> Result<(), HostError> {
+) -> Result<Vec<DatasetName>, HostError> {
+    let mut missing = Vec::new();
     for one in bookmarks {
         match host.apply(&Change::Bookmark { bookmarks: vec![one.clone()] }) {
-            Err(error) if matches!(Class::of_host(&error, None), Class::Replan(_)) => {}
+            Err(error) if matches!(Class::of_host(&error, None), Class::Replan(_)) => {
+                missing.push(one.0.dataset().clone());
+            }
             made => made?,
         }
     }
-    Ok(())
+    Ok(missing)
 }
 
 /// The properties with which a step makes the target's dataset.

@@ -348,6 +348,33 @@ fn a_snapshot_that_somebody_destroys_after_planning_costs_only_itself() {
     assert!(marked);
 }
 
+#[test]
+fn the_last_base_stays_where_its_new_bookmark_could_not_be_made() {
+    let (world, told) = (world(), Told::default());
+    assert_eq!(run(&world, None, &told).failures().count(), 0);
+    // The target follows, so that bookmarks for it get another name.
+    world.on("here", |here| here.rename(&name("tank/a/x"), &name("tank/a/y")).expect("rename"));
+    let (mut source, mut target) = (world.host("here"), world.host("there"));
+    let plan = planned(&mut source, &mut target);
+    let base = *guids(&world, "here", "tank/a/y").last().expect("a snapshot");
+    world.on("here", |here| {
+        let dataset = here.dataset(&name("tank/a/y")).expect("it exists");
+        let all: Vec<_> = dataset.snapshots.iter().map(|one| one.short.clone()).collect();
+        for short in all {
+            here.destroy_snapshot(&snap(&format!("tank/a/y@{short}"))).expect("destroy");
+        }
+    });
+    let options = request().options;
+    let report = execute(&plan, &options, &mut source, &mut target, &quick(), &told, &Cancel::new());
+    assert!(report.is_ok());
+    assert!(guids(&world, "there", "backup/a/y").contains(&base));
+    let left = world.on("here", |here| {
+        let dataset = here.dataset(&name("tank/a/y")).expect("it exists");
+        dataset.bookmarks.values().any(|mark| mark.guid == base)
+    });
+    assert!(left, "nothing is left that the next run could start at");
+}
+
 /// Everything that both machines have.
 fn everything(world: &World) -> [Machine; 2] {
     ["here", "there"].map(|machine| world.on(machine, |machine| machine.clone()))
