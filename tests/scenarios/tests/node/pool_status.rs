@@ -55,11 +55,23 @@ impl Files {
         Zfs::open().expect("ZFS").pool_status(&self.name).expect("the status")
     }
 
+    /// Ours and that of `zpool list`, of a moment in which the pool was not writing anything: right after it was imported or
+    /// scrubbed, it does.
+    fn both(&self) -> (PoolStatus, String) {
+        loop {
+            let before = self.status();
+            let listed =
+                self.zpool(&["list", "-Hp", "-o", "size,allocated,free,capacity,health,guid", &self.name]);
+            let after = self.status();
+            if before.allocated == after.allocated {
+                return (after, listed);
+            }
+        }
+    }
+
     /// Sizes, state and devices are those that `zpool` prints. Gives the number of devices.
     fn compare(&self) -> usize {
-        let status = self.status();
-        let listed =
-            self.zpool(&["list", "-Hp", "-o", "size,allocated,free,capacity,health,guid", &self.name]);
+        let (status, listed) = self.both();
         let numbers: Vec<&str> = listed.trim().split('\t').collect();
         let [size, allocated, free, capacity, health, guid] = numbers[..] else { panic!("{listed}") };
         assert_eq!(
