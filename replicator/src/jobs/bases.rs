@@ -334,7 +334,12 @@ fn last_known(
         }
     }
     bases.extend(newest.into_values());
-    // With bookmarks, nothing can have been sent since it was seen that left none.
-    let nothing_was_sent = memory.is_some() && job.options.bookmarks;
+    // Where runs make bookmarks, nothing can have been sent since it was seen that left none. That they are wanted is not
+    // enough: a pool may lack the feature, or a user the right.
+    let makes_bookmarks = || {
+        let all = tree.datasets().iter().flat_map(|one| &one.bookmarks);
+        job.options.bookmarks && all.filter_map(Mark::of).next().is_some()
+    };
+    let nothing_was_sent = memory.is_some() && makes_bookmarks();
     (!bases.is_empty() || nothing_was_sent).then_some(bases)
 }

@@ -34,6 +34,7 @@ use crate::engine::Run;
 use crate::engine::RunError;
 use crate::host::Host;
 use crate::host::HostError;
+use crate::model::Fault;
 use crate::model::World;
 use crate::plan::Step;
 use crate::policy::Snapshot;
@@ -294,6 +295,26 @@ fn without_a_memory_bookmarks_tell_and_without_both_nothing_goes() {
     }
     lab.away.clear();
     assert!(lab.prune().0 > 0);
+}
+
+#[test]
+fn what_was_sent_without_bookmarks_and_never_remembered_is_not_taken_for_nothing() {
+    let mut lab = Lab::new("bookmarks = true");
+    for _ in 0..8 {
+        lab.hour();
+    }
+    // Both targets are seen, and have nothing yet.
+    assert!(lab.prune().0 > 0 && lab.memory.targets.len() == 2);
+    // The pool lacks bookmarks, and the run dies before it remembers anything.
+    lab.world.inject(Fault::NoBookmarks { machine: "here".to_string() });
+    lab.replicate("usb", false);
+    let base = lab.base("usb", "").expect("common");
+    lab.away.insert("usb");
+    for _ in 0..20 {
+        lab.hour();
+        lab.prune();
+        assert_eq!(lab.base("usb", ""), Some(base));
+    }
 }
 
 #[test]
