@@ -1,6 +1,7 @@
 //! The pools of this machine as those use them who take and destroy snapshots by a policy: a few calls with an answer
 //! for each name. Behind a trait, so that what is done about a refused name can be tested without ZFS.
 
+use serde_json::json;
 use zfs_core::ErrorKind;
 use zfs_core::Guid;
 use zfs_core::PropertySet;
@@ -18,6 +19,14 @@ pub struct Fault {
     pub text: String,
     /// What the reader can do about it.
     pub hint: Option<String>,
+}
+
+impl Fault {
+    /// For JSON, with the snapshot that it is about.
+    #[must_use]
+    pub fn to_json(&self, snapshot: &SnapshotName) -> serde_json::Value {
+        json!({ "snapshot": snapshot.as_str(), "message": self.text, "hint": self.hint })
+    }
 }
 
 /// A call that was refused: nothing of it was done.

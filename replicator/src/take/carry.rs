@@ -61,9 +61,7 @@ impl Report {
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         let names = |list: &[SnapshotName]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let failed = self.failed.iter().map(
-            |(name, fault)| json!({ "snapshot": name.as_str(), "message": fault.text, "hint": fault.hint }),
-        );
+        let failed = self.failed.iter().map(|(name, fault)| fault.to_json(name));
         json!({
             "taken": names(&self.taken),
             "existing": names(&self.existing),
