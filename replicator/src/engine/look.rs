@@ -69,9 +69,12 @@ pub fn prepare(
     // Children take part when their parent is set aside, whether they are sent or not.
     let target_depth = if request.options.divergence == Divergence::Preserve { Depth::All } else { depth };
     let there = target.inventory(&request.target, target_depth)?;
-    let mut asides = set_aside(target, &request.target, &there)?;
-    if asides.is_empty() && lacks_children(&here, &there, request) {
+    let mut asides = Vec::new();
+    if lacks_children(&here, &there, request) {
         asides = left_beside(target, &request.target)?;
+    }
+    if asides.is_empty() {
+        asides = set_aside(target, &request.target, &there)?;
     }
     let names = compared(&request.options);
     let properties = match request.options.divergence {
@@ -275,8 +278,9 @@ fn lacks_children(source: &Tree, target: &Inventory, request: &Request) -> bool 
             .any(|one| below(&one.name).is_some_and(|name| target.get(&name).is_none()))
 }
 
-/// Datasets that were set aside for a target that exists. After a crash between promoting its clone and moving the
-/// children back, nothing on the target itself says so, and the children would be sent anew.
+/// All that was set aside for a target that exists. After a crash between promoting its clone and moving the children
+/// back, nothing on the target itself says so, and what it grew out of before says nothing of what is older still: the
+/// children would be sent anew.
 fn left_beside(host: &mut dyn Host, root: &DatasetName) -> Result<Vec<Tree>, RunError> {
     // No run makes this name: looking for it lists what lies beside the target.
     let (Some(_), Ok(free)) = (root.parent(), marks::set_aside(root, 0)) else { return Ok(Vec::new()) };

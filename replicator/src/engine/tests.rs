@@ -328,6 +328,25 @@ fn a_target_that_was_set_aside_under_an_old_name_is_gone_on_with() {
     }
 }
 
+/// The target is a clone, not promoted yet, of what was set aside last; what was set aside before has the child.
+#[test]
+fn a_child_that_was_left_with_what_was_set_aside_before_is_not_sent_again() {
+    let (world, told) = (world(), Told::default());
+    run(&world, None, &told);
+    let [before, last] = ["backup/a_diverged_20270101T000000Z", "backup/a_diverged_20270102T000000Z"];
+    world.on("there", |there| {
+        there.rename(&name("backup/a"), &name(before)).expect("rename");
+        there.clone_snapshot(&snap(&format!("{before}@3")), &name(last), &[]).expect("clone");
+        there.promote(&name(last)).expect("promote");
+        there.clone_snapshot(&snap(&format!("{last}@3")), &name("backup/a"), &[]).expect("clone");
+    });
+    let (mut source, mut target) = (world.host("here"), world.host("there"));
+    let plan = planned(&mut source, &mut target);
+    assert_eq!(plan.streams().count(), 0, "{plan:?}");
+    assert_eq!(run(&world, None, &told).failures().count(), 0);
+    assert_same(&world);
+}
+
 #[test]
 fn a_snapshot_that_somebody_destroys_after_planning_costs_only_itself() {
     let (world, told) = (world(), Told::default());

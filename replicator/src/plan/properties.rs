@@ -191,11 +191,14 @@ impl PropertyList {
 
     /// What a dataset has set itself of them.
     pub(super) fn set_on(&self, source: &Of) -> Vec<(String, String)> {
-        let set =
-            |property: &Property| matches!(property.source, PropertySource::Local | PropertySource::Received);
-        let all = source.iter().filter(|(name, property)| self.selects(name) && set(property));
+        let all = source.iter().filter(|(name, property)| self.selects(name) && is_own(property));
         all.map(|(name, property)| (name.clone(), property.value.clone())).collect()
     }
+}
+
+/// Whether a dataset has set it itself.
+fn is_own(property: &Property) -> bool {
+    matches!(property.source, PropertySource::Local | PropertySource::Received)
 }
 
 fn is_pattern(name: &str) -> bool {
@@ -231,20 +234,51 @@ fn globs(patterns: &[&str]) -> Result<Option<GlobSet>, PropertyListError> {
     set.build().map(Some).map_err(|error| wrong("", error))
 }
 
+/// What a dataset of the target inherits at the end of a run: not what was read, where it moves, or where something
+/// above it gets another value in the same run.
+#[derive(Default)]
+pub(super) struct Inheritance {
+    /// The properties that are set on each dataset.
+    set: BTreeMap<DatasetName, BTreeSet<String>>,
+}
+
+impl Inheritance {
+    fn changes(&self, dataset: &DatasetName, property: &str) -> bool {
+        let mut above = dataset.parent().filter(|_| !self.set.is_empty());
+        while let Some(name) = above {
+            if self.set.get(&name).is_some_and(|set| set.contains(property)) {
+                return true;
+            }
+            above = name.parent();
+        }
+        false
+    }
+}
+
+/// A dataset of the target whose properties are looked at.
+pub(super) struct There<'a> {
+    pub(super) name: &'a DatasetName,
+    /// What it has; `None` where that is not known.
+    pub(super) has: Option<&'a Of>,
+    /// It had another name when that was read.
+    pub(super) moved: bool,
+}
+
 /// Puts what the target is to have into the steps of one dataset: into the stream that makes it, and else into steps
-/// of their own. `there` is what the target's dataset has; `None` where it is not known.
+/// of their own. Datasets come after those above them.
 pub(super) fn add(
     wanted: Vec<(String, String)>,
-    there: Option<&Of>,
-    target: &DatasetName,
+    there: &There<'_>,
+    inheritance: &mut Inheritance,
     steps: &mut Vec<Step>,
 ) {
+    let target = there.name;
     let is_limit = |(name, _): &(String, String)| LIMITS.contains(&name.as_str());
     let creates = steps.iter_mut().find_map(|step| match &mut step.action {
         Action::Send { creates: Some(set), .. } => Some(set),
         _ => None,
     });
-    let (raised, behind) = match (creates, there) {
+    let (raised, behind) = match (creates, there.has) {
         (Some(set), _) => {
             let (limits, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_limit);
             for (name, value) in others {
@@ -253,16 +287,23 @@ pub(super) fn add(
             }
             (Vec::new(), limits)
         }
-        (None, Some(there)) => {
+        (None, Some(has)) => {
             let differs = |(name, value): &(String, String)| {
-                there.get(name).is_none_or(|found| !same_value(name, &found.value, value))
+                has.get(name).is_none_or(|found| {
+                    let changes = !is_own(found) && (there.moved || inheritance.changes(target, name));
+                    changes || !same_value(name, &found.value, value)
+                })
             };
-            let raises = |pair: &(String, String)| is_limit(pair) && raises(pair, there);
+            let raises = |pair: &(String, String)| is_limit(pair) && raises(pair, has);
             wanted.into_iter().filter(differs).partition(raises)
         }
         // A clone that the steps before make: what it takes over is not looked into.
         (None, None) => (Vec::new(), wanted),
     };
+    if !behind.is_empty() {
+        let names = behind.iter().map(|(name, _)| name.clone()).collect();
+        inheritance.set.insert(target.clone(), names);
+    }
     let change = |set| Change::SetProperties { dataset: target.clone(), set };
     if !raised.is_empty() {
         let reason = "the source has a higher limit, which what is sent may need";
@@ -290,10 +331,7 @@ fn raises((name, value): &(String, String), there: &Of) -> bool {
 /// What the target has set itself and the source has not: it stays, and somebody should know.
 pub(super) fn left_over(list: &PropertyList, source: &Of, there: &Of) -> Vec<String> {
     let same = |name: &str, value: &str| {
-        source.get(name).is_some_and(|found| {
-            matches!(found.source, PropertySource::Local | PropertySource::Received)
-                || same_value(name, &found.value, value)
-        })
+        source.get(name).is_some_and(|found| is_own(found) || same_value(name, &found.value, value))
     };
     let all = there.iter().filter(|(name, property)| {
         property.source == PropertySource::Local && list.selects(name) && !same(name, &property.value)
@@ -431,7 +469,8 @@ mod tests {
                 Change::Promote { dataset: target.clone() },
                 "stands for the streams",
             )];
-            add(pairs(wanted), Some(there), &target, &mut steps);
+            let there = There { name: &target, has: Some(there), moved: false };
+            add(pairs(wanted), &there, &mut Inheritance::default(), &mut steps);
             steps
                 .iter()
                 .map(|step| match &step.action {
@@ -457,5 +496,34 @@ mod tests {
         );
         assert_eq!(shown(&[("refquota", "0")], &there), ["refquota=0", "streams"]);
         assert_eq!(shown(&[("quota", "50")], &of(&[("quota", "0", S::Default)])), ["streams", "quota=50"]);
+    }
+
+    /// What is inherited and the same by chance does not stay the same where the value comes from changes.
+    #[test]
+    fn what_is_inherited_is_set_where_it_would_change_in_the_same_run() {
+        use PropertySource as S;
+        let name = |text: &str| -> DatasetName { text.parse().expect("a name") };
+        let pair = |name: &str, value: &str| vec![(name.to_string(), value.to_string())];
+        let has = |source| of(&[("compression", "lz4", source), ("atime", "off", source)]);
+        let (parent, child) = (name("dst/a"), name("dst/a/b/c"));
+        let count = |source, moved, above: Option<Vec<(String, String)>>| {
+            let mut inheritance = Inheritance::default();
+            if let Some(above) = above {
+                let there = There { name: &parent, has: Some(&has(S::Local)), moved: false };
+                add(above, &there, &mut inheritance, &mut Vec::new());
+            }
+            let mut steps = Vec::new();
+            let there = There { name: &child, has: Some(&has(source)), moved };
+            add(pair("compression", "lz4"), &there, &mut inheritance, &mut steps);
+            steps.len()
+        };
+        for source in [S::Inherited, S::Default] {
+            assert_eq!(count(source, false, None), 0);
+            assert_eq!(count(source, false, Some(pair("compression", "lz4"))), 0, "the same above");
+            assert_eq!(count(source, false, Some(pair("atime", "on"))), 0, "another one above");
+            assert_eq!(count(source, false, Some(pair("compression", "zstd"))), 1);
+            assert_eq!(count(source, true, None), 1);
+        }
+        assert_eq!(count(S::Local, true, Some(pair("compression", "zstd"))), 0);
     }
 }

@@ -23,6 +23,7 @@ use super::mapping::Strays;
 use super::marking;
 use super::options::Options;
 use super::preserve::Current;
+use super::properties::Inheritance;
 use super::steps::Action;
 use super::steps::DatasetPlan;
 use super::steps::Step;
@@ -376,6 +377,7 @@ impl<'a> TreePlanner<'a> {
     fn finish(mut self, chains: Vec<(Result<Chain, Conflict>, Vec<usize>)>) -> TreePlan {
         let mut datasets = Vec::with_capacity(chains.len());
         let mut marking = marking::Marking::default();
+        let mut inheritance = Inheritance::default();
         let bookmarks = self.options.bookmarks && self.can_bookmark();
         for ((source, mapped), (mut chain, after)) in self.selected.iter().zip(&self.mapped).zip(chains) {
             if let Ok(chain) = &chain {
@@ -387,7 +389,7 @@ impl<'a> TreePlanner<'a> {
                 marking.dataset(source, &names, pool.guid, chain, &mut self.notes);
             }
             if let Ok(chain) = &mut chain {
-                self.notes.extend(self.add_properties(source, mapped, &mut chain.steps));
+                self.notes.extend(self.add_properties(source, mapped, &mut inheritance, &mut chain.steps));
             }
             let common = chain.as_ref().ok().and_then(|chain| Some(chain.common.as_ref()?.base.clone()));
             let common_there = common.as_ref().zip(mapped.state.as_ref()).and_then(|(base, there)| {

@@ -11,6 +11,8 @@ use zfs_core::name::DatasetName;
 use super::gone;
 use super::mapping::Mapped;
 use super::properties;
+use super::properties::Inheritance;
+use super::properties::There;
 use super::steps::Kept;
 use super::steps::Step;
 use super::tree::Sides;
@@ -37,10 +39,14 @@ pub(super) fn read_as<'a>(sides: &Sides<'a>) -> ReadAs<'a> {
 }
 
 impl<'a> TreePlanner<'a> {
+    /// The name that a dataset of the target had when its properties were read.
+    fn read_as<'s>(&'s self, state: &'s DatasetState) -> &'s DatasetName {
+        self.read_as.get(&state.guid).copied().unwrap_or(&state.name)
+    }
+
     /// What is set on a dataset of the target, as far as that was asked for.
     fn properties_of(&self, state: &DatasetState) -> Option<&'a BTreeMap<String, Property>> {
-        let name = self.read_as.get(&state.guid).copied().unwrap_or(&state.name);
-        self.sides.target_properties?.get(name)
+        self.sides.target_properties?.get(self.read_as(state))
     }
 
     /// What the target's dataset is to have: properties of the source's, and the mark of being a copy. Gives what the
@@ -49,17 +55,20 @@ impl<'a> TreePlanner<'a> {
         &self,
         source: &DatasetState,
         mapped: &Mapped<'_>,
+        inheritance: &mut Inheritance,
         steps: &mut Vec<Step>,
     ) -> Option<String> {
         let list = &self.options.properties;
         let here = self.sides.source_properties.and_then(|all| all.get(&source.name));
-        let there = mapped.state.as_ref().and_then(|state| self.properties_of(state));
+        let state = mapped.state.as_deref();
+        let has = state.and_then(|state| self.properties_of(state));
+        let moved = state.is_some_and(|state| *self.read_as(state) != mapped.target);
         let mut wanted = here.map(|here| list.set_on(here)).unwrap_or_default();
         if self.options.remove_gone_after.is_some() && source.name != self.sides.source.root().name {
             wanted.push(gone::replica(&self.sides, source));
         }
-        properties::add(wanted, there, &mapped.target, steps);
-        let left = properties::left_over(list, here?, there?);
+        properties::add(wanted, &There { name: &mapped.target, has, moved }, inheritance, steps);
+        let left = properties::left_over(list, here?, has?);
         (!left.is_empty())
             .then(|| format!("{} keeps {}, which the source does not set", mapped.target, left.join(", ")))
     }
