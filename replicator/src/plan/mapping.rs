@@ -253,6 +253,7 @@ impl<'a> TreePlanner<'a> {
                         let (current, steps) = (&mut self.current, &mut self.before);
                         let done = preserve::set_aside(source, target, now, properties, current, steps);
                         mapped.refused = done.err();
+                        self.strays = None;
                     }
                 }
             }
@@ -264,6 +265,8 @@ impl<'a> TreePlanner<'a> {
                     Ok(_) => {
                         let (current, steps) = (&mut self.current, &mut self.before);
                         mapped.refused = preserve::move_aside(target, now, current, steps).err();
+                        // What was below it has other names now.
+                        self.strays = None;
                     }
                 }
             }
