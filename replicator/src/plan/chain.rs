@@ -58,13 +58,18 @@ pub(super) fn plan(
     if options.require_encrypted && !source.encrypted() {
         return Err(Conflict::NotEncrypted { from: source.name.clone() });
     }
-    let wanted = source.snapshots.iter().filter(|one| options.snapshots.select(one.name.short()));
-    let planner =
-        Planner { source, origin, target_name, options, bases: Bases::of(source), wanted: wanted.collect() };
+    let planner = Planner::new(source, origin, target_name, options);
     match target {
         None => planner.initial(Vec::new()),
         Some(target) => planner.existing(target),
     }
+}
+
+/// Whether a first receive broke off that can go on, and is not that of a clone.
+pub(super) fn goes_on_in_full(source: &DatasetState, target: &DatasetState, options: &Options) -> bool {
+    let Some(partial) = target.partial.as_ref().filter(|_| target.snapshots.is_empty()) else { return false };
+    let planner = Planner::new(source, None, &target.name, options);
+    planner.resumable(target, partial).is_ok_and(|(_, from, _)| from.is_none())
 }
 
 /// What a dataset is made with on the target, before what the user sets: it is a copy, and a copy that is written to
@@ -91,7 +96,17 @@ struct Planner<'a> {
     wanted: Vec<&'a Snapshot>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(
+        source: &'a DatasetState,
+        origin: Option<&'a Origin>,
+        target_name: &'a DatasetName,
+        options: &'a Options,
+    ) -> Self {
+        let wanted = source.snapshots.iter().filter(|one| options.snapshots.select(one.name.short()));
+        Self { source, origin, target_name, options, bases: Bases::of(source), wanted: wanted.collect() }
+    }
+
     fn existing(&self, target: &DatasetState) -> Result<Chain, Conflict> {
         if target.kind != self.source.kind {
             return Err(Conflict::KindMismatch {

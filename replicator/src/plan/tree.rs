@@ -298,7 +298,10 @@ impl<'a> TreePlanner<'a> {
     ) -> Result<Option<Origin>, Conflict> {
         let source = self.selected[at];
         let state = self.mapped[at].state.as_ref();
-        if state.is_some_and(|state| !state.snapshots.is_empty() || begun_in_full(source, state)) {
+        let goes_on = |state: &DatasetState| {
+            !state.snapshots.is_empty() || chain::goes_on_in_full(source, state, self.options)
+        };
+        if state.is_some_and(|state| goes_on(state)) {
             return Ok(None);
         }
         let Some(name) = source.origin.clone() else { return Ok(self.start_under_clone(source)) };
@@ -445,14 +448,6 @@ fn waits(progress: &[Progress], place: usize) -> bool {
         Progress::Open | Progress::Busy => true,
         Progress::Done(_, after) => after.iter().any(|next| waits(progress, *next)),
     }
-}
-
-/// Whether a receive broke off that can go on, and is not that of a clone.
-fn begun_in_full(source: &DatasetState, there: &DatasetState) -> bool {
-    let kept = there.partial.as_ref().and_then(|partial| partial.content.as_ref().ok());
-    kept.is_some_and(|kept| {
-        kept.from_guid.is_none() && source.snapshots.iter().any(|one| one.guid == kept.to_guid)
-    })
 }
 
 /// Renames a dataset of the target with everything below it.
