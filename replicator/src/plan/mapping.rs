@@ -275,21 +275,15 @@ impl<'a> TreePlanner<'a> {
     }
 
     /// The snapshot that the source is a clone of since another dataset was promoted, where this dataset of the target
-    /// has it as its own, or is a clone of it without any snapshot.
+    /// has it as its own, or is a clone of it without any snapshot, and a clone can be made of it.
     pub(super) fn start_of_promoted(&self, source: &DatasetState, there: &DatasetState) -> Option<Origin> {
         let name = source.origin.clone()?;
         let origin = self.source_snapshot(&name)?;
-        let own = there.snapshots.iter().find(|one| one.guid == origin.guid);
-        let into = match (own, &there.origin) {
-            (Some(own), _) => own.name.clone(),
-            (None, Some(start)) if there.snapshots.is_empty() => {
-                let above = self.current.get(start.dataset())?;
-                let start =
-                    above.snapshots.iter().find(|one| one.name == *start && one.guid == origin.guid)?;
-                start.name.clone()
-            }
-            _ => return None,
-        };
+        let into = self.suits(source, origin, there).or_else(|| {
+            let start = there.origin.as_ref().filter(|_| there.snapshots.is_empty())?;
+            let into = self.suits(source, origin, self.current.get(start.dataset())?);
+            into.filter(|into| into == start)
+        })?;
         Some(Origin { name, guid: origin.guid, createtxg: origin.createtxg, into })
     }
 

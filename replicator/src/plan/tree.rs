@@ -316,7 +316,9 @@ impl<'a> TreePlanner<'a> {
         if let Some(into) = self.on_target(source, origin) {
             return Ok(found(into));
         }
-        let Some(place) = place else { return Ok(self.start_under_clone(source)) };
+        // Rather a newer start that is there than an older one that may come.
+        let start = self.start_under_clone(source);
+        let Some(place) = place.filter(|_| start.is_none()) else { return Ok(start) };
         self.chain(place, progress);
         // It waits for this one itself, so that this one cannot wait for it, and goes in full.
         if waits(progress, place) {
@@ -368,7 +370,12 @@ impl<'a> TreePlanner<'a> {
     }
 
     /// The snapshot of this dataset of the target that a clone of `origin` can be made of.
-    fn suits(&self, source: &DatasetState, origin: &Snapshot, there: &DatasetState) -> Option<SnapshotName> {
+    pub(super) fn suits(
+        &self,
+        source: &DatasetState,
+        origin: &Snapshot,
+        there: &DatasetState,
+    ) -> Option<SnapshotName> {
         let raw = source.encrypted() && !self.options.decrypt;
         let found = there.snapshots.iter().find(|one| one.guid == origin.guid)?;
         let joins = !raw

@@ -82,10 +82,10 @@ fn check_length(start: &Machines, plan: &TreePlan) -> Result<(), String> {
     if steps > bound { Err(format!("I8: {steps} steps for {bound} things")) } else { Ok(()) }
 }
 
-/// The bases that a dataset of the source offers.
-fn offers(dataset: &Dataset) -> BTreeSet<Guid> {
-    let snapshots = dataset.snapshots.iter().map(|snap| snap.guid);
-    snapshots.chain(dataset.bookmarks.values().map(|mark| mark.guid)).collect()
+/// The bases that a dataset of the source offers, with their sets of initialisation vectors.
+fn offers(dataset: &Dataset) -> BTreeSet<(Guid, Option<Guid>)> {
+    let snapshots = dataset.snapshots.iter().map(|snap| (snap.guid, snap.ivset));
+    snapshots.chain(dataset.bookmarks.values().map(|mark| (mark.guid, mark.ivset))).collect()
 }
 
 /// I2: nothing is sent in full for which the target has a base, under whatever name. (Not so where the base is that of
@@ -94,11 +94,17 @@ fn check_no_full_resend(start: &Machines, plan: &TreePlan) -> Result<(), String>
     let (here, there) = (&start["here"], &start["there"]);
     let mapped: BTreeSet<&DatasetName> = plan.datasets.iter().map(|dataset| &dataset.target).collect();
     for dataset in &plan.datasets {
-        let full = dataset.streams().any(|spec| spec.from.is_none() && spec.resume.is_none());
-        let Some(source) = here.dataset(&dataset.source).filter(|_| full) else { continue };
+        let mut full = dataset.streams().filter(|spec| spec.from.is_none() && spec.resume.is_none());
+        let (Some(spec), Some(source)) = (full.next(), here.dataset(&dataset.source)) else { continue };
         let offered = offers(source);
         for (name, target) in there.datasets().filter(|(name, _)| name.is_within(&plan.target)) {
-            let has = target.snapshots.iter().any(|snap| offered.contains(&snap.guid));
+            // A raw stream goes on only from what was received raw.
+            let has = target.snapshots.iter().any(|snap| {
+                let same = |(guid, ivset): &(Guid, Option<Guid>)| {
+                    *guid == snap.guid && (!spec.raw || *ivset == snap.ivset)
+                };
+                offered.iter().any(same)
+            });
             let below = name.strip_prefix(&plan.target).unwrap_or_default();
             let name_here = if below.is_empty() { Ok(plan.source.clone()) } else { plan.source.child(below) };
             let namesake = name_here.is_ok_and(|name| here.dataset(&name).is_some());
@@ -212,7 +218,7 @@ pub(crate) fn check_mended(
         let there_before = before["there"].dataset(&dataset.target);
         let kept = there_before.and_then(Dataset::partial_guid);
         let aside = plan.before.iter().any(|step| {
-            matches!(&step.action, Action::Change { change: Change::Rename { from, .. }, .. } if *from == dataset.target)
+            matches!(&step.action, Action::Change { change: Change::Rename { from, .. }, .. } if dataset.target.is_within(from))
         });
         let discarded = aside
             || dataset.steps.iter().flatten().any(|step| is_grave(&step.action) && step.stream().is_none());
