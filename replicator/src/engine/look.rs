@@ -1,6 +1,7 @@
 //! Looking at both sides, in as few questions as it takes, and planning with the answers.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use zfs_core::Guid;
@@ -78,14 +79,10 @@ pub fn prepare(
     }
     let names = compared(&request.options);
     let properties = match request.options.divergence {
-        Divergence::Preserve => match (&there, asides.first()) {
-            (Inventory::Present(_), _) => Some(target.properties(&request.target, target_depth)?),
-            (Inventory::Absent { .. }, Some(aside)) => Some(target.properties(&aside.root().name, depth)?),
-            (Inventory::Absent { .. }, None) => None,
-        },
+        Divergence::Preserve => properties_of(target, &there, &asides, target_depth, None)?,
         // What is gone at the source is found by its marks, whether there is something to send or not.
         Divergence::Stop if request.options.remove_gone_after.is_some() && request.options.recursive => {
-            compared_on(target, &there, depth, names.as_deref())?
+            properties_of(target, &there, &asides, depth, names.as_deref())?
         }
         Divergence::Stop => None,
     };
@@ -110,7 +107,7 @@ pub fn prepare(
         here_set = some(source, &request.source, depth, names.as_deref())?;
         sides.source_properties = Some(&here_set);
         if properties.is_none() {
-            there_set = compared_on(target, &there, depth, names.as_deref())?;
+            there_set = properties_of(target, &there, &asides, depth, names.as_deref())?;
             sides.target_properties = there_set.as_ref();
         }
     }
@@ -230,17 +227,23 @@ fn some(
     })
 }
 
-/// What the target has of them, where there is a target.
-fn compared_on(
+/// What the target has of them, and what was set aside for it, where there is anything.
+fn properties_of(
     host: &mut dyn Host,
     found: &Inventory,
+    asides: &[Tree],
     depth: Depth,
     names: Option<&[String]>,
 ) -> Result<Option<Properties>, RunError> {
-    match found {
-        Inventory::Absent { .. } => Ok(None),
-        Inventory::Present(tree) => some(host, &tree.root().name, depth, names).map(Some),
+    let mut all = None;
+    if let Inventory::Present(tree) = found {
+        all = Some(some(host, &tree.root().name, depth, names)?);
     }
+    for aside in asides {
+        let more = some(host, &aside.root().name, Depth::All, names)?;
+        all.get_or_insert_with(Properties::new).extend(more);
+    }
+    Ok(all)
 }
 
 /// What it would cost to remove what is due for it.
@@ -255,15 +258,31 @@ fn removal_costs(
 /// Datasets that an earlier run set aside for the root of the target: they lie beside it, where its own list does not
 /// reach. Asked for only where something says that they are there.
 fn set_aside(host: &mut dyn Host, root: &DatasetName, found: &Inventory) -> Result<Vec<Tree>, RunError> {
-    let is_aside = |name: &&DatasetName| marks::was_set_aside(name).as_ref() == Some(root);
-    let names: Vec<DatasetName> = match found {
-        Inventory::Absent { children, .. } => children.iter().filter(is_aside).cloned().collect(),
+    let is_aside = |name: &DatasetName| marks::was_set_aside(name).as_ref() == Some(root);
+    let names: BTreeSet<DatasetName> = match found {
+        Inventory::Absent { children, .. } => {
+            children.iter().filter(|name| is_aside(name)).cloned().collect()
+        }
         Inventory::Present(tree) => {
-            let origin = tree.root().origin.as_ref().map(SnapshotName::dataset);
-            origin.into_iter().filter(is_aside).cloned().collect()
+            let origins = tree.datasets().iter().filter_map(|one| one.origin.as_ref());
+            // Of those in the tree itself there is no need to ask.
+            let outside = origins.map(SnapshotName::dataset).filter(|name| !name.is_within(root));
+            outside.filter_map(|name| above(name, &is_aside)).collect()
         }
     };
     trees(host, names)
+}
+
+/// The name itself, or the nearest above it, that something is true of.
+fn above(name: &DatasetName, is: &dyn Fn(&DatasetName) -> bool) -> Option<DatasetName> {
+    let mut next = Some(name.clone());
+    while let Some(name) = next {
+        if is(&name) {
+            return Some(name);
+        }
+        next = name.parent();
+    }
+    None
 }
 
 /// Whether the target exists and the source has something below it that the target does not have.
@@ -291,13 +310,10 @@ fn left_beside(host: &mut dyn Host, root: &DatasetName) -> Result<Vec<Tree>, Run
         Err(error) if Class::of_host(&error, None) == Class::Operator(Operator::Permission) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    trees(
-        host,
-        children.into_iter().filter(|name| marks::was_set_aside(name).as_ref() == Some(root)).collect(),
-    )
+    trees(host, children.into_iter().filter(|name| marks::was_set_aside(name).as_ref() == Some(root)))
 }
 
-fn trees(host: &mut dyn Host, names: Vec<DatasetName>) -> Result<Vec<Tree>, RunError> {
+fn trees(host: &mut dyn Host, names: impl IntoIterator<Item = DatasetName>) -> Result<Vec<Tree>, RunError> {
     let mut trees = Vec::new();
     for name in names {
         if let Inventory::Present(tree) = host.inventory(&name, Depth::All)? {
