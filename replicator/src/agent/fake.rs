@@ -183,8 +183,9 @@ impl Host for Fake {
         })
     }
 
-    fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {
-        self.log.note(format!("lock {root} {depth:?}"));
+    fn lock(&mut self, root: &DatasetName, depth: Depth, sender: &str) -> Result<(), HostError> {
+        let sender = if sender.starts_with("process-") { "nobody" } else { sender };
+        self.log.note(format!("lock {root} {depth:?} for {sender}"));
         if !root.as_str().ends_with("/busy") {
             return Ok(());
         }

@@ -103,6 +103,9 @@ pub(crate) enum Request {
     Lock {
         root: Text<DatasetName>,
         all: bool,
+        /// From version 3 on: whose runs may meet there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<String>,
     },
     /// All properties, or only these.
     Properties {
@@ -148,8 +151,8 @@ impl Request {
         Self::Inventory { root: Text(root.clone()), all: depth == Depth::All }
     }
 
-    pub(crate) fn lock(root: &DatasetName, depth: Depth) -> Self {
-        Self::Lock { root: Text(root.clone()), all: depth == Depth::All }
+    pub(crate) fn lock(root: &DatasetName, depth: Depth, sender: Option<&String>) -> Self {
+        Self::Lock { root: Text(root.clone()), all: depth == Depth::All, sender: sender.cloned() }
     }
 
     pub(crate) fn properties(root: &DatasetName, depth: Depth, names: Option<&[String]>) -> Self {

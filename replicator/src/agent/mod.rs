@@ -41,8 +41,9 @@ pub use server::serve;
 /// The oldest version of the protocol that this program speaks.
 pub const OLDEST: u16 = 1;
 
-/// The newest version of the protocol that this program speaks. 2 can read what is in snapshots, and what holds them.
-pub const NEWEST: u16 = 2;
+/// The newest version of the protocol that this program speaks. 2 can read what is in snapshots, and what holds them;
+/// 3 tells senders apart.
+pub const NEWEST: u16 = 3;
 
 /// How many names or streams one request may hold.
 pub(crate) const REQUEST_ENTRIES: usize = 10_000;

@@ -142,10 +142,15 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 Ok(self.output.part(id, &Part::About(about.into()))?)
             }
             // Until this agent ends. It keeps out whoever may write there, so only they may have it.
-            Request::Lock { root, all } => {
+            Request::Lock { root, all, sender } => {
                 self.limits.allows(Class::Receive)?;
                 self.limits.name(&root.0)?;
-                Ok(self.host.lock(&root.0, depth(all))?)
+                // Who does not say who it is meets nobody.
+                let sender = sender.unwrap_or_else(|| format!("process-{}", std::process::id()));
+                if sender.is_empty() || sender.len() > SENDER || !sender.bytes().all(is_of_sender) {
+                    return Err(Fault::protocol("the sender has no such name").into());
+                }
+                Ok(self.host.lock(&root.0, depth(all), &sender)?)
             }
             Request::Properties { root, all, names } => {
                 bounded(names.as_ref().map_or(0, Vec::len))?;
@@ -335,6 +340,13 @@ fn without_lists(state: &crate::host::DatasetState) -> crate::host::DatasetState
         snapshots: Vec::new(),
         bookmarks: Vec::new(),
     }
+}
+
+/// The longest name of a sender.
+const SENDER: usize = 64;
+
+fn is_of_sender(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
 fn bounded(entries: usize) -> Result<(), Fault> {

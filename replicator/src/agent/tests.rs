@@ -590,15 +590,19 @@ proptest! {
 
 #[test]
 fn other_runs_are_kept_out_only_of_what_may_be_received_into() {
-    const LOCK: &str = r#"{"lock":{"root":"tank/in/a","all":true}}"#;
+    const LOCK: &str = r#"{"lock":{"root":"tank/in/a","all":true,"sender":"me-1"}}"#;
     let mut raw = Raw::inside();
     assert_eq!(raw.ask(1, LOCK), Answer::Done);
     let answer = raw.ask(2, r#"{"lock":{"root":"tank/in/busy","all":false}}"#);
     assert!(matches!(answer, Answer::Failed(Fault::Busy { process: Some(7), .. })), "{answer:?}");
     let answer = raw.ask(3, r#"{"lock":{"root":"tank/out","all":true}}"#);
     assert!(matches!(answer, Answer::Failed(Fault::Refused { .. })), "{answer:?}");
+    for (id, sender) in (4..).zip(["", "me 1", "m/e", &"m".repeat(65)]) {
+        let answer = raw.ask(id, &LOCK.replace("me-1", sender));
+        assert!(matches!(answer, Answer::Failed(Fault::Protocol { .. })), "{sender:?}: {answer:?}");
+    }
     let (_, log) = raw.close();
-    assert_eq!(log, ["lock tank/in/a All", "lock tank/in/busy One"]);
+    assert_eq!(log, ["lock tank/in/a All for me-1", "lock tank/in/busy One for nobody"]);
 
     let mut raw = Raw::new(host(), Limits::within(vec![dataset("tank/in")]).allowing(vec![Class::List]));
     let answer = raw.ask(1, LOCK);

@@ -225,6 +225,7 @@ pub(super) fn of_run(error: &RunError) -> Outcome {
     match error {
         RunError::Conflict(_) => Outcome::Conflict,
         RunError::Host(error) => host(error),
+        error if error.is_busy() => Outcome::Busy,
         RunError::NotRemoved { error, .. } => host(error),
         RunError::Transfer { error, .. } => match &**error {
             // The kernel takes one receive at a time: without an agent that is how another run is met.

@@ -1,6 +1,7 @@
 //! `replicator replicate SRC DST` and `replicator plan SRC DST`: the same plan, carried out or only printed.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -315,7 +316,7 @@ impl How {
             ..Settings::default()
         };
         let backoff = Backoff { attempts: self.retries.saturating_add(1), ..Backoff::default() };
-        Run { transfer, jobs: usize::try_from(self.jobs).unwrap_or(1), backoff }
+        Run { transfer, jobs: usize::try_from(self.jobs).unwrap_or(1), backoff, lock: None }
     }
 }
 
@@ -349,20 +350,23 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let alone = !arguments.what.recursive && arguments.what.divergence == Divergence::Stop;
     let depth = if alone { Depth::One } else { Depth::All };
     let machine = target.machine.as_ref().map(|machine| machine.host.as_str());
-    let _lock = if arguments.dry_run { None } else { Some(RunLock::take(machine, &target.dataset, depth)?) };
+    let lock = match arguments.dry_run {
+        true => None,
+        false => Some(Arc::new(RunLock::take(machine, &target.dataset, depth)?)),
+    };
     let mut request = arguments.what.request(&source, &target)?;
     let (mut from, mut to) = arguments.ssh.hosts(&source, &target, cancel)?;
-    if !arguments.dry_run && target.machine.is_some() {
+    if let Some(lock) = lock.as_ref().filter(|_| target.machine.is_some()) {
         // Runs from other machines, where there is an agent. The zfs command cannot hold a lock; there the kernel
         // takes one receive at a time.
-        keep_others_out(to.as_mut(), &target.dataset, depth, cancel)?;
+        keep_others_out(to.as_mut(), &target.dataset, depth, lock, cancel)?;
     }
     let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
     if arguments.dry_run {
         return print_plan(&plan, &source, &target, arguments.json);
     }
     let progress = Progress::new(arguments.quiet, &plan);
-    let run = arguments.how.run();
+    let run = Run { lock, ..arguments.how.run() };
     let done = engine::execute(&plan, &request.options, from.as_mut(), to.as_mut(), &run, &progress, cancel);
     let (plan, report) = match done {
         Err(RunError::Host(error)) if request.options.follow_renames && may_not_rename(&plan, &error) => {

@@ -2,7 +2,6 @@
 //! changes after. A dataset that fails keeps none of the others from going on.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::hash::Hasher;
 use std::hash::RandomState;
@@ -11,10 +10,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
-use zfs_core::Guid;
-use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
-use zfs_core::name::SnapshotName;
 
 use super::DatasetReport;
 use super::Observer;
@@ -22,20 +18,18 @@ use super::Place;
 use super::Report;
 use super::Run;
 use super::RunError;
-use super::removal::Removal;
 use super::schedule::Next;
 use super::schedule::Schedule;
 use super::stream::Hosts;
 use super::stream::Stream;
 use super::stream::not_set;
-use super::superseded::superseded;
 use crate::cancel::Cancel;
 use crate::cancel::TICK;
 use crate::host::Change;
 use crate::host::Depth;
 use crate::host::Host;
-use crate::host::HostError;
 use crate::host::Inventory;
+use crate::lock::DatasetLock;
 use crate::plan;
 use crate::plan::Action;
 use crate::plan::DatasetPlan;
@@ -72,6 +66,9 @@ pub fn execute(
         observer.note(note);
     }
     let unmarked = work.before(source, target)?;
+    if let Some(lock) = &run.lock {
+        lock.share()?;
+    }
     let schedule = Schedule::new(plan.datasets.iter().map(|dataset| dataset.after.clone()).collect());
     let busy = plan.datasets.iter().filter(|dataset| dataset.streams().next().is_some()).count();
     std::thread::scope(|scope| {
@@ -102,117 +99,16 @@ pub fn execute(
     Ok(report)
 }
 
-struct Work<'w> {
-    plan: &'w TreePlan,
+pub(super) struct Work<'w> {
+    pub(super) plan: &'w TreePlan,
     options: &'w Options,
-    run: &'w Run,
-    observer: &'w dyn Observer,
-    cancel: &'w Cancel,
+    pub(super) run: &'w Run,
+    pub(super) observer: &'w dyn Observer,
+    pub(super) cancel: &'w Cancel,
     reports: Mutex<Vec<(usize, DatasetReport)>>,
 }
 
 impl Work<'_> {
-    /// Gives the datasets of the source of which a bookmark could not be made: their older ones are still needed.
-    fn before(&self, source: &mut dyn Host, target: &mut dyn Host) -> Result<HashSet<DatasetName>, RunError> {
-        let mut unmarked = HashSet::new();
-        let of = self.plan.before.len();
-        for (at, step) in self.plan.before.iter().enumerate() {
-            if self.cancel.is_cancelled() {
-                return Err(RunError::Cancelled);
-            }
-            let Action::Change { side, change } = &step.action else { continue };
-            let place = Place { dataset: None, number: at + 1, of };
-            self.observer.step_started(place, step);
-            let host: &mut dyn Host = match side {
-                Side::Source => &mut *source,
-                Side::Target => &mut *target,
-            };
-            let made = match (host.apply(change), change) {
-                (Err(error), Change::Bookmark { bookmarks })
-                    if matches!(Class::of_host(&error, None), Class::Replan(_)) =>
-                {
-                    one_by_one(host, bookmarks).map(|missing| unmarked.extend(missing))
-                }
-                (made, _) => made,
-            };
-            match made {
-                Ok(()) => self.observer.step_finished(place, step, Moved::default()),
-                Err(error) if Class::of_host(&error, None) == Class::Operator(Operator::Permission) => {
-                    let Change::Bookmark { bookmarks } = change else { return Err(error.into()) };
-                    unmarked.extend(bookmarks.iter().map(|(name, ..)| name.dataset().clone()));
-                    self.observer.note(&format!(
-                        "no bookmarks are kept ({error}): only snapshots can be the base of the next run"
-                    ));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(unmarked)
-    }
-
-    /// Bookmarks that are not needed any more, except of what is `unmarked`; what is gone at the source.
-    fn after(
-        &self,
-        source: &mut dyn Host,
-        target: &mut dyn Host,
-        unmarked: &HashSet<DatasetName>,
-        report: &mut Report,
-    ) {
-        let of = self.plan.after.len();
-        let mut removal = Removal::default();
-        for (at, step) in self.plan.after.iter().enumerate() {
-            if self.cancel.is_cancelled() {
-                return;
-            }
-            let Action::Change { side, change } = &step.action else { continue };
-            let place = Place { dataset: None, number: at + 1, of };
-            match change {
-                Change::DestroyBookmarks { bookmarks } => {
-                    let note = &mut |text: &str| self.observer.note(text);
-                    let mut bookmarks = bookmarks.clone();
-                    bookmarks.retain(|(name, _)| !unmarked.contains(name.dataset()));
-                    let bookmarks = superseded(self.plan, report, &bookmarks, &mut *target, note);
-                    if bookmarks.is_empty() {
-                        continue;
-                    }
-                    self.observer.step_started(place, step);
-                    let host: &mut dyn Host = match side {
-                        Side::Source => &mut *source,
-                        Side::Target => &mut *target,
-                    };
-                    match host.apply(&Change::DestroyBookmarks { bookmarks }) {
-                        Ok(()) => self.observer.step_finished(place, step, Moved::default()),
-                        // They do no harm, and the next run removes them.
-                        Err(error) => self.observer.note(&format!("older bookmarks stay for now: {error}")),
-                    }
-                }
-                Change::SetProperties { dataset, .. } | Change::UnsetProperties { dataset, .. } => {
-                    self.observer.step_started(place, step);
-                    match target.apply(change) {
-                        Ok(()) => {
-                            report.steps_after += 1;
-                            self.observer.step_finished(place, step, Moved::default());
-                        }
-                        // Nothing is removed without it.
-                        Err(error) => self.observer.note(&format!("the marks of {dataset} stay: {error}")),
-                    }
-                }
-                Change::DestroySnapshots { dataset, .. } | Change::Destroy { dataset, .. } => {
-                    self.observer.step_started(place, step);
-                    match removal.step(self.plan, source, target, dataset, change) {
-                        Some(Ok(())) => {
-                            report.steps_after += 1;
-                            self.observer.step_finished(place, step, Moved::default());
-                        }
-                        Some(Err(error)) => report.errors_after.push(error),
-                        None => {}
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
     /// Works on datasets until there are none left.
     fn datasets(&self, schedule: &Schedule, mut hosts: Hosts<'_>) {
         loop {
@@ -244,6 +140,13 @@ impl Work<'_> {
             Ok(steps) => Cow::Borrowed(steps.as_slice()),
             Err(conflict) => {
                 report.error = Some(conflict.clone().into());
+                return report;
+            }
+        };
+        let _lock = match self.enter(planned, &mut steps, hosts) {
+            Ok(lock) => lock,
+            Err(error) => {
+                report.error = Some(error);
                 return report;
             }
         };
@@ -280,6 +183,23 @@ impl Work<'_> {
                 }
             }
         }
+    }
+
+    /// Takes a dataset in hand that there is something to do with. Where others came into the tree since this run looked,
+    /// it looks again: they may have sent what this one would.
+    fn enter(
+        &self,
+        planned: &DatasetPlan,
+        steps: &mut Cow<'_, [Step]>,
+        hosts: &mut Hosts<'_>,
+    ) -> Result<Option<DatasetLock>, RunError> {
+        let Some(lock) = self.run.lock.as_ref().filter(|_| !steps.is_empty()) else { return Ok(None) };
+        let held = lock.dataset(&planned.target)?;
+        // A clone's first stream starts at another dataset, which only the whole tree's plan knows.
+        if lock.had_company() && !steps.first().is_some_and(makes_clone) {
+            *steps = Cow::Owned(self.plan_again(planned, steps, hosts)?);
+        }
+        Ok(Some(held))
     }
 
     /// Waits; true when the run was asked to stop.
@@ -426,24 +346,6 @@ impl Work<'_> {
         again.extend(left.iter().filter(sets).cloned());
         Ok(again)
     }
-}
-
-/// Some of the snapshots were destroyed since the plan was made: the others still get their bookmarks, and the streams
-/// of those that are gone are planned again. Gives the datasets of which one is missing.
-fn one_by_one(
-    host: &mut dyn Host,
-    bookmarks: &[(BookmarkName, SnapshotName, Guid)],
-) -> Result<Vec<DatasetName>, HostError> {
-    let mut missing = Vec::new();
-    for one in bookmarks {
-        match host.apply(&Change::Bookmark { bookmarks: vec![one.clone()] }) {
-            Err(error) if matches!(Class::of_host(&error, None), Class::Replan(_)) => {
-                missing.push(one.0.dataset().clone());
-            }
-            made => made?,
-        }
-    }
-    Ok(missing)
 }
 
 /// The properties with which a step makes the target's dataset.

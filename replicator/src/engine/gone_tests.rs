@@ -1,6 +1,7 @@
 //! Properties that follow the source, and the removal of what the source does not have any more, carried out on the
 //! ZFS in memory; the removal with a crash at each of its changes.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use zfs_core::name::SnapshotName;
 
 use super::*;
 use crate::cancel::Cancel;
+use crate::host::Depth;
+use crate::lock::RunLock;
 use crate::marks;
 use crate::model::Fault;
 use crate::model::Moment;
@@ -47,6 +50,7 @@ struct Case {
     world: World,
     options: Options,
     plain: bool,
+    lock: Option<Arc<RunLock>>,
 }
 
 impl Case {
@@ -55,7 +59,12 @@ impl Case {
         let world = World::new(23, &["here", "there"]);
         world.on("there", |there| there.create_pool("backup"));
         world.on("here", |here| here.create_pool("tank"));
-        let case = Self { world, options: Options { recursive: true, ..Options::default() }, plain: false };
+        let case = Self {
+            world,
+            options: Options { recursive: true, ..Options::default() },
+            plain: false,
+            lock: None,
+        };
         for dataset in ["tank/a", "tank/a/x", "tank/a/y", "tank/a/y/deep"] {
             case.world.on("here", |here| {
                 here.create(&name(dataset), DatasetKind::Filesystem, &[]).expect("create");
@@ -118,7 +127,7 @@ impl Case {
             Err(error) => return (empty_plan(), Err(error), Vec::new()),
         };
         let backoff = Backoff { attempts: 1, ..Backoff::default() };
-        let run = Run { backoff, ..Run::default() };
+        let run = Run { backoff, lock: self.lock.clone(), ..Run::default() };
         let done = execute(&plan, &self.options, &mut source, &mut target, &run, &told, &Cancel::new());
         (plan, done, told.0.into_inner().expect("no panic"))
     }
@@ -271,6 +280,28 @@ fn what_is_gone_is_marked_waits_and_goes() {
 }
 
 #[test]
+fn beside_another_run_it_stays() {
+    let mut case = gone();
+    case.good(NOW + DAY);
+    let folder = tempfile::tempdir().expect("a folder");
+    let lock = || {
+        let folder = folder.path().to_path_buf();
+        Arc::new(RunLock::take_in(folder, None, &name("backup/a"), Depth::All).expect("not busy"))
+    };
+    let other = lock();
+    other.share().expect("shared");
+    case.lock = Some(lock());
+    let (_, report, notes) = case.run(NOW + 40 * DAY);
+    assert!(report.expect("a report").errors_after.is_empty());
+    assert!(notes.iter().any(|note| note.starts_with("backup/a/y/deep stays until ")), "{notes:?}");
+    assert!(case.exists("backup/a/y/deep"));
+    drop(other);
+    case.lock = Some(lock());
+    case.good(NOW + 41 * DAY);
+    assert!(!case.exists("backup/a/y") && case.exists("backup/a/x"));
+}
+
+#[test]
 fn what_comes_back_is_not_gone_and_waits_anew_when_it_goes_again() {
     let mut case = Case::new();
     case.options.remove_gone_after = Some(Duration::from_secs(30 * DAY as u64));
@@ -339,7 +370,7 @@ fn a_hold_that_comes_between_keeps_everything() {
     let all = case.world.calls() - calls;
     let mut refused = 0;
     for call in 1..=all {
-        let case = Case { world: copy.copy(), options: case.options.clone(), plain: false };
+        let case = Case { world: copy.copy(), options: case.options.clone(), plain: false, lock: None };
         case.world.inject(Fault::Meddle {
             when: When::Call(call),
             machine: "there".to_string(),
@@ -376,10 +407,10 @@ fn a_removal_that_is_cut_anywhere_is_finished_by_the_next_run() {
                 for moment in [Moment::Before, Moment::After] {
                     let world = start.copy();
                     world.inject(Fault::Crash { effect, moment });
-                    let cut = Case { world, options: case.options.clone(), plain };
+                    let cut = Case { world, options: case.options.clone(), plain, lock: None };
                     let _ = cut.run(now);
                     cut.world.all_struck();
-                    let next = Case { world: cut.world.copy(), options: case.options.clone(), plain };
+                    let next = Case { world: cut.world.copy(), options: case.options.clone(), plain, lock: None };
                     next.good(now + 60);
                     for dataset in ["backup/a", "backup/a/x", "backup/a/y", "backup/a/y/deep"] {
                         assert_eq!(

@@ -2,6 +2,7 @@
 //! ([`execute`]). Nothing is decided here but when to try again; what is printed meanwhile is the business of an
 //! [`Observer`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use zfs_core::Guid;
@@ -9,6 +10,9 @@ use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
 use crate::host::HostError;
+use crate::lock::BUSY;
+use crate::lock::LockError;
+use crate::lock::RunLock;
 use crate::plan::Conflict;
 use crate::plan::Step;
 use crate::transfer::Moved;
@@ -16,6 +20,7 @@ use crate::transfer::Settings;
 use crate::transfer::TransferError;
 use crate::transfer::retry::Backoff;
 
+mod around;
 mod execute;
 #[cfg(test)]
 mod gone_tests;
@@ -41,11 +46,14 @@ pub struct Run {
     pub jobs: usize,
     /// When and how often to try again.
     pub backoff: Backoff,
+    /// The lock of the target, which the run shares with others as soon as only datasets are left to be worked on.
+    /// Without it the caller sees to it that nothing else is sent there.
+    pub lock: Option<Arc<RunLock>>,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { transfer: Settings::default(), jobs: 1, backoff: Backoff::default() }
+        Self { transfer: Settings::default(), jobs: 1, backoff: Backoff::default(), lock: None }
     }
 }
 
@@ -140,6 +148,17 @@ pub enum RunError {
     /// A side could not be looked at, or refused.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// Another run has it in hand.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Another run is at work in the tree, and this one would change which datasets there are.
+    #[error("another run is at work in {target}, and {what} has to be done alone")]
+    NotAlone {
+        /// The target.
+        target: DatasetName,
+        /// The first of the changes.
+        what: String,
+    },
     /// A stream broke off.
     #[error("{to}: {error}")]
     Transfer {
@@ -216,6 +235,8 @@ impl RunError {
             Self::Conflict(conflict) => Some(conflict.hint()),
             Self::NoSource { host, .. } => Some(format!("`zfs list` on {host} shows what there is")),
             Self::Host(error) => error.hint(),
+            Self::Lock(error) => Some(error.hint()),
+            Self::NotAlone { .. } => Some(BUSY.to_string()),
             Self::Transfer { error, .. } => error.hint(),
             Self::NotRemoved { error, .. } => error.hint(),
             Self::NotWhatWasSent { .. } => {
@@ -230,6 +251,15 @@ impl RunError {
             }
             _ => None,
         }
+    }
+
+    /// Whether another run does what this one would.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Self::Lock(LockError::Busy { .. }) | Self::NotAlone { .. } | Self::Host(HostError::Busy { .. })
+        )
     }
 
     fn of_transfer(to: &SnapshotName, error: TransferError) -> Self {

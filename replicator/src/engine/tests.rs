@@ -23,6 +23,7 @@ use crate::plan::Options;
 use crate::plan::Side;
 use crate::plan::TreePlan;
 
+mod company;
 mod stall;
 
 fn name(text: &str) -> DatasetName {

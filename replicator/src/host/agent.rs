@@ -342,8 +342,8 @@ impl Host for AgentHost {
         }
     }
 
-    fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {
-        self.link.lock(root, depth)
+    fn lock(&mut self, root: &DatasetName, depth: Depth, sender: &str) -> Result<(), HostError> {
+        self.link.lock(root, depth, sender)
     }
 
     fn breaker(&self) -> Option<Cancel> {

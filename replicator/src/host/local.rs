@@ -217,8 +217,8 @@ impl Host for Local {
         false
     }
 
-    fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {
-        let lock = RunLock::take(None, root, depth).map_err(|error| match error {
+    fn lock(&mut self, root: &DatasetName, depth: Depth, sender: &str) -> Result<(), HostError> {
+        let lock = RunLock::of_sender(sender, root, depth).map_err(|error| match error {
             LockError::Busy { process, .. } => {
                 HostError::Busy { host: LABEL.to_string(), dataset: root.to_string(), process }
             }

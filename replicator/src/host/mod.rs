@@ -128,11 +128,12 @@ pub trait Host: Send {
         None
     }
 
-    /// Keeps other runs out of a dataset, or of a whole tree, for as long as this host lives, where the host is able to.
+    /// Keeps the runs of other senders out of a dataset, or of a whole tree, for as long as this host lives, where the host
+    /// is able to. `sender` tells the one who asks apart from others.
     ///
     /// # Errors
     /// [`HostError::Busy`] at once when another run has it.
-    fn lock(&mut self, _root: &DatasetName, _depth: Depth) -> Result<(), HostError> {
+    fn lock(&mut self, _root: &DatasetName, _depth: Depth, _sender: &str) -> Result<(), HostError> {
         Ok(())
     }
 

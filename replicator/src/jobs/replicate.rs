@@ -1,5 +1,6 @@
 //! One job into one of its targets: locks, a look at both sides, and what the engine makes of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -69,7 +70,7 @@ impl JobError {
         matches!(
             self,
             Self::Lock(LockError::Busy { .. })
-                | Self::Run(RunError::Host(HostError::Busy { .. }))
+                | Self::Run(RunError::Host(HostError::Busy { .. }) | RunError::NotAlone { .. })
                 | Self::Connect(ConnectError::Host(HostError::Busy { .. }))
         )
     }
@@ -153,7 +154,7 @@ fn run(target: &Target) -> Run {
         ..Settings::default()
     };
     let backoff = Backoff { attempts: limits.retries.saturating_add(1), ..Backoff::default() };
-    Run { transfer, jobs: usize::try_from(limits.datasets).unwrap_or(1).max(1), backoff }
+    Run { transfer, jobs: usize::try_from(limits.datasets).unwrap_or(1).max(1), backoff, lock: None }
 }
 
 /// Plans a job for a target; changes nothing. `now` is in seconds since 1970.
@@ -182,14 +183,14 @@ pub fn replicate(
     let depth = depth(job);
     let to_dataset = &target.endpoint.dataset;
     let machine = target.endpoint.machine.as_ref().map(|machine| machine.host.as_str());
-    let _lock = RunLock::take(machine, to_dataset, depth)?;
+    let lock = Arc::new(RunLock::take(machine, to_dataset, depth)?);
     let mut request = request(job, target, now);
     let mut from = connect.host(&job.link, &job.source)?;
     let mut to = connect.host(&target.link, &target.endpoint)?;
     if machine.is_some() {
-        keep_others_out(to.as_mut(), to_dataset, depth, cancel).map_err(RunError::from)?;
+        keep_others_out(to.as_mut(), to_dataset, depth, &lock, cancel).map_err(RunError::from)?;
     }
-    let run = run(target);
+    let run = Run { lock: Some(lock), ..run(target) };
     let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
     let done = engine::execute(&plan, &request.options, from.as_mut(), to.as_mut(), &run, observer, cancel);
     // What cannot be told now can be told another time.
@@ -218,11 +219,12 @@ pub(crate) fn keep_others_out(
     to: &mut dyn Host,
     root: &DatasetName,
     depth: Depth,
+    lock: &RunLock,
     cancel: &Cancel,
 ) -> Result<(), HostError> {
     let deadline = Instant::now() + FAREWELL;
     loop {
-        match to.lock(root, depth) {
+        match to.lock(root, depth, lock.party()) {
             Err(HostError::Busy { .. }) if Instant::now() < deadline && !cancel.is_cancelled() => {
                 std::thread::sleep(TICK);
             }

@@ -2,7 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use super::files::Part;
+use super::files::file_name;
+use super::files::own_folder;
 use super::*;
+use crate::host::Depth;
 
 fn name(text: &str) -> DatasetName {
     text.parse().expect("a name")
@@ -12,49 +16,150 @@ fn take(folder: &Path, machine: Option<&str>, root: &str, depth: Depth) -> Resul
     RunLock::take_in(folder.to_path_buf(), machine, &name(root), depth)
 }
 
-/// All files but the one of the turn.
+/// All files but those that stay.
 fn files(folder: &Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).expect("a folder");
     let names = files.map(|file| file.expect("a file").file_name().into_string().expect("text"));
-    names.filter(|name| name != "turn.lock").collect()
+    names.filter(|name| name != "turn.lock" && name != "id").collect()
+}
+
+/// What becomes of a run that comes second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Second {
+    Free,
+    Visit,
+    Busy,
 }
 
 #[test]
 fn runs_meet_where_their_targets_do() {
     use Depth::All;
     use Depth::One;
+    use Second::Busy;
+    use Second::Free;
+    use Second::Visit;
     let folder = tempfile::tempdir().expect("a folder");
     let folder = own_folder(&folder.path().join("locks")).expect("made");
     assert_eq!(own_folder(&folder).expect("there already"), folder);
-    for (one, other, meet) in [
-        (("back/a", All), ("back/a", All), true),
-        (("back/a", All), ("back/a", One), true),
-        (("back/a", One), ("back/a", One), true),
-        (("back/a", All), ("back/a/x/y", All), true),
-        (("back/a", All), ("back/a/x/y", One), true),
-        (("back/a", One), ("back/a/x", One), false),
-        (("back/a", One), ("back/a/x", All), false),
-        (("back/a", All), ("back/b", All), false),
-        (("back/a", All), ("back/ab", All), false),
-        (("back", All), ("tank", All), false),
+    // The second while the first has its tree alone, and when it shares it.
+    for (first, second, taken, shared) in [
+        (("back/a", All), ("back/a", All), Busy, Visit),
+        (("back/a", All), ("back/a", One), Busy, Free),
+        (("back/a", One), ("back/a", All), Visit, Visit),
+        (("back/a", One), ("back/a", One), Busy, Busy),
+        (("back/a", All), ("back/a/x/y", All), Busy, Free),
+        (("back/a/x/y", All), ("back/a", All), Visit, Visit),
+        (("back/a", All), ("back/a/x/y", One), Busy, Free),
+        (("back/a/x/y", One), ("back/a", All), Visit, Visit),
+        (("back/a", One), ("back/a/x", One), Free, Free),
+        (("back/a/x", One), ("back/a", One), Free, Free),
+        (("back/a", One), ("back/a/x", All), Free, Free),
+        (("back/a/x", All), ("back/a", One), Free, Free),
+        (("back/a", All), ("back/b", All), Free, Free),
+        (("back/a", All), ("back/ab", All), Free, Free),
+        (("back", All), ("tank", All), Free, Free),
     ] {
-        for (one, other) in [(one, other), (other, one)] {
-            let first = take(&folder, None, one.0, one.1).expect("free");
-            match take(&folder, None, other.0, other.1) {
+        for (share, expected) in [(false, taken), (true, shared)] {
+            let one = take(&folder, None, first.0, first.1).expect("free");
+            if share {
+                one.share().expect("shared");
+            }
+            let found = match take(&folder, None, second.0, second.1) {
+                Ok(lock) if lock.is_visit() => Visit,
+                Ok(_) => Free,
                 Err(error @ LockError::Busy { .. }) => {
                     let said = error.to_string();
-                    assert!(meet, "{one:?} and {other:?}: {said}");
-                    assert!(said.contains(other.0), "{said}");
+                    assert!(said.contains(second.0), "{said}");
                     assert!(said.ends_with(&format!("process {}", std::process::id())), "{said}");
+                    Busy
                 }
-                other_lock => assert!(other_lock.is_ok() && !meet, "{one:?} and {other:?}: {other_lock:?}"),
-            }
-            drop(first);
+                Err(error) => panic!("{error}"),
+            };
+            assert_eq!(found, expected, "{first:?}, shared: {share}, then {second:?}");
+            drop(one);
             // Nothing of a refused one is left behind either.
-            drop(take(&folder, None, other.0, other.1).expect("free again"));
+            drop(take(&folder, None, second.0, second.1).expect("free again"));
             assert_eq!(files(&folder), [""; 0]);
         }
     }
+}
+
+#[test]
+fn in_a_tree_each_dataset_is_worked_on_by_one_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let of = |root, depth| take(folder.path(), None, root, depth);
+    let first = of("back/a", Depth::All).expect("free");
+    assert!(!first.is_visit() && first.alone().expect("asked"));
+    first.share().expect("shared");
+    let x = first.dataset(&name("back/a/x")).expect("free");
+    assert!(!first.had_company());
+    let second = of("back/a", Depth::All).expect("shared");
+    assert!(second.is_visit() && second.had_company() && first.had_company());
+    assert_eq!(first.party(), second.party());
+    assert!(matches!(second.dataset(&name("back/a/x")), Err(LockError::Busy { .. })));
+    // A lock that could not be made another one is still there.
+    assert!(!first.alone().expect("asked") && !second.alone().expect("asked"));
+    assert!(matches!(of("back", Depth::All), Ok(lock) if lock.is_visit()));
+    let root = second.dataset(&name("back/a")).expect("free");
+    let below = second.dataset(&name("back/a/x/deep")).expect("free");
+    drop((x, root, below));
+    drop(second.dataset(&name("back/a/x")).expect("free again"));
+    drop(first);
+    assert!(second.alone().expect("asked"), "nobody else is there");
+    let party = second.party().to_string();
+    drop(second);
+    assert_eq!(files(folder.path()), [""; 0]);
+    let later = of("back/a", Depth::All).expect("free");
+    assert!(!later.had_company() && later.party() != party);
+}
+
+#[test]
+fn who_renames_datasets_meets_whoever_works_on_one_of_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let of = |root, depth| take(folder.path(), None, root, depth).expect("not busy");
+    let tree = of("back/a", Depth::All);
+    tree.share().expect("shared");
+    let working = tree.dataset(&name("back/a/x/deep")).expect("free");
+    assert!(of("back/a/x", Depth::All).is_visit());
+    drop(working);
+    let below = of("back/a/x", Depth::All);
+    assert!(!below.is_visit());
+    assert!(matches!(tree.dataset(&name("back/a/x/deep")), Err(LockError::Busy { .. })));
+    drop(tree.dataset(&name("back/a/y")).expect("free"));
+}
+
+#[test]
+fn agents_keep_senders_apart() {
+    use Depth::All;
+    use Depth::One;
+    let folder = tempfile::tempdir().expect("a folder");
+    let of =
+        |sender, root, depth| RunLock::of_sender_in(folder.path().to_path_buf(), sender, &name(root), depth);
+    let first = of("one", "back/a", All).expect("free");
+    let again = of("one", "back/a", All).expect("of the same sender");
+    drop(of("one", "back/a/x", One).expect("of the same sender"));
+    for (root, depth) in
+        [("back/a", All), ("back/a", One), ("back/a/x", One), ("back/a/x", All), ("back", All)]
+    {
+        assert!(matches!(of("two", root, depth), Err(LockError::Busy { .. })), "{root} {depth:?}");
+        let here = take(folder.path(), None, root, depth);
+        assert!(matches!(here, Err(LockError::Busy { .. })), "{root} {depth:?}");
+    }
+    drop(of("two", "back/b", All).expect("free"));
+    drop(first);
+    assert!(of("two", "back/a", All).is_err());
+    drop(again);
+    let second = of("two", "back/a", One).expect("free again");
+    assert!(of("two", "back/a", One).is_err(), "one at a time");
+    drop(of("one", "back/a/x", All).expect("below, and nothing of it is changed"));
+    assert!(of("one", "back/a", All).is_err());
+    drop(second);
+    let here = take(folder.path(), None, "back/a", All).expect("free");
+    assert!(of("one", "back/a/x", One).is_err());
+    here.share().expect("shared");
+    assert!(of("one", "back/a/x", One).is_err(), "it is still a run of another machine");
+    drop(here);
+    assert_eq!(files(folder.path()), [""; 0]);
 }
 
 #[test]

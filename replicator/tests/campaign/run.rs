@@ -185,7 +185,7 @@ pub(crate) fn replicate(world: &World, setup: &Setup, besides: &Besides<'_>) -> 
         attempts: setup.attempts,
         busy: Duration::ZERO,
     };
-    let run = Run { transfer, jobs: setup.jobs, backoff };
+    let run = Run { transfer, jobs: setup.jobs, backoff, lock: None };
     let done = engine::execute(&plan, &setup.options, &mut source, &mut target, &run, &watcher, &cancel);
     match done {
         Ok(report) => {

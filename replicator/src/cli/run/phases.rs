@@ -191,6 +191,8 @@ struct Replication {
     jobs: usize,
     up_to_date: usize,
     passed_over: usize,
+    /// Of targets that were not.
+    datasets_passed_over: usize,
     moved: Moved,
     failures: Vec<Outcome>,
     json: Vec<serde_json::Value>,
@@ -206,6 +208,11 @@ impl Replication {
         }
         if self.passed_over > 0 {
             summary.push_str(&format!(", {} passed over", self.passed_over));
+        }
+        match self.datasets_passed_over {
+            0 => {}
+            1 => summary.push_str(", 1 dataset is being sent by another run"),
+            more => summary.push_str(&format!(", {more} datasets are being sent by another run")),
         }
         Ended { summary, failures: self.failures, json: json!({ "jobs": self.json }) }
     }
@@ -250,6 +257,7 @@ impl Replication {
         self.moved.plain = self.moved.plain.saturating_add(moved.plain);
         self.moved.wire = self.moved.wire.saturating_add(moved.wire);
         let mut failed = Vec::new();
+        let mut passed_over = Vec::new();
         let mut fail = |what: &str, error: &RunError| {
             // What waits for another says nothing of its own.
             if !matches!(error, RunError::Dependency { .. }) {
@@ -262,14 +270,21 @@ impl Replication {
             }
         };
         for (dataset, error) in done.report.failures() {
-            fail(dataset.source.as_str(), error);
+            if error.is_busy() {
+                // The run that has it in hand tells what becomes of it.
+                cli::say(&format!("{title}: {}: passed over: {error}", dataset.source));
+                passed_over.push(dataset.source.to_string());
+            } else {
+                fail(dataset.source.as_str(), error);
+            }
         }
         for error in &done.report.errors_after {
             fail(target.endpoint.dataset.as_str(), error);
         }
-        if failed.is_empty() {
+        if failed.is_empty() && passed_over.is_empty() {
             self.up_to_date += 1;
         }
+        self.datasets_passed_over += passed_over.len();
         self.json.push(json!({
             "job": job.name,
             "target": target.name,
@@ -279,6 +294,7 @@ impl Replication {
             "bytes": moved.plain,
             "bytes_on_the_wire": moved.wire,
             "failed": failed,
+            "passed_over": some(&passed_over),
         }));
     }
 

@@ -36,6 +36,9 @@ const ANSWER_LIMIT: usize = 512 << 20;
 /// How much of a stream that was given up is read off before the agent is given up too.
 const REST_LIMIT: usize = if cfg!(test) { 8 << 20 } else { 64 << 20 };
 
+/// The version from which on an agent tells senders apart.
+const SENDERS: u16 = 3;
+
 /// What an error says was going on.
 const WAITING: &str = "waiting for the agent";
 
@@ -46,7 +49,7 @@ pub(super) struct Link {
     pub(super) command: AgentCommand,
     open: Option<Open>,
     /// What each agent that is started keeps other runs out of.
-    locked: Option<(DatasetName, Depth)>,
+    locked: Option<(DatasetName, Depth, String)>,
 }
 
 /// What is known of a running agent.
@@ -93,12 +96,20 @@ impl Link {
         error.into()
     }
 
-    /// Keeps other runs out of a dataset there, now and whenever a new agent has to be started.
-    pub(super) fn lock(&mut self, root: &DatasetName, depth: Depth) -> Result<(), HostError> {
+    /// Keeps the runs of others out of a dataset there, now and whenever a new agent has to be started.
+    pub(super) fn lock(&mut self, root: &DatasetName, depth: Depth, sender: &str) -> Result<(), HostError> {
         self.start()?;
-        self.exchange(&Request::lock(root, depth), LOCK, &mut nothing)?;
-        self.locked = Some((root.clone(), depth));
+        let locked = (root.clone(), depth, sender.to_string());
+        self.take_lock(&locked)?;
+        self.locked = Some(locked);
         Ok(())
+    }
+
+    fn take_lock(&mut self, (root, depth, sender): &(DatasetName, Depth, String)) -> Result<(), HostError> {
+        // An older agent keeps all other runs out.
+        let knows = self.open.as_ref().is_some_and(|open| open.version >= SENDERS);
+        let request = Request::lock(root, *depth, knows.then_some(sender));
+        self.exchange(&request, LOCK, &mut nothing).map(drop)
     }
 
     /// Starts the agent, unless it runs.
@@ -107,8 +118,8 @@ impl Link {
             return Ok(());
         }
         self.greet()?;
-        let Some((root, depth)) = self.locked.clone() else { return Ok(()) };
-        let locked = self.exchange(&Request::lock(&root, depth), LOCK, &mut nothing);
+        let Some(locked) = self.locked.clone() else { return Ok(()) };
+        let locked = self.take_lock(&locked);
         // The agent before it may still be there: without the lock nothing is done, and the next call asks again.
         locked.inspect_err(|_| self.close())
     }

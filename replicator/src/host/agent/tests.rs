@@ -275,19 +275,19 @@ fn each_new_agent_keeps_other_runs_out_again() {
     let fake = Fake::default();
     let log = fake.log.clone();
     let (mut host, starts) = serving(fake);
-    host.lock(&root, Depth::All).expect("free");
+    host.lock(&root, Depth::All, "me").expect("free");
     host.link.close();
     host.about("tank").expect("a new agent");
     assert_eq!(starts.load(Ordering::SeqCst), 2);
-    assert_eq!(log.all(), ["lock tank/in All", "lock tank/in All"]);
+    assert_eq!(log.all(), ["lock tank/in All for me", "lock tank/in All for me"]);
 
-    let error = host.lock(&"tank/busy".parse().expect("a name"), Depth::One).expect_err("busy");
+    let error = host.lock(&"tank/busy".parse().expect("a name"), Depth::One, "me").expect_err("busy");
     assert!(matches!(&error, HostError::Busy { host, process: Some(7), .. } if host == "far"), "{error}");
     assert!(error.to_string().contains("tank/busy") && error.hint().is_some(), "{error}");
     // What is not had is not asked for again.
     host.link.close();
     host.about("tank").expect("a new agent");
-    assert_eq!(log.all().last().map(String::as_str), Some("lock tank/in All"));
+    assert_eq!(log.all().last().map(String::as_str), Some("lock tank/in All for me"));
 }
 
 #[test]

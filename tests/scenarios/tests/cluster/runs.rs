@@ -141,14 +141,13 @@ fn a_target_that_is_away_stops_neither_snapshots_nor_pruning_and_goes_on_from_it
     assert_eq!(before, (state(one), state(two)));
 }
 
-#[test]
-fn a_second_run_passes_over_what_is_in_transfer_and_does_the_rest_on_time() {
+/// While `tank/big` is on its way for five hours of the node's clock, snapshots are on time, and `tank/small` is
+/// replicated each hour. `told` is what is said of the big one; it goes to `back/tank/big`, the small one beside it.
+fn one_takes_long(jobs: &str, told: &str) {
     let cluster = pair();
     let (one, two) = (cluster.node(1), cluster.node(2));
     sh(one, "zfs create tank/big; zfs create tank/small");
-    let jobs =
-        [job("big", "tank/big", "node2:back/big", ""), job("small", "tank/small", "node2:back/small", "")]
-            .concat();
+    sh(two, "zfs create -o mountpoint=none back/tank");
     configure(one, &format!("{POLICY}{jobs}"));
     set_clock(one, NOON + 60);
     run(one, "run", 0);
@@ -170,17 +169,45 @@ fn a_second_run_passes_over_what_is_in_transfer_and_does_the_rest_on_time() {
         let record = record(one, "--only snapshot,prune,check", 0);
         assert_eq!(record["phases"]["snapshot"]["taken"], 2, "{record:#}");
         let said = run(one, "run --only replicate", 0);
-        assert!(said.contains("big to big-nas: passed over: another run into node2:back/big"), "{said}");
-        assert_eq!(snapshots(two, "back/small").last(), snapshots(one, "tank/small").last());
+        assert!(said.contains(told), "{said}");
+        assert_eq!(snapshots(two, "back/tank/small").last(), snapshots(one, "tank/small").last(), "{said}");
     }
     cluster.link(1, 2).bandwidth(None);
     judged("the first run", &first.wait().expect("it ends"), 0);
     run(one, "run", 0);
     for dataset in ["big", "small"] {
         let (here, there) =
-            (snapshots(one, &format!("tank/{dataset}")), snapshots(two, &format!("back/{dataset}")));
+            (snapshots(one, &format!("tank/{dataset}")), snapshots(two, &format!("back/tank/{dataset}")));
         assert_eq!(here.last(), there.last());
     }
+    for node in [one, two] {
+        let left = sh(node, "ls /run/lock/replicator 2>/dev/null || true");
+        let mut left = left.lines().filter(|name| name.starts_with("tree") || name.starts_with("alone"));
+        assert_eq!(left.next(), None);
+    }
+}
+
+#[test]
+fn a_second_run_passes_over_the_job_that_is_in_transfer_and_does_the_rest_on_time() {
+    let jobs = [
+        job("big", "tank/big", "node2:back/tank/big", ""),
+        job("small", "tank/small", "node2:back/tank/small", ""),
+    ];
+    one_takes_long(&jobs.concat(), "big to big-nas: passed over: another run into node2:back/tank/big");
+}
+
+const ALL: &str = "recursive = true\nexclude = [\".\"]\nset = { mountpoint = \"none\" }";
+
+#[test]
+fn a_second_run_passes_over_the_dataset_that_is_in_transfer_and_does_the_rest_on_time() {
+    let jobs = job("all", "tank", "node2:back/tank", ALL);
+    one_takes_long(&jobs, "all to all-nas: tank/big: passed over: another run into node2:back/tank/big");
+}
+
+#[test]
+fn so_it_is_with_an_agent() {
+    let jobs = format!("{}far_end = \"agent\"\n", job("all", "tank", "node2:back/tank", ALL));
+    one_takes_long(&jobs, "all to all-nas: tank/big: passed over: another run into node2:back/tank/big");
 }
 
 #[test]

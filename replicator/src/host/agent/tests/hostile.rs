@@ -183,9 +183,9 @@ fn signs_of_life_are_no_answer() {
     let answer = whole(Kind::Answer, 1, &done).expect("a frame");
     let root = "tank".parse().expect("a name");
     let mut host = saying([alive.as_slice(), &answer].concat());
-    host.lock(&root, Depth::One).expect("it was done");
+    host.lock(&root, Depth::One, "me").expect("it was done");
     // For ever, and nothing else.
     let mut host = saying(header(Kind::Alive, 0, 0).repeat(100_000));
     host.link.command.silence = Duration::ZERO;
-    assert!(host.lock(&root, Depth::One).is_err());
+    assert!(host.lock(&root, Depth::One, "me").is_err());
 }
