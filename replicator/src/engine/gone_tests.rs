@@ -410,7 +410,8 @@ fn a_removal_that_is_cut_anywhere_is_finished_by_the_next_run() {
                     let cut = Case { world, options: case.options.clone(), plain, lock: None };
                     let _ = cut.run(now);
                     cut.world.all_struck();
-                    let next = Case { world: cut.world.copy(), options: case.options.clone(), plain, lock: None };
+                    let next =
+                        Case { world: cut.world.copy(), options: case.options.clone(), plain, lock: None };
                     next.good(now + 60);
                     for dataset in ["backup/a", "backup/a/x", "backup/a/y", "backup/a/y/deep"] {
                         assert_eq!(

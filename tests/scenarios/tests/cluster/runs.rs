@@ -206,7 +206,8 @@ fn a_second_run_passes_over_the_dataset_that_is_in_transfer_and_does_the_rest_on
 
 #[test]
 fn so_it_is_with_an_agent() {
-    let jobs = format!("{}far_end = \"agent\"\n", job("all", "tank", "node2:back/tank", ALL));
+    let agent = "[replication.target.ssh]\nfar_end = \"agent\"\n";
+    let jobs = format!("{}{agent}", job("all", "tank", "node2:back/tank", ALL));
     one_takes_long(&jobs, "all to all-nas: tank/big: passed over: another run into node2:back/tank/big");
 }
 
