@@ -1,6 +1,8 @@
 //! The memory of runs that move much more than they may hold: what was ever resident, as the kernel counts it, of every
 //! process of the program on either machine.
 
+use std::time::Duration;
+
 use lab::Node;
 
 use crate::replicas::*;
@@ -72,5 +74,43 @@ fn a_long_stream_between_two_machines_takes_little_memory() {
     for how in ["--transport libssh2", "--transport ssh", "--transport libssh2 --far-end agent"] {
         stays_small(&[here, there], here, &format!("tank/much node2:back/much {how}"));
         sh(there, "zfs destroy -r back/much");
+    }
+}
+
+/// Both sides have the same snapshots, in two pools that were one: very many in the long set.
+#[test]
+fn very_many_snapshots_on_both_sides_take_little_memory() {
+    let (rounds, limit) = if long() { (1000, 3600) } else { (30, 280) };
+    let cluster = alone();
+    let node = cluster.node(1);
+    let slow = |script: &str| {
+        let command = node.script(&format!("set -e\n{script}")).limit(Duration::from_secs(limit));
+        command.run().expect("the node answers").ok().expect("the script succeeds").out()
+    };
+    sh(node, "zpool destroy back; zpool attach -f tank /dev/ubdb /dev/ubdc; zfs create -u tank/a");
+    slow(&format!(
+        "for d in $(seq 99); do zfs create -u tank/a/d$d; done
+         for s in $(seq {rounds}); do zfs snapshot -r tank/a@s$s; done
+         zpool wait -t resilver tank; zpool split tank back; zpool import -N back; zfs set readonly=on back/a"
+    ));
+    let count =
+        |pool: &str| slow(&format!("zfs list -H -t snapshot -r -o guid {pool}/a | sort | uniq | wc -l"));
+    assert_eq!(
+        (count("tank").trim(), count("back").trim()),
+        (&*(100 * rounds).to_string(), &*(100 * rounds).to_string())
+    );
+    // Nothing to do, and then ten new ones for each dataset.
+    for (what, expected) in
+        [("true", "up to date"), ("for s in $(seq 10); do zfs snapshot -r tank/a@n$s; done", "1000 steps")]
+    {
+        slow(what);
+        watch(node);
+        let said = slow(
+            "replicator plan -r tank/a back/a > /dev/null; replicator replicate -r --buffer 16M tank/a back/a 2>&1",
+        );
+        let peak = watched(node).expect("something was measured");
+        println!("{} snapshots a side, {expected}: {peak} KiB", 100 * rounds);
+        assert!(said.contains(expected), "{said}");
+        assert!(peak < BESIDE + BUFFER, "{peak} KiB");
     }
 }
