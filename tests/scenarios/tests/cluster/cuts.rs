@@ -56,7 +56,10 @@ fn a_stream_that_is_cut_at_random_bytes_goes_on_from_there_over_every_way() {
             }
             assert!(!said.success(), "success was told, and s{round} is not there: {}", said.err());
             let now = route.kept();
-            assert!(now >= kept, "{kept} bytes had arrived, now {now}: {}", said.err());
+            // The record of a file at the beginning of each stream sets ZFS back to the beginning of that file, until the
+            // first of its data is written down.
+            let beginning = kept - kept % FILE;
+            assert!(now >= beginning, "{kept} bytes had arrived, now {now}: {}", said.err());
             if was_cut {
                 // What was on its way through pipes and windows does not count; more than that must have been kept.
                 assert!(
@@ -86,8 +89,8 @@ fn a_stream_that_is_cut_before_its_beginning_leaves_nothing_over_every_way() {
     }
     over_every_way(|route| {
         fill(route.from, &route.source, 1);
-        let before = route.state();
         for &at in &bytes {
+            let before = state(route.to);
             route.bend(Bend::Cut(at));
             let output = route.run("--retries 0 --compress off");
             assert!(
@@ -100,7 +103,7 @@ fn a_stream_that_is_cut_before_its_beginning_leaves_nothing_over_every_way() {
             route.straighten();
             route.assert_quiet();
             if at <= 312 {
-                assert_eq!(before.1, state(route.to), "cut at {at} left something");
+                assert_eq!(before, state(route.to), "cut at {at} left something");
             }
         }
         route.as_planned("", "");

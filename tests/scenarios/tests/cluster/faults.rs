@@ -1,6 +1,7 @@
 //! What the tests of cut, stopped and killed runs share: data big enough to be caught in the middle of a stream, what
 //! the target kept of it, and what a run leaves behind at either end.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -14,6 +15,9 @@ use crate::ways::Route;
 
 /// What one snapshot of [`Route::grow`] adds to a stream.
 pub(crate) const SIZE: u64 = 8_000_000;
+
+/// How much of that is in each of its four files.
+pub(crate) const FILE: u64 = SIZE / 4;
 
 /// A small generator, so that a failure can be repeated with the seed it prints.
 pub(crate) struct Random(u64);
@@ -44,7 +48,7 @@ pub(crate) fn grow(node: &Node, dataset: &str, n: usize) {
         &format!(
             "zfs list '{dataset}' >/dev/null 2>&1 || zfs create '{dataset}'
              for i in 1 2 3 4; do head -c {} /dev/urandom > /{dataset}/f$i; done; zfs snapshot '{dataset}@s{n}'",
-            SIZE / 4
+            FILE
         ),
     );
 }
@@ -74,10 +78,33 @@ pub(crate) fn assert_not_held(node: &Node) {
     assert_eq!(sh(node, held), "", "{}", node.name());
 }
 
-/// The bytes that a resume token says have arrived, as a machine with the snapshot reads it.
-pub(crate) fn arrived(source: &Node, token: &str) -> u64 {
-    let number = sh(source, &format!("zfs send -nvt {token} | sed -n 's/.*bytes = 0x//p' | head -1"));
-    u64::from_str_radix(&number, 16).expect("a number")
+/// How much of the files of [`grow`] has arrived, by the place that a resume token says a stream goes on from, as the
+/// machine with the snapshot reads it. (The bytes that the token counts are too many: those that a receive has read and
+/// not written when it breaks off come again, and count again.)
+pub(crate) fn arrived(source: &Node, dataset: &str, token: &str) -> u64 {
+    let text = sh(
+        source,
+        &format!(
+            "zfs send -nvt {token} | sed -n 's/^[[:space:]]*\\(object\\|offset\\) = 0x/\\1 /p'; cd '/{dataset}'; ls -i f?"
+        ),
+    );
+    let (mut object, mut offset, mut files) = (0, 0, Vec::new());
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("object"), Some(number)) => object = u64::from_str_radix(number, 16).expect("a number"),
+            (Some("offset"), Some(number)) => offset = u64::from_str_radix(number, 16).expect("a number"),
+            (Some(number), Some(_)) => files.push(number.parse::<u64>().expect("a number")),
+            _ => {}
+        }
+    }
+    assert_eq!(files.len(), 4, "{text}");
+    let of = |file: u64| match file.cmp(&object) {
+        Ordering::Less => FILE,
+        Ordering::Equal => offset.min(FILE),
+        Ordering::Greater => 0,
+    };
+    files.into_iter().map(of).sum()
 }
 
 impl Route<'_> {
@@ -117,7 +144,7 @@ impl Route<'_> {
 
     /// How much of a stream the target has kept.
     pub(crate) fn kept(&self) -> u64 {
-        self.token().map_or(0, |token| arrived(self.from, &token))
+        self.token().map_or(0, |token| arrived(self.from, &self.source, &token))
     }
 
     /// Whether the target has snapshot `s<n>`.
@@ -155,7 +182,7 @@ impl Route<'_> {
         assert_eq!(actions(&plan).iter().any(|action| action == "resume"), begun, "{plan}");
         let json: serde_json::Value = serde_json::from_str(&run.out()).expect("JSON");
         let moved = json["result"]["bytes"].as_u64().expect("a number");
-        // The token counts what is inside of the records; beside that are only their headers.
+        // Beside what is inside of the records there are only their headers.
         assert!(moved < SIZE + SIZE / 8 - kept, "{kept} of {SIZE} had arrived, and {moved} were sent again");
         self.assert_same();
         kept

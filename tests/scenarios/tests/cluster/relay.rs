@@ -117,7 +117,7 @@ fn a_relay_that_is_cut_goes_on() {
 /// More than `kept` bytes are on the target; gives how many.
 fn advanced(relay: &Relay, kept: u64) -> u64 {
     let token = sh(relay.to(), &format!("zfs get -H -o value receive_resume_token {}", relay.target));
-    let now = arrived(relay.from(), &token);
+    let now = arrived(relay.from(), &relay.source, &token);
     assert!(now > kept, "{kept} bytes had arrived, now {now}");
     now
 }
