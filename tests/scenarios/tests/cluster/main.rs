@@ -16,6 +16,7 @@ mod gone;
 mod hostile;
 mod killed;
 mod limited;
+mod many;
 mod meddle;
 mod memory;
 mod monitor;

@@ -31,7 +31,7 @@ fn fill_much(node: &Node) {
 }
 
 /// Notes, every now and then, the most that each process of the program ever had: that number only grows.
-fn watch(node: &Node) {
+pub(crate) fn watch(node: &Node) {
     sh(
         node,
         "rm -f /tmp/peaks /tmp/watched; \
@@ -41,7 +41,7 @@ fn watch(node: &Node) {
 }
 
 /// The most of all, in KiB.
-fn watched(node: &Node) -> Option<u64> {
+pub(crate) fn watched(node: &Node) -> Option<u64> {
     let peak = sh(node, "touch /tmp/watched; sort -n /tmp/peaks | tail -n 1");
     (!peak.trim().is_empty()).then(|| peak.trim().parse().expect("a number"))
 }
