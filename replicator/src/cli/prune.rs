@@ -81,19 +81,26 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     prepared.tell();
     let plan = prepared.plan(&survey, &wanted);
     if only_looks {
+        let targets = if wanted.is_empty() {
+            Targets::prune(&config, &survey, &network, true)
+        } else {
+            Targets::default()
+        };
         let text = if arguments.json {
-            let value = json!({ "dry_run": true, "plan": plan.to_json(), "targets": prepared.to_json(), "troubles": troubles });
+            let value = json!({
+                "dry_run": true,
+                "plan": plan.to_json(),
+                "targets": prepared.to_json(),
+                "at_targets": targets.json,
+                "troubles": troubles,
+            });
             format!("{value:#}\n")
         } else {
-            let targets = if wanted.is_empty() {
-                Targets::prune(&config, &survey, &network, true)
-            } else {
-                Targets::default()
-            };
             describe(&plan, arguments.explain) + &targets.text
         };
         super::print(&text)?;
-        return Ok(if troubles.is_empty() { Outcome::Success } else { Outcome::Failed });
+        let well = troubles.is_empty() && targets.failures.is_empty();
+        return Ok(if well { Outcome::Success } else { Outcome::Failed });
     }
     prepared.remember(&config);
     let report = carry_out(&plan, &zfs, cancel);

@@ -110,9 +110,16 @@ pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
     let plan = prepared.plan(&survey, &all);
     if context.dry_run {
         context.show(&cli::prune::describe(&plan, false));
-        context.show(&cli::prune::Targets::prune(config, &survey, network, true).text);
-        let failures = failures(&troubles, true, false);
-        let json = json!({ "plan": plan.to_json(), "targets": prepared.to_json(), "troubles": troubles });
+        let targets = cli::prune::Targets::prune(config, &survey, network, true);
+        context.show(&targets.text);
+        let mut failures = failures(&troubles, true, false);
+        failures.extend(targets.failures);
+        let json = json!({
+            "plan": plan.to_json(),
+            "targets": prepared.to_json(),
+            "at_targets": targets.json,
+            "troubles": troubles,
+        });
         return Ok(Ended { summary: format!("{} would go", plan.count()), failures, json });
     }
     prepared.remember(config);

@@ -284,6 +284,16 @@ fn a_target_is_pruned_by_the_sender_where_that_is_allowed() {
         sh(two, &format!("zfs hold mine {target}/x@{}", there[0]));
         time += 4 * HOUR;
         set_clock(one, time);
+        // A dry run tells what would go there, to programs as well.
+        for arguments in ["prune --dry-run --json", "run --dry-run --json"] {
+            let output = replicator(one, arguments);
+            judged(arguments, &output, 0);
+            let said: serde_json::Value = serde_json::from_str(&output.out()).expect("JSON");
+            let would = said.get("at_targets").unwrap_or(&said["phases"]["prune"]["at_targets"]);
+            let goes = would[0]["goes"].to_string();
+            assert!(goes.contains(&format!("{target}/x@{}", there[0])), "{said:#}");
+        }
+        assert_eq!(snapshots(two, &format!("{target}/x")), there);
         let said = run(one, "run", 1);
         assert!(said.contains(&format!("{target}/x@{} was not destroyed", there[0])), "{said}");
         let left = snapshots(two, &format!("{target}/x"));
