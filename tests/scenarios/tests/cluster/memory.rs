@@ -18,7 +18,7 @@ const BESIDE: u64 = 64 << 10;
 /// on disk. Nothing of it is empty: holes are not sent.
 fn fill_much(node: &Node) {
     let (compression, megabytes) = if long() { ("lz4", 20 << 10) } else { ("off", 320) };
-    sh(
+    slow(
         node,
         &format!(
             "zfs create -o compression={compression} -o recordsize=1M tank/much; \
@@ -28,6 +28,13 @@ fn fill_much(node: &Node) {
     let written = sh(node, "zfs get -Hp -o value logicalreferenced tank/much");
     let written: u64 = written.trim().parse().expect("a number");
     assert!(written >= megabytes << 20, "{written} bytes are not much");
+}
+
+/// Runs a script that must succeed and may take long.
+fn slow(node: &Node, script: &str) -> String {
+    let limit = Duration::from_secs(if long() { 3600 } else { 280 });
+    let command = node.script(&format!("set -e\n{script}")).limit(limit);
+    command.run().expect("the node answers").ok().expect("the script succeeds").out()
 }
 
 /// Notes, every now and then, the most that each process of the program ever had: that number only grows.
@@ -48,7 +55,7 @@ pub(crate) fn watched(node: &Node) -> Option<u64> {
 
 fn stays_small(nodes: &[&Node], here: &Node, route: &str) {
     nodes.iter().for_each(|node| watch(node));
-    let said = replicate(here, &format!("{route} --buffer 16M --compress off"));
+    let said = slow(here, &format!("replicator replicate {route} --buffer 16M --compress off 2>&1"));
     assert!(said.contains("full @s1"), "{said}");
     for node in nodes {
         let peak = watched(node);
@@ -80,13 +87,10 @@ fn a_long_stream_between_two_machines_takes_little_memory() {
 /// Both sides have the same snapshots, in two pools that were one: very many in the long set.
 #[test]
 fn very_many_snapshots_on_both_sides_take_little_memory() {
-    let (rounds, limit) = if long() { (1000, 3600) } else { (30, 280) };
+    let rounds = if long() { 1000 } else { 30 };
     let cluster = alone();
     let node = cluster.node(1);
-    let slow = |script: &str| {
-        let command = node.script(&format!("set -e\n{script}")).limit(Duration::from_secs(limit));
-        command.run().expect("the node answers").ok().expect("the script succeeds").out()
-    };
+    let slow = |script: &str| slow(node, script);
     sh(node, "zpool destroy back; zpool attach -f tank /dev/ubdb /dev/ubdc; zfs create -u tank/a");
     slow(&format!(
         "for d in $(seq 99); do zfs create -u tank/a/d$d; done

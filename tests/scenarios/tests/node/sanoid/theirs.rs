@@ -82,7 +82,10 @@ pub(super) fn mistake(case: &Case, period: Period, slot: i64) -> Option<&'static
             _ => return None,
         },
         Period::Hourly => (offset(-1) > offset(0), "the minute of an hour when clocks are set back"),
-        Period::Daily => (offset(-2) != offset(0), "daily after a change of the clocks"),
+        // Before a change, too: a day is taken from the time of today, which is on the other side of it.
+        Period::Daily => {
+            (offset(-2) != offset(0) || offset(1) != offset(0), "daily round a change of the clocks")
+        }
         Period::Weekly => {
             let changes = offset(-8) != offset(1) || offset(-8) != offset(0);
             (changes, "weekly round a change of the clocks")
