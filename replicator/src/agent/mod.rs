@@ -7,6 +7,7 @@
 //! Nothing that comes in is trusted: each frame has a bound, each name is parsed again, and no text becomes part of a
 //! command line.
 
+mod answer;
 mod codec;
 mod content;
 mod fault;
@@ -16,6 +17,8 @@ mod message;
 mod pass;
 mod server;
 
+pub(crate) use answer::Answer;
+pub(crate) use answer::Part;
 pub(crate) use content::Raw;
 pub(crate) use content::WireFile;
 pub(crate) use frame::DATA_LIMIT;
@@ -28,10 +31,8 @@ pub use limits::Class;
 pub use limits::DEFAULT_CLASSES;
 pub use limits::Limits;
 pub use limits::Refused;
-pub(crate) use message::Answer;
 pub(crate) use message::Hello;
 pub(crate) use message::MAGIC;
-pub(crate) use message::Part;
 pub(crate) use message::ReceiveRequest;
 pub(crate) use message::Request;
 pub(crate) use message::Text;

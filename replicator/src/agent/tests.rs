@@ -16,6 +16,9 @@ use super::fault::Fault;
 use super::message::MAGIC;
 use super::*;
 
+mod conversation;
+mod streams;
+
 /// A client that sends whatever it likes.
 struct Raw {
     stream: UnixStream,
@@ -122,6 +125,9 @@ fn not_understood(answer: &Answer) -> bool {
 fn done(log: &[String]) -> Vec<&String> {
     log.iter().filter(|what| !what.starts_with("inventory")).collect()
 }
+
+const RECEIVE: &str =
+    r#"{"receive":{"to":"tank/in/new@s","set":[],"origin":null,"compressed":false,"guid":5}}"#;
 
 #[test]
 fn a_request_is_answered_and_the_end_of_input_is_no_error() {
@@ -322,100 +328,6 @@ fn what_lies_above_a_root_is_told_without_its_secrets() {
     assert!(text.contains(r#""origin":null"#), "{text}");
 }
 
-const RECEIVE: &str =
-    r#"{"receive":{"to":"tank/in/new@s","set":[],"origin":null,"compressed":false,"guid":5}}"#;
-
-/// Sends a stream in pieces, and gives what the host got of it, the answer, and the record.
-fn receive(data: &[u8], piece: usize) -> (Vec<u8>, Answer, Vec<String>) {
-    let host = host();
-    let received = host.received.clone();
-    let mut raw = Raw::new(host, inside());
-    raw.put(Kind::Request, 1, RECEIVE.as_bytes());
-    assert_eq!(raw.take().expect("ready").kind, Kind::Part);
-    for piece in data.chunks(piece) {
-        raw.put(Kind::Data, 1, piece);
-    }
-    raw.put(Kind::End, 1, &[]);
-    let answer = raw.answer(1);
-    let (_, log) = raw.close();
-    let received = received.lock().expect("no panic").clone();
-    (received, answer, log)
-}
-
-#[test]
-fn a_stream_arrives_unchanged_however_it_is_cut() {
-    let data = stream(&begin(5), 10);
-    for piece in [1000, 311, 312, 313, data.len()] {
-        let (received, answer, log) = receive(&data, piece);
-        assert_eq!(answer, Answer::Done);
-        assert!(received == data, "{piece}");
-        assert_eq!(done(&log), ["receive tank/in/new@s", "received"]);
-    }
-}
-
-#[test]
-fn streams_that_are_not_allowed_do_not_reach_the_host() {
-    let with = |change: &dyn Fn(&mut Begin)| {
-        let mut begin = begin(5);
-        change(&mut begin);
-        stream(&begin, 3)
-    };
-    let package = StreamBuilder::new(ByteOrder::Little)
-        .begin(&Begin { compound: true, ..begin(5) })
-        .end()
-        .begin(&begin(5))
-        .end()
-        .package_end()
-        .build();
-    for (what, data) in [
-        ("another snapshot", with(&|begin| begin.to_guid = 6)),
-        ("a package", package),
-        ("deduplication", with(&|begin| begin.features = Features::DEDUP)),
-        ("redaction", with(&|begin| begin.features = Features::REDACTED)),
-        ("an unknown feature", with(&|begin| begin.features = Features(1 << 60))),
-        ("noise", vec![0xaa; 10_000]),
-        ("nothing like a stream", b"#!/bin/sh\n".repeat(1000)),
-    ] {
-        for piece in [100, 5000] {
-            let (received, answer, log) = receive(&data, piece);
-            assert!(matches!(answer, Answer::Last(Fault::Zfs { .. })), "{what}: {answer:?}");
-            assert!(received.is_empty(), "{what}: {} bytes got through", received.len());
-            assert_eq!(done(&log), ["receive tank/in/new@s", "left partial"], "{what}");
-        }
-    }
-}
-
-#[test]
-fn a_stream_that_is_cut_or_changed_is_never_ended_as_if_it_were_whole() {
-    let data = stream(&begin(5), 3);
-    for cut in [1, 100, 311, 312, 313, 5000, data.len() - 1] {
-        let (_, answer, log) = receive(&data[..cut], 4096);
-        assert!(matches!(answer, Answer::Failed(Fault::Zfs { .. })), "{cut}: {answer:?}");
-        assert!(!log.contains(&"received".to_string()), "{cut}");
-    }
-    for at in [8, 400, 5000, data.len() - 1] {
-        let mut data = data.clone();
-        data[at] ^= 1;
-        let (_, answer, log) = receive(&data, 4096);
-        assert!(matches!(answer, Answer::Last(Fault::Zfs { .. })), "{at}: {answer:?}");
-        assert!(!log.contains(&"received".to_string()), "{at}");
-    }
-    let (_, answer, log) = receive(&[data.clone(), data].concat(), 4096);
-    assert!(matches!(answer, Answer::Last(Fault::Zfs { .. })), "{answer:?}");
-    assert!(!log.contains(&"received".to_string()));
-}
-
-#[test]
-fn a_connection_that_ends_in_a_stream_leaves_it_partial() {
-    let data = stream(&begin(5), 3);
-    let mut raw = Raw::inside();
-    raw.put(Kind::Request, 1, RECEIVE.as_bytes());
-    raw.put(Kind::Data, 1, &data);
-    let (ended, log) = raw.close();
-    assert!(matches!(ended, Err(ServeError::Connection(_))), "{ended:?}");
-    assert_eq!(done(&log), ["receive tank/in/new@s", "left partial"], "all came but the word that it is all");
-}
-
 #[test]
 fn frames_out_of_turn_end_the_connection_with_a_reason() {
     type Act = fn(&mut Raw);
@@ -512,80 +424,6 @@ fn a_send_ends_when_it_is_given_up_and_when_nobody_listens() {
     let (ended, log) = raw.close();
     assert!(matches!(ended, Err(ServeError::Connection(_))), "{ended:?}");
     assert_eq!(done(&log), ["send tank/in@s1", "send tank/in@s1"], "neither was finished");
-}
-
-/// A conversation that is right.
-fn conversation() -> Vec<u8> {
-    let hello = serde_json::to_vec(&Hello::ours()).expect("JSON");
-    let mut bytes = whole(Kind::Hello, 0, &hello).expect("a frame").to_vec();
-    let inventory = br#"{"inventory":{"root":"tank/in","all":true}}"#;
-    bytes.extend_from_slice(&whole(Kind::Request, 1, inventory).expect("a frame"));
-    bytes.extend_from_slice(&whole(Kind::Request, 2, RECEIVE.as_bytes()).expect("a frame"));
-    bytes.extend_from_slice(&whole(Kind::Data, 2, &stream(&begin(5), 1)).expect("a frame"));
-    bytes.extend_from_slice(&whole(Kind::End, 2, &[]).expect("a frame"));
-    bytes
-}
-
-/// Lets the server read all of it, and gives how it ended.
-fn converse(bytes: &[u8]) -> (Result<(), ServeError>, Vec<String>) {
-    let mut raw = Raw::silent(host(), inside());
-    raw.bytes(bytes);
-    raw.stream.shutdown(std::net::Shutdown::Write).expect("shut down");
-    let mut said = Vec::new();
-    let _ = raw.stream.read_to_end(&mut said);
-    raw.close()
-}
-
-#[test]
-fn a_conversation_that_is_cut_ends_in_order_wherever_it_is_cut() {
-    let bytes = conversation();
-    let (ended, log) = converse(&bytes);
-    assert!(ended.is_ok() && log.last().is_some_and(|last| last == "received"), "{ended:?} {log:?}");
-    for cut in (0..bytes.len()).step_by(97).chain([bytes.len() - 1, bytes.len() - 9]) {
-        let (_, log) = converse(&bytes[..cut]);
-        assert!(!log.contains(&"received".to_string()), "cut at {cut}");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn random_bytes_change_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        let (_, log) = converse(&bytes);
-        prop_assert!(log.is_empty(), "{:?}", log);
-    }
-
-    #[test]
-    fn random_frames_change_nothing(
-        frames in prop::collection::vec((1u8..9, 0u32..4, prop::collection::vec(any::<u8>(), 0..60)), 0..8),
-    ) {
-        let hello = serde_json::to_vec(&Hello::ours()).expect("JSON");
-        let mut bytes = whole(Kind::Hello, 0, &hello).expect("a frame").to_vec();
-        for (kind, id, payload) in frames {
-            let mut head = header(Kind::Request, id, payload.len());
-            head[4] = kind;
-            bytes.extend_from_slice(&head);
-            bytes.extend_from_slice(&payload);
-        }
-        let (_, log) = converse(&bytes);
-        prop_assert!(log.is_empty(), "{:?}", log);
-    }
-
-    #[test]
-    fn a_changed_byte_is_survived(at in 0usize..9000, bit in 0u8..8) {
-        let mut bytes = conversation();
-        let at = at % bytes.len();
-        bytes[at] ^= 1 << bit;
-        // Whatever it became, it stays within the roots.
-        let (_, log) = converse(&bytes);
-        for what in &log {
-            prop_assert!(
-                what == "received" || what == "left partial" || what.contains(" tank/in"),
-                "{}", what
-            );
-        }
-    }
 }
 
 #[test]

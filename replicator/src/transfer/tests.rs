@@ -13,6 +13,7 @@ use crate::host::Next;
 use crate::host::Outgoing;
 use crate::transport::TransportError;
 
+mod ending;
 mod stages;
 mod stuck;
 

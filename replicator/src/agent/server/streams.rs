@@ -3,12 +3,12 @@
 use super::Server;
 use super::trouble::Trouble;
 use super::trouble::protocol;
+use crate::agent::answer::Part;
 use crate::agent::codec::Compress;
 use crate::agent::codec::Decompress;
 use crate::agent::fault::Fault;
 use crate::agent::frame::DATA_LIMIT;
 use crate::agent::frame::Kind;
-use crate::agent::message::Part;
 use crate::agent::message::ReceiveRequest;
 use crate::agent::pass::Pass;
 use crate::host::HostError;

@@ -2,13 +2,13 @@
 
 use super::trouble::ServeError;
 use super::trouble::protocol;
+use crate::agent::answer::Answer;
+use crate::agent::answer::Part;
 use crate::agent::frame::Frame;
 use crate::agent::frame::Frames;
 use crate::agent::frame::Kind;
 use crate::agent::frame::header;
 use crate::agent::frame::whole;
-use crate::agent::message::Answer;
-use crate::agent::message::Part;
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
 use rustix::event::Timespec;
