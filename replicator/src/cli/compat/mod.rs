@@ -7,7 +7,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+mod getopt;
 pub(super) mod sanoid;
+pub(super) mod syncoid;
 
 /// Runs a front end, if the program was called by the name of one.
 pub(super) fn run_by_name(arguments: &[OsString]) -> Option<ExitCode> {
