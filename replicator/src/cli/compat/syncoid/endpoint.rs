@@ -66,7 +66,8 @@ pub(super) fn endpoint(text: &str, is_pool: impl Fn(&str) -> bool) -> Result<End
 /// The same checks as everywhere: nothing that a shell, or ssh, would read as something else.
 fn machine_of(text: &str) -> Result<Machine, String> {
     let whole = format!("{text}:pool");
-    let endpoint: Endpoint = whole.parse().map_err(|error: crate::endpoint::EndpointError| error.to_string())?;
+    let endpoint: Endpoint =
+        whole.parse().map_err(|error: crate::endpoint::EndpointError| error.to_string())?;
     endpoint.machine.ok_or_else(|| format!("{text:?} names no machine"))
 }
 

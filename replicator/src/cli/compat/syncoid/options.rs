@@ -248,8 +248,9 @@ impl Given {
         }
         let limit = |name: &str| match self.last(name) {
             None => Ok(None),
-            Some(text) => rate(text)
-                .ok_or_else(|| refused(format!("WARNING: --{name}={text} is not a rate like 10m"))),
+            Some(text) => {
+                rate(text).ok_or_else(|| refused(format!("WARNING: --{name}={text} is not a rate like 10m")))
+            }
         };
         let ssh_port = match self.last("sshport").map(str::parse::<u16>) {
             None => None,
@@ -318,7 +319,11 @@ fn rate(text: &str) -> Option<Option<NonZeroU64>> {
     if !bytes.is_finite() || bytes < 0.0 {
         return None;
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates, and is above zero")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it saturates, and is above zero"
+    )]
     let bytes = bytes as u64;
     Some(NonZeroU64::new(bytes))
 }
@@ -379,7 +384,10 @@ mod tests {
         assert_eq!((none.source.as_str(), none.target.as_str()), ("a", "b"));
         assert_eq!(options("--compress=none a b").compress, Compress::None);
         assert_eq!(options("--compress lz4 a b").compress, Compress::Zstd);
-        assert_eq!(options("--compress=x a b").warnings, ["Unrecognised compression value x, defaulting to lzo"]);
+        assert_eq!(
+            options("--compress=x a b").warnings,
+            ["Unrecognised compression value x, defaulting to lzo"]
+        );
         assert_eq!(options("--identifier=a.B-1:2 a b").identifier, "a.B-1:2_");
         assert_eq!(options("--source-bwlimit=1.5k a b").source_limit, NonZeroU64::new(1536));
         assert_eq!(options("--target-bwlimit=2M a b").target_limit, NonZeroU64::new(2 << 20));

@@ -62,13 +62,19 @@ pub(super) fn send(text: &str, recursive: bool) -> Result<SendOptions, String> {
             'c' => options.flags.compressed = true,
             'e' => options.flags.embedded = true,
             // As zfs(8) does: what is not encrypted goes as it is on disk, too.
-            'w' => options.flags = SendFlags { raw: true, compressed: true, large_blocks: true, embedded: true },
+            'w' => {
+                options.flags = SendFlags { raw: true, compressed: true, large_blocks: true, embedded: true }
+            }
             // They change what is printed; letters that syncoid does not know it leaves out as well.
             'P' | 'V' | 'v' => {}
-            'p' | 'b' => return Err(refused(letter, "no stream carries properties here; use --preserve-properties")),
+            'p' | 'b' => {
+                return Err(refused(letter, "no stream carries properties here; use --preserve-properties"));
+            }
             'h' => return Err(refused(letter, "no stream carries holds here; use --use-hold")),
             'R' => return Err(refused(letter, "no stream carries several datasets here; use --recursive")),
-            'X' | 's' => return Err(refused(letter, "it is for -R only; use --recursive and --exclude-datasets")),
+            'X' | 's' => {
+                return Err(refused(letter, "it is for -R only; use --recursive and --exclude-datasets"));
+            }
             _ => {}
         }
     }
@@ -89,12 +95,14 @@ pub(super) fn receive(text: &str) -> Result<ReceiveOptions, String> {
         match (letter, word) {
             ('u', _) => options.unmounted = true,
             ('o', Some(pair)) => {
-                let (name, value) = pair.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
-                    format!("CRITICAL: zfs receive -o {pair} is not a property with a value")
-                })?;
+                let (name, value) =
+                    pair.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+                        format!("CRITICAL: zfs receive -o {pair} is not a property with a value")
+                    })?;
                 // `origin` is no property, and what it stands for is found out by GUID.
                 if name == "origin" {
-                    return Err("CRITICAL: zfs receive -o origin is not supported: clones are found by GUID".to_string());
+                    return Err("CRITICAL: zfs receive -o origin is not supported: clones are found by GUID"
+                        .to_string());
                 }
                 options.set.push((name.to_string(), value.to_string()));
             }
@@ -121,7 +129,10 @@ mod tests {
     #[test]
     fn what_has_a_native_meaning_is_taken() {
         let flags = |text| send(text, true).expect("fine").flags;
-        assert_eq!(flags("Lce"), SendFlags { raw: false, compressed: true, large_blocks: true, embedded: true });
+        assert_eq!(
+            flags("Lce"),
+            SendFlags { raw: false, compressed: true, large_blocks: true, embedded: true }
+        );
         assert!(flags("w").raw && flags("w").embedded);
         assert_eq!(flags("PVvZ"), SendFlags::default());
         let taken = receive("ux mountpoint o compression=zstd hv").expect("fine");
