@@ -5,4 +5,7 @@ mod endpoint;
 mod filter;
 mod names;
 mod options;
+mod plan;
+#[cfg(test)]
+mod plan_tests;
 mod special;
