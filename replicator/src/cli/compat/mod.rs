@@ -16,6 +16,7 @@ pub(super) fn run_by_name(arguments: &[OsString]) -> Option<ExitCode> {
     let (program, arguments) = arguments.split_first()?;
     match Path::new(program).file_name().and_then(OsStr::to_str) {
         Some("sanoid") => Some(sanoid::main(arguments)),
+        Some("syncoid") => Some(syncoid::main(arguments)),
         _ => None,
     }
 }

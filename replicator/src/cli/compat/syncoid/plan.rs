@@ -119,7 +119,11 @@ pub(super) fn decide(sides: Sides<'_>, options: &Options) -> Verdict {
     }
     // The newest of the target that the source has a bookmark of.
     let marked = theirs.iter().rev().find_map(|one| {
-        source.bookmarks.iter().find(|mark| mark.guid == one.guid).map(|mark| (mark, one.name.short().to_string()))
+        source
+            .bookmarks
+            .iter()
+            .find(|mark| mark.guid == one.guid)
+            .map(|mark| (mark, one.name.short().to_string()))
     });
     let Some((mark, short)) = marked else { return Verdict::NoMatch };
     let from = Some(Base::Bookmark(mark.name.clone(), mark.guid));

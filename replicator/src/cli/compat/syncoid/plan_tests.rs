@@ -62,8 +62,7 @@ fn dataset(name: &str, has: &str) -> DatasetState {
 }
 
 fn options(line: &str) -> Options {
-    let words: Vec<std::ffi::OsString> =
-        format!("{line} a b").split_whitespace().map(Into::into).collect();
+    let words: Vec<std::ffi::OsString> = format!("{line} a b").split_whitespace().map(Into::into).collect();
     match super::options::read(&words).expect("options") {
         super::options::Asked::Run(options) => *options,
         other => panic!("{other:?}"),
