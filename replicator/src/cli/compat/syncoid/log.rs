@@ -41,7 +41,7 @@ impl Log {
     /// To somebody else.
     #[cfg(test)]
     pub(super) fn to(quiet: bool, sink: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
-        Self { quiet, debug: true, sink: Box::new(sink) }
+        Self { quiet, debug: !quiet, sink: Box::new(sink) }
     }
 
     fn say(&self, level: Level, text: impl std::fmt::Display) {
