@@ -22,6 +22,7 @@ use crate::host::Deed;
 use crate::host::Depth;
 use crate::host::HostError;
 use crate::host::Inventory;
+use crate::host::SendSpec;
 use crate::host::Snapshot;
 use crate::host::deed::Doomed;
 
@@ -357,9 +358,16 @@ impl Run<'_> {
             },
             _ => None,
         };
-        self.announce(one, series, &specs);
-        for spec in &specs {
-            self.send(one, spec, origin.as_ref())?;
+        // With patterns each stream is told alone.
+        let alone = series.kind == Kind::Incremental && !self.options.snapshots.is_empty();
+        if alone && !self.options.no_stream {
+            self.log.info("--no-stream is omitted but snaps are filtered. Simulating -I with filtered snaps");
+        }
+        for some in specs.chunks(if alone { 1 } else { specs.len() }) {
+            self.announce(one, series.kind, some);
+            for spec in some {
+                self.send(one, spec, origin.as_ref())?;
+            }
         }
         Ok(())
     }
@@ -370,16 +378,17 @@ impl Run<'_> {
         all.into_iter().find(|one| one.guid == base.guid()).map(|one| one.name.clone())
     }
 
-    fn announce(&mut self, one: &One, series: &Series, specs: &[crate::host::SendSpec]) {
+    fn announce(&mut self, one: &One, kind: Kind, specs: &[SendSpec]) {
+        let [first, ..] = specs else { return };
         if self.options.quiet {
             return;
         }
         let (to, source) = (self.target.name(&one.name), &one.source.name);
-        let last = series.to.last().map_or_else(String::new, |last| last.name.short().to_string());
-        let from = series.from.as_ref().map_or_else(String::new, |from| self.source.name(from.name()));
-        let size = if series.kind == Kind::Bookmark { None } else { self.estimate(specs) };
+        let last = specs.last().map_or_else(String::new, |last| last.to.name.short().to_string());
+        let from = first.from.as_ref().map_or_else(String::new, |from| self.source.name(from.name()));
+        let size = if kind == Kind::Bookmark { None } else { self.estimate(specs) };
         let size = log::size(size);
-        match series.kind {
+        match kind {
             Kind::Full if self.options.no_stream => self.log.info(format!(
                 "--no-stream selected; sending newest full snapshot {} to new target filesystem {to}: (~ {size})",
                 self.source.name(format!("{source}@{last}"))
@@ -393,11 +402,6 @@ impl Run<'_> {
             }
             Kind::Bookmark => self.log.info(format!("Sending incremental {from} ... {last} to {to}:")),
             Kind::Incremental => {
-                if !self.options.snapshots.is_empty() && !self.options.no_stream {
-                    self.log.info(
-                        "--no-stream is omitted but snaps are filtered. Simulating -I with filtered snaps",
-                    );
-                }
                 self.log.info(format!("Sending incremental {from} ... {last} to {to} (~ {size}):"));
             }
         }
