@@ -34,7 +34,8 @@ impl Run<'_> {
             let stays = work.newest.name.short();
             let filter = &self.options.snapshots;
             let ours = plan::obsolete(&one.source, &self.owner, filter, stays);
-            let target = one.target.as_ref();
+            // What this run has brought is looked at by the next one.
+            let target = one.before.as_ref();
             let theirs =
                 target.map(|target| plan::obsolete(target, &self.owner, filter, stays)).unwrap_or_default();
             let log = self.log;
@@ -42,7 +43,7 @@ impl Run<'_> {
             prune(&mut self.source, &one.source.name, &ours, &told)?;
             prune(&mut self.target, &one.name, &theirs, &told)?;
         }
-        if self.options.delete_target_snapshots && one.existed {
+        if self.options.delete_target_snapshots && one.before.is_some() {
             self.delete_there(one)?;
         }
         Ok(Turn::Done)

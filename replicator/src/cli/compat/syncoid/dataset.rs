@@ -43,8 +43,8 @@ pub(super) struct One {
     pub(super) name: DatasetName,
     /// As it was last seen; `None` where it does not exist.
     pub(super) target: Option<DatasetState>,
-    /// It was there when the turn began.
-    pub(super) existed: bool,
+    /// As it was when the turn began.
+    pub(super) before: Option<DatasetState>,
     pub(super) origin: Option<Base>,
     /// The short name of the snapshot that this run took.
     pub(super) taken: Option<String>,
@@ -74,16 +74,15 @@ impl Run<'_> {
         origin: Option<Base>,
     ) -> Result<(), End> {
         let target = self.targets.get(name).cloned();
-        let existed = target.is_some();
         let source = source.clone();
-        let mut one = One { source, name: name.clone(), target, existed, origin, taken: None };
+        let mut one = One { source, name: name.clone(), target, before: None, origin, taken: None };
         let from = one.source.name.clone();
         self.log.debug(format!("syncing source {from} to target {name}."));
         for turn in 0..TURNS {
             if turn > 0 && !self.look_again(&mut one)? {
                 break;
             }
-            one.existed = one.target.is_some();
+            one.before = one.target.clone();
             let turned = self.turn(&mut one)?;
             match one.target.clone() {
                 Some(state) => self.targets.insert(name.clone(), state),
@@ -305,13 +304,13 @@ impl Run<'_> {
         }
         let mut sent = Ok(());
         for (number, series) in work.series.iter().enumerate() {
-            let status = if number > 0 && !one.existed { 1 } else { 2 };
+            let status = if number > 0 && one.before.is_none() { 1 } else { 2 };
             sent = self.series(one, series).map_err(|failed| (failed, series.kind, status));
             if sent.is_err() {
                 break;
             }
         }
-        if !one.existed && one.target.is_some() {
+        if one.before.is_none() && one.target.is_some() {
             self.mount(one);
         }
         match sent {
@@ -320,7 +319,7 @@ impl Run<'_> {
             Err((Failed::Collision(snapshot), kind, status)) => {
                 let name = self.target.name(&snapshot);
                 self.log.critical(format!("cannot restore to {name}: destination already exists"));
-                if self.options.force_delete && kind == Kind::Incremental && one.existed {
+                if self.options.force_delete && kind == Kind::Incremental && one.before.is_some() {
                     return self.remove(one, &snapshot);
                 }
                 self.at_least(status);

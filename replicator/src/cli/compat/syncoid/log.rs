@@ -18,11 +18,14 @@ pub(super) enum Level {
     Critical,
 }
 
+/// Takes lines.
+type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
+
 /// Where lines go.
 pub(super) struct Log {
     quiet: bool,
     debug: bool,
-    sink: Box<dyn Fn(Level, &str) + Send + Sync>,
+    sink: Sink,
 }
 
 impl Log {

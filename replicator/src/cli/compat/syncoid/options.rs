@@ -349,7 +349,8 @@ mod tests {
 
     #[test]
     fn every_option_reaches_its_place() {
-        let flags: [(&str, fn(&Options) -> bool); 22] = [
+        type Flag = (&'static str, fn(&Options) -> bool);
+        let flags: [Flag; 22] = [
             ("-r", |o| o.recursive),
             ("--recursive", |o| o.recursive),
             ("--skip-parent", |o| o.skip_parent),

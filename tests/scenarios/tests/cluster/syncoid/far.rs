@@ -153,7 +153,7 @@ fn ssh_options_reach_ssh_and_failures_have_their_status() {
     let dataset = STORE[1];
     sh(
         master,
-        "$(command -v sshd) -p 2222; useradd -m keeper; mkdir -p ~keeper/.ssh
+        "$(command -v sshd) -p 2222; useradd -m keeper; usermod -p '*' keeper; mkdir -p ~keeper/.ssh
          cp ~/.ssh/authorized_keys ~keeper/.ssh/; chown -R keeper ~keeper/.ssh
          echo 'keeper ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/keeper",
     );

@@ -78,8 +78,9 @@ fn a_listing_that_fails_is_not_taken_for_a_target_that_is_not_there() {
     sh(node, "mkdir -p /tmp/bent; z=$(command -v zfs)
         printf '#!/bin/sh\\ncase \"$*\" in *\"get -H name real/dst\"*) exit 1 ;; esac\\nexec %s \"$@\"\\n' $z > /tmp/bent/zfs
         chmod +x /tmp/bent/zfs; zfs snapshot real/src@c");
-    let real =
-        node.sh(&format!("PATH=/tmp/bent:$PATH timeout -k 5 30 {REAL} --no-sync-snap real/src real/dst")).expect("runs");
+    let real = node
+        .sh(&format!("PATH=/tmp/bent:$PATH timeout -k 5 30 {REAL} --no-sync-snap real/src real/dst"))
+        .expect("runs");
     // It goes for a full stream into what is there.
     assert!(real.out().contains("new target filesystem"), "{}{}", real.out(), real.err());
     let missing = node.sh("syncoid --no-sync-snap ours/src nopool/dst").expect("runs");
@@ -112,7 +113,10 @@ fn what_goes_is_named_first_and_a_held_one_stays() {
     let [ours, real] = both(node, "--no-sync-snap --quiet", "dst");
     assert_eq!((ours.0, real.0), (2, 2), "{}\n{}", ours.1, real.1);
     assert!(ours.1.contains("WARNING: rolling back to @b: destroying ours/dst@x"), "{}", ours.1);
-    assert_eq!(state(node, "ours", "dst"), state(node, "real", "dst"));
+    // The real one has sent all of it by then, and keeps what it could not take in.
+    let real = state(node, "real", "dst").join("\n");
+    assert!(real.contains(" partial"), "the mistake of syncoid is not there any more: {real}");
+    assert_eq!(state(node, "ours", "dst").join("\n"), real.replace(" partial", ""));
     sh(node, "zfs release keep ours/dst@x; zfs release keep real/dst@x");
     well(both(node, "--no-sync-snap", "dst"));
     assert_eq!(state(node, "ours", "dst"), state(node, "real", "dst"));
@@ -143,6 +147,27 @@ fn what_was_received_is_mounted_unless_asked_otherwise() {
 }
 
 #[test]
+fn who_is_not_root_works_through_sudo() {
+    let cluster = synced();
+    let node = cluster.node(1);
+    sh(
+        node,
+        "useradd -m keeper; echo 'keeper ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/keeper
+         zfs snapshot ours/src@c; zfs snapshot real/src@c; zfs snapshot ours/dst@x; zfs snapshot real/dst@x",
+    );
+    for (options, target) in [("", "dst"), ("", "new"), ("--use-hold --no-stream", "dst")] {
+        for (pool, program) in BOTH {
+            let line = format!("sleep 1.1; cd /; {program} {options} {pool}/src {pool}/{target}");
+            let done = node.sh(&format!("su keeper -c '{line}'")).expect("it runs");
+            assert_eq!(done.code(), 0, "{}{}", done.out(), done.err());
+        }
+        assert_eq!(state(node, "ours", target), state(node, "real", target));
+    }
+    let done = node.sh("su keeper -c 'syncoid --no-privilege-elevation ours/src ours/no'").expect("it runs");
+    assert_ne!(done.code(), 0);
+}
+
+#[test]
 fn help_version_and_what_is_wrong() {
     let cluster = synced();
     let node = cluster.node(1);
@@ -170,7 +195,13 @@ fn help_version_and_what_is_wrong() {
         "ours/src nopool/x",
         "ours/src ours/no/parent",
     ] {
-        let [ours, real] = ["syncoid", REAL].map(|program| run(&format!("{program} {line}")));
+        let [ours, real] = ["syncoid", REAL].map(|program| run(&format!("timeout -k 5 20 {program} {line}")));
+        if [124, 137].contains(&real.0) {
+            // Where the receive ends at once, mbuffer can hang for ever.
+            assert!(line.contains("/x") || line.contains("parent"), "{line}");
+            assert_eq!(ours.0, 2, "{line}: {ours:?}");
+            continue;
+        }
         assert_eq!(ours.0, real.0, "{line}: {ours:?} {real:?}");
         let first = |said: &str| said.lines().next().unwrap_or_default().to_string();
         if ours.2.starts_with("Option") || ours.2.starts_with("WARNING") {
