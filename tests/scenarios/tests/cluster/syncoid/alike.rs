@@ -89,7 +89,10 @@ fn compare(node: &Node, case: &Case, statuses: &mut std::collections::BTreeMap<S
     }
     each(&["zfs release -r keep $P/c/dst/t@x $P/c/src@s1 2>/dev/null".to_string(), clean()]);
     for (pool, _) in BOTH {
-        sh(node, &format!("! zfs list {pool}/c 2>/dev/null"));
+        // What is left of one would be in the way of the next.
+        let left =
+            node.sh(&format!("zfs list -r {pool}/c 2>/dev/null && cat /tmp/clean.{pool}")).expect("it runs");
+        assert!(!left.success(), "{case}{}", left.out());
     }
     differences
 }
@@ -98,6 +101,6 @@ fn compare(node: &Node, case: &Case, statuses: &mut std::collections::BTreeMap<S
 fn clean() -> String {
     "zfs list -Hp -t snapshot -o userrefs,name -r $P/c | grep -v '^0' | cut -f 2 |
      while IFS= read -r s; do zfs holds -H \"$s\" | cut -f 2 | while IFS= read -r t; do zfs release \"$t\" \"$s\"; done; done
-     zfs destroy -R $P/c"
+     for i in 1 2 3 4 5; do zfs destroy -Rf $P/c && break; sleep 1; done 2>/tmp/clean.$P"
         .to_string()
 }
