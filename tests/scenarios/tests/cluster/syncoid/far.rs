@@ -128,9 +128,7 @@ fn what_one_began_the_other_ends() {
         // The real one leaves its children to themselves.
         sh(
             backup,
-            &format!(
-                "pkill -x ssh || true; pkill -x mbuffer || true; for i in $(seq 100); do pgrep -f 'zfs receive|zfs recv' >/dev/null || break; sleep 0.1; done"
-            ),
+            "pkill -x ssh || true; pkill -x mbuffer || true; for i in $(seq 100); do pgrep -f 'zfs receive|zfs recv' >/dev/null || break; sleep 0.1; done",
         );
         let done = begun.wait().expect("it ended");
         assert_ne!(done.code(), 0, "{first}: {}{}", done.out(), done.err());
