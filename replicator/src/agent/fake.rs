@@ -71,7 +71,7 @@ pub(crate) fn begin(guid: u64) -> Begin {
 
 pub(crate) fn send_spec(name: &str, guid: u64) -> SendSpec {
     let to = Snapshot { name: snapshot(name), guid: Guid(guid), createtxg: 7u64.into(), ivset: None };
-    SendSpec { to, from: None, raw: false, resume: None, compress: false }
+    SendSpec { to, from: None, raw: false, flags: None, resume: None, compress: false }
 }
 
 pub(crate) fn receive_spec(name: &str) -> ReceiveSpec {

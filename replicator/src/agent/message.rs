@@ -230,7 +230,14 @@ impl SendRequest {
             createtxg: Txg(self.createtxg),
             ivset: self.ivset.map(Guid),
         };
-        Ok(SendSpec { to, from, raw: self.raw, resume: resume.map(Box::new), compress: self.compress })
+        Ok(SendSpec {
+            to,
+            from,
+            raw: self.raw,
+            flags: None,
+            resume: resume.map(Box::new),
+            compress: self.compress,
+        })
     }
 }
 

@@ -66,6 +66,7 @@ enum Command {
     Monitor(monitor::Arguments),
     Check(check::Arguments),
     Sanoid(compat::sanoid::Arguments),
+    Syncoid(compat::syncoid::Arguments),
     Agent(agent::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
@@ -99,6 +100,7 @@ pub fn main() -> ExitCode {
         // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.
         Command::Monitor(arguments) => return monitor::run(&arguments),
         Command::Sanoid(arguments) => return compat::sanoid::run(arguments),
+        Command::Syncoid(arguments) => return compat::syncoid::run(&arguments),
         Command::Holds(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || holds::run(&arguments, &inner))

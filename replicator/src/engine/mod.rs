@@ -28,7 +28,7 @@ mod heads;
 mod look;
 mod removal;
 mod schedule;
-mod stream;
+pub(crate) mod stream;
 mod superseded;
 #[cfg(test)]
 mod tests;

@@ -23,23 +23,23 @@ use crate::transfer::Wire;
 use crate::transfer::transfer;
 
 /// The two ends, as one thread uses them.
-pub(super) struct Hosts<'h> {
-    pub(super) source: &'h mut dyn Host,
-    pub(super) target: &'h mut dyn Host,
+pub(crate) struct Hosts<'h> {
+    pub(crate) source: &'h mut dyn Host,
+    pub(crate) target: &'h mut dyn Host,
 }
 
 /// What is sent and received.
-pub(super) struct Stream<'s> {
-    pub(super) spec: &'s SendSpec,
-    pub(super) into: &'s SnapshotName,
-    pub(super) creates: Option<&'s [(String, String)]>,
-    pub(super) origin: Option<&'s SnapshotName>,
+pub(crate) struct Stream<'s> {
+    pub(crate) spec: &'s SendSpec,
+    pub(crate) into: &'s SnapshotName,
+    pub(crate) creates: Option<&'s [(String, String)]>,
+    pub(crate) origin: Option<&'s SnapshotName>,
 }
 
 impl Stream<'_> {
     /// Sends it, and checks on the target that it is there. Gives the names of properties that should have been set
     /// with it, and are not.
-    pub(super) fn send(
+    pub(crate) fn send(
         &self,
         hosts: &mut Hosts<'_>,
         settings: &Settings,
@@ -117,7 +117,7 @@ impl Stream<'_> {
 
 /// Without the right to set a property, a receive reports success and leaves it. With `exact` the values are as ZFS
 /// itself writes them, and must be the same.
-pub(super) fn not_set(
+pub(crate) fn not_set(
     target: &mut dyn Host,
     dataset: &DatasetName,
     set: &[(String, String)],

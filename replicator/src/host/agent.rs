@@ -281,6 +281,13 @@ impl Host for AgentHost {
     }
 
     fn send<'a>(&'a mut self, spec: &SendSpec) -> Result<Box<dyn Outgoing + 'a>, HostError> {
+        if spec.flags.is_some() {
+            return Err(HostError::Cannot {
+                host: self.label().to_string(),
+                has: "an agent".to_string(),
+                what: "send with flags of another's choice",
+            });
+        }
         let id = self.link.ask(&Request::Send(spec.into()), SEND)?;
         Ok(Box::new(AgentOutgoing::new(&mut self.link, id)))
     }

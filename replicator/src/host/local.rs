@@ -28,6 +28,7 @@ use super::Bookmark;
 use super::Change;
 use super::DatasetKind;
 use super::DatasetState;
+use super::Deed;
 use super::Depth;
 use super::Encryption;
 use super::Host;
@@ -58,6 +59,7 @@ use crate::marks;
 use crate::transport::TransportError;
 
 mod content;
+mod deeds;
 mod holds;
 
 /// The datasets of this machine.
@@ -130,7 +132,8 @@ impl Local {
     }
 
     fn request(spec: &SendSpec) -> SendRequest {
-        let flags = if spec.raw { SendFlags::RAW } else { SendFlags::COMPRESSED };
+        let ours = if spec.raw { SendFlags::RAW } else { SendFlags::COMPRESSED };
+        let flags = spec.flags.unwrap_or(ours);
         let to = spec.to.name.clone();
         let request = match &spec.from {
             None => SendRequest::full(to),
@@ -454,6 +457,10 @@ impl Host for Local {
             Change::DiscardPartial { dataset, .. } => drop(self.zfs.abort_receive(dataset)?),
         }
         Ok(())
+    }
+
+    fn deed(&mut self, deed: &Deed) -> Result<(), HostError> {
+        self.do_deed(deed)
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {

@@ -7,6 +7,7 @@ use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
+use zfs_core::send::SendFlags;
 
 use crate::cancel::Cancel;
 use crate::compare::content::Take;
@@ -16,6 +17,7 @@ use crate::transport::TransportError;
 
 pub mod agent;
 pub mod change;
+pub mod deed;
 pub mod listing;
 pub mod local;
 pub mod standing;
@@ -23,6 +25,7 @@ pub mod state;
 pub mod zfs_cli;
 
 pub use change::Change;
+pub use deed::Deed;
 pub use standing::Rights;
 pub use standing::Standing;
 pub use state::About;
@@ -52,6 +55,8 @@ pub struct SendSpec {
     pub from: Option<Base>,
     /// Send encrypted blocks as they are.
     pub raw: bool,
+    /// The form of the blocks, where it is not the one that this program chooses. An agent knows only that one.
+    pub flags: Option<SendFlags>,
     /// Continue a partial receive; checked against `to` and `from` by the planner. In a box: of very many streams only
     /// the first has one.
     pub resume: Option<Box<Partial>>,
@@ -225,6 +230,18 @@ pub trait Host: Send {
 
     /// Makes one change.
     fn apply(&mut self, change: &Change) -> Result<(), HostError>;
+
+    /// Does one thing for the syncoid front end.
+    ///
+    /// # Errors
+    /// [`HostError::Cannot`] where such things are never done.
+    fn deed(&mut self, deed: &Deed) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.label().to_string(),
+            has: "an agent".to_string(),
+            what: deed.what(),
+        })
+    }
 
     /// The same place once more, for work at the same time; connections are made when they are first needed.
     fn another(&self) -> Result<Box<dyn Host>, HostError>;

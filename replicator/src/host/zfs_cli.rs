@@ -14,6 +14,7 @@ use super::About;
 use super::Base;
 use super::Change;
 use super::DatasetKind;
+use super::Deed;
 use super::Depth;
 use super::Host;
 use super::HostError;
@@ -49,6 +50,7 @@ use crate::transport::quote::Script;
 
 mod changes;
 mod content;
+mod deeds;
 mod holds;
 mod streams;
 
@@ -72,6 +74,7 @@ pub struct ZfsCli {
     transport: Box<dyn Transport>,
     label: String,
     elevate: Elevate,
+    far: bool,
     has_zstd: Option<bool>,
     /// What the last receive has made, as it was read back there.
     read_back: Option<(SnapshotName, Guid)>,
@@ -82,13 +85,19 @@ impl ZfsCli {
     #[must_use]
     pub fn new(transport: Box<dyn Transport>) -> Self {
         let label = transport.peer().to_string();
-        Self { transport, label, elevate: Elevate::No, has_zstd: None, read_back: None }
+        Self { transport, label, elevate: Elevate::No, far: true, has_zstd: None, read_back: None }
     }
 
     /// Runs the commands there with other rights.
     #[must_use]
     pub fn elevated(self, elevate: Elevate) -> Self {
         Self { elevate, ..self }
+    }
+
+    /// As the commands of this machine itself: nothing that is sent goes over a line.
+    #[must_use]
+    pub fn here(self) -> Self {
+        Self { far: false, ..self }
     }
 
     fn script<S: AsRef<str>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Script, HostError> {
@@ -535,6 +544,14 @@ impl Host for ZfsCli {
         self.change(change)
     }
 
+    fn deed(&mut self, deed: &Deed) -> Result<(), HostError> {
+        self.do_deed(deed)
+    }
+
+    fn is_far(&self) -> bool {
+        self.far
+    }
+
     fn breaker(&self) -> Option<Cancel> {
         self.transport.breaker()
     }
@@ -544,6 +561,7 @@ impl Host for ZfsCli {
             transport: self.transport.another()?,
             label: self.label.clone(),
             elevate: self.elevate,
+            far: self.far,
             has_zstd: self.has_zstd,
             read_back: None,
         }))

@@ -59,7 +59,10 @@ impl ModelHost {
     }
 
     /// Looks at the machine.
-    fn look<T>(&self, what: impl FnOnce(&Machine) -> Result<T, HostError>) -> Result<T, HostError> {
+    pub(super) fn look<T>(
+        &self,
+        what: impl FnOnce(&Machine) -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
         let mut inner = self.world.lock();
         inner.enter(self.process, &self.machine)?;
         what(inner.machine(&self.machine))
@@ -81,7 +84,7 @@ impl ModelHost {
     }
 
     /// Changes something.
-    fn effect<T>(
+    pub(super) fn effect<T>(
         &self,
         name: impl FnOnce() -> String,
         change: impl FnOnce(&mut Machine) -> Result<T, Refused>,
@@ -104,7 +107,7 @@ impl ModelHost {
         }
     }
 
-    fn need_guid(&self, name: &str, expected: Guid, found: Option<Guid>) -> Result<(), HostError> {
+    pub(super) fn need_guid(&self, name: &str, expected: Guid, found: Option<Guid>) -> Result<(), HostError> {
         if found == Some(expected) {
             return Ok(());
         }
@@ -450,6 +453,10 @@ impl Host for ModelHost {
                 self.effect(name, |machine| machine.abort_receive(dataset).map(drop))
             }
         }
+    }
+
+    fn deed(&mut self, deed: &crate::host::Deed) -> Result<(), HostError> {
+        self.do_deed(deed)
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {

@@ -3,6 +3,7 @@
 //! with a real kernel by `tests/scenarios`. Nothing here is part of a release: it needs the feature `test-support`.
 
 mod datasets;
+mod deeds;
 mod faults;
 mod host;
 mod machine;

@@ -76,7 +76,7 @@ fn step(world: &World, from: Option<&str>, to: &str, target: &str) -> Result<u64
     let from = from.map(found).map(|from| Base::Snapshot(from.name, from.guid));
     let expected = Expected { to: to.guid, from: from.as_ref().map(Base::guid), raw: false };
     let into = name(target).snapshot(to.name.short()).expect("short");
-    let spec = SendSpec { to, from, raw: false, resume: partial.map(Box::new), compress: false };
+    let spec = SendSpec { to, from, raw: false, flags: None, resume: partial.map(Box::new), compress: false };
     let receive =
         ReceiveSpec { to: into, guid: spec.to.guid, set: Vec::new(), origin: None, compressed: false };
     let outgoing = here.send(&spec).map_err(TransferError::Sender)?;

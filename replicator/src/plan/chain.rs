@@ -367,7 +367,14 @@ impl<'a> Planner<'a> {
             snapshot: to.name.short().to_string(),
             error: Box::new(error),
         })?;
-        let spec = SendSpec { to: to.clone(), from, raw, resume: resume.map(Box::new), compress: false };
+        let spec = SendSpec {
+            to: to.clone(),
+            from,
+            raw,
+            flags: None,
+            resume: resume.map(Box::new),
+            compress: false,
+        };
         let origin = self.origin.filter(|_| creates).map(|origin| origin.into.clone());
         let creates = creates.then(|| created_with(self.source.kind, self.options));
         Ok(Step { action: Action::Send { spec, into, creates, origin }, reason, estimated_bytes: None })

@@ -19,7 +19,7 @@ const RELEASE_DIR: &str = "/opt/replicator/release";
 
 /// Front ends that `replicator` can be called as; each becomes a link in [`BIN_DIR`] once the binary supports
 /// it.
-const FRONT_ENDS: &[&str] = &["sanoid"];
+const FRONT_ENDS: &[&str] = &["sanoid", "syncoid"];
 
 /// The memory of a node unless asked otherwise, in MB.
 pub const DEFAULT_MEMORY: u64 = 2048;

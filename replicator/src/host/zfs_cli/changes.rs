@@ -113,7 +113,7 @@ impl ZfsCli {
     }
 
     /// Refuses to go on with something that is not what the plan was made for.
-    fn need_guid(&self, name: &str, expected: Guid, found: Option<Guid>) -> Result<(), HostError> {
+    pub(super) fn need_guid(&self, name: &str, expected: Guid, found: Option<Guid>) -> Result<(), HostError> {
         if found == Some(expected) {
             return Ok(());
         }
@@ -186,7 +186,7 @@ impl ZfsCli {
     }
 
     /// The snapshots of a dataset by name, and the newest of them.
-    fn snapshots_of(&mut self, dataset: &DatasetName) -> Result<Listed, HostError> {
+    pub(super) fn snapshots_of(&mut self, dataset: &DatasetName) -> Result<Listed, HostError> {
         let mut there = HashMap::new();
         let mut last: Option<(String, Guid)> = None;
         let list = ["list", "-Hp", "-d", "1", "-t", "snapshot", "-s", "createtxg", "-o", "name,guid"];
@@ -202,7 +202,7 @@ impl ZfsCli {
     }
 
     /// Destroys those that are there, if each has the GUID it must have.
-    fn destroy_together(
+    pub(super) fn destroy_together(
         &mut self,
         dataset: &DatasetName,
         there: &HashMap<String, Guid>,

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use bytes::BytesMut;
 use zfs_core::Guid;
 use zfs_core::name::SnapshotName;
+use zfs_core::send::SendFlags;
 
 /// The arguments of `zfs send` for a stream.
 pub(super) fn send_arguments(spec: &SendSpec, dry: bool) -> Vec<String> {
@@ -25,10 +26,11 @@ pub(super) fn send_arguments(spec: &SendSpec, dry: bool) -> Vec<String> {
         return arguments;
     }
     // The same flags as the native sender: a chain must be sent with large blocks always or never (openzfs #6224).
-    arguments.extend(["-L", "-c"].map(str::to_string));
-    if spec.raw {
-        arguments.push("-w".to_string());
-    }
+    let ours = SendFlags { raw: spec.raw, embedded: false, ..SendFlags::COMPRESSED };
+    let flags = spec.flags.unwrap_or(ours);
+    let words =
+        [(flags.large_blocks, "-L"), (flags.compressed, "-c"), (flags.embedded, "-e"), (flags.raw, "-w")];
+    arguments.extend(words.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_string()));
     if let Some(from) = &spec.from {
         let name = match from {
             Base::Snapshot(name, _) => name.as_str(),

@@ -44,6 +44,10 @@ pub(super) fn common(options: &SystemSshOptions) -> Result<Vec<OsString>, Transp
     // ssh gives up one interval after the last of these.
     arguments
         .option(&format!("ServerAliveCountMax={}", (idle.as_secs() / interval).saturating_sub(1).max(1)));
+    if let Some(config) = &options.config {
+        // Not the value of an option: ssh takes it as it is.
+        arguments.list.extend([OsString::from("-F"), config.as_os_str().to_os_string()]);
+    }
     if let Some(port) = options.port {
         arguments.plain(&["-p", &port.to_string()]);
     }

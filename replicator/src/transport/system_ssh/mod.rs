@@ -15,7 +15,7 @@ use crate::cancel::Cancel;
 mod arguments;
 mod control;
 mod failure;
-mod process;
+pub(in crate::transport) mod process;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +30,8 @@ pub struct SystemSshOptions {
     pub host: String,
     /// The port of sshd.
     pub port: Option<u16>,
+    /// The ssh_config to read in place of the usual ones.
+    pub config: Option<PathBuf>,
     /// Private keys to use. When there are any, no others are offered.
     pub identities: Vec<PathBuf>,
     /// Files to look the host key up in; empty stands for those of ssh_config.
@@ -54,6 +56,7 @@ impl SystemSshOptions {
             user: None,
             host: host.into(),
             port: None,
+            config: None,
             identities: Vec::new(),
             known_hosts: Vec::new(),
             ssh_options: Vec::new(),

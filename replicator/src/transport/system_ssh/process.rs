@@ -1,4 +1,4 @@
-//! One command, run by one `ssh`: three pipes that never block, looked after by poll(2), and how it ended. Standard
+//! One command, run by one `ssh`, or by a shell of this machine: three pipes that never block, looked after by poll(2), and how it ended. Standard
 //! error is taken in whenever something is waited for, so that a command that floods it cannot stop either side.
 
 use std::io::Read;
@@ -22,6 +22,7 @@ use rustix::io::Errno;
 
 use super::SystemSsh;
 use super::control;
+use crate::cancel::Cancel;
 use crate::cancel::TICK;
 use crate::transport::Exit;
 use crate::transport::Process;
@@ -35,8 +36,38 @@ const PIPE: usize = 1 << 20;
 /// Between two looks at whether ssh has ended, once its pipes say so.
 const ENDING: Duration = Duration::from_millis(5);
 
-pub(super) struct SystemProcess<'a> {
-    owner: &'a SystemSsh,
+/// What a command is run for.
+pub(in crate::transport) trait Owner: Sync {
+    /// How messages name the machine.
+    fn name(&self) -> &str;
+    /// Ends what waits.
+    fn cancel(&self) -> &Cancel;
+    /// How long the output may stay open once the program has ended.
+    fn idle(&self) -> Duration;
+    /// Whether an end was no end of the command, but of what carried it.
+    fn judge(&self, status: ExitStatus, phase: &'static str) -> Option<TransportError>;
+}
+
+impl Owner for SystemSsh {
+    fn name(&self) -> &str {
+        &self.peer
+    }
+
+    fn cancel(&self) -> &Cancel {
+        &self.options.cancel
+    }
+
+    fn idle(&self) -> Duration {
+        self.options.timeouts.idle
+    }
+
+    fn judge(&self, status: ExitStatus, phase: &'static str) -> Option<TransportError> {
+        self.own_failure(status, phase)
+    }
+}
+
+pub(in crate::transport) struct SystemProcess<'a> {
+    owner: &'a dyn Owner,
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
@@ -66,7 +97,12 @@ impl<'a> SystemProcess<'a> {
         owner.host(&mut command);
         command.arg(command_line);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| owner.no_program(&error))?;
+        let child = command.spawn().map_err(|error| owner.no_program(&error))?;
+        Self::of(owner, child)
+    }
+
+    /// A program that runs, with three pipes.
+    pub(in crate::transport) fn of(owner: &'a dyn Owner, mut child: Child) -> Result<Self, TransportError> {
         let process = Self {
             stdin: child.stdin.take(),
             stdout: child.stdout.take(),
@@ -92,15 +128,15 @@ impl<'a> SystemProcess<'a> {
     }
 
     fn lost(&self, phase: &'static str, cause: &dyn std::fmt::Display) -> TransportError {
-        TransportError::Lost { peer: self.owner.peer.clone(), phase, cause: cause.to_string() }
+        TransportError::Lost { peer: self.owner.name().to_string(), phase, cause: cause.to_string() }
     }
 
     fn stdin_closed(&self) -> TransportError {
-        TransportError::StdinClosed { peer: self.owner.peer.clone() }
+        TransportError::StdinClosed { peer: self.owner.name().to_string() }
     }
 
     fn look_at_cancel(&self) -> Result<(), TransportError> {
-        if self.owner.options.cancel.is_cancelled() { Err(TransportError::Cancelled) } else { Ok(()) }
+        if self.owner.cancel().is_cancelled() { Err(TransportError::Cancelled) } else { Ok(()) }
     }
 
     /// Whether ssh has ended.
@@ -151,13 +187,13 @@ impl<'a> SystemProcess<'a> {
         let Some((status, since)) = self.ended else { return Ok(false) };
         if self.stdout.is_some() {
             // Somebody still holds the pipe: the ssh in the background may have more for us.
-            if since.elapsed() > self.owner.options.timeouts.idle {
+            if since.elapsed() > self.owner.idle() {
                 return Err(self.lost(phase, &"ssh has ended, but its output was not closed"));
             }
             return Ok(false);
         }
         if !self.judged {
-            if let Some(error) = self.owner.own_failure(status, phase) {
+            if let Some(error) = self.owner.judge(status, phase) {
                 return Err(error);
             }
             self.judged = true;

@@ -36,6 +36,7 @@ mod ssh_auth;
 mod ssh_hostkeys;
 mod stalls;
 mod support;
+mod syncoid;
 mod system_ssh;
 mod target_state;
 mod tokens;

@@ -20,8 +20,8 @@ use crate::config::load::Location;
 use crate::monitor::Level;
 
 mod act;
-mod getopt;
 mod monitor;
+mod options;
 mod text;
 
 /// Take and prune snapshots and watch them as sanoid 2.3 does, with its options and its sanoid.conf.
@@ -122,7 +122,7 @@ struct Called {
 
 /// Runs what was called `sanoid`.
 pub(super) fn main(arguments: &[OsString]) -> ExitCode {
-    let (options, words) = getopt::normal(arguments);
+    let (options, words) = options::normal(arguments);
     if !words.is_empty() {
         cli::say(&format!("sanoid takes no arguments but options: {} is left aside", words.join(" ")));
     }

@@ -1,0 +1,500 @@
+//! One dataset: what is there, what the plan says of it, and that carried out, with the lines and statuses of syncoid.
+
+use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
+
+use super::log;
+use super::plan;
+use super::plan::Kind;
+use super::plan::Resume;
+use super::plan::RollBack;
+use super::plan::Series;
+use super::plan::Sides;
+use super::plan::Verdict;
+use super::run::End;
+use super::run::Run;
+use crate::engine::RunError;
+use crate::host::Base;
+use crate::host::Change;
+use crate::host::DatasetKind;
+use crate::host::DatasetState;
+use crate::host::Deed;
+use crate::host::Depth;
+use crate::host::HostError;
+use crate::host::Inventory;
+use crate::host::SendSpec;
+use crate::host::Snapshot;
+use crate::host::deed::Doomed;
+
+/// How often a dataset is looked at anew before it is given up.
+const TURNS: usize = 8;
+
+/// What one turn came to.
+pub(super) enum Turn {
+    /// The dataset is done, well or not.
+    Done,
+    /// Both sides are to be looked at once more.
+    Again,
+}
+
+/// A dataset on its way.
+pub(super) struct One {
+    pub(super) source: DatasetState,
+    pub(super) name: DatasetName,
+    /// As it was last seen; `None` where it does not exist.
+    pub(super) target: Option<DatasetState>,
+    /// As it was when the turn began.
+    pub(super) before: Option<DatasetState>,
+    pub(super) origin: Option<Base>,
+    /// The short name of the snapshot that this run took.
+    pub(super) taken: Option<String>,
+}
+
+/// Why a stream did not arrive.
+pub(super) enum Failed {
+    /// The run ends.
+    End(End),
+    /// It was told, or is to be told by who knows more.
+    Stream(RunError),
+    /// The name is taken on the target.
+    Collision(SnapshotName),
+    /// It was told.
+    Told,
+}
+
+impl Run<'_> {
+    /// Brings one dataset of the source to its target.
+    ///
+    /// # Errors
+    /// What ends the whole run at once.
+    pub(super) fn one(
+        &mut self,
+        source: &DatasetState,
+        name: &DatasetName,
+        origin: Option<Base>,
+    ) -> Result<(), End> {
+        let target = self.targets.get(name).cloned();
+        let source = source.clone();
+        let mut one = One { source, name: name.clone(), target, before: None, origin, taken: None };
+        let from = one.source.name.clone();
+        self.log.debug(format!("syncing source {from} to target {name}."));
+        for turn in 0..TURNS {
+            if turn > 0 && !self.look_again(&mut one)? {
+                break;
+            }
+            one.before = one.target.clone();
+            let turned = self.turn(&mut one)?;
+            match one.target.clone() {
+                Some(state) => self.targets.insert(name.clone(), state),
+                None => self.targets.remove(name),
+            };
+            if matches!(turned, Turn::Done) {
+                return Ok(());
+            }
+        }
+        self.at_least(2);
+        Ok(())
+    }
+
+    fn look_again(&mut self, one: &mut One) -> Result<bool, End> {
+        let sides = (self.source.look(&one.source.name), self.target.look(&one.name));
+        match sides {
+            (Ok(Some(source)), Ok(target)) => {
+                (one.source, one.target) = (source, target);
+                Ok(true)
+            }
+            (Ok(None), _) => {
+                self.log.warn(format!("Skipping dataset (dataset no longer exists): {}...", one.source.name));
+                Ok(false)
+            }
+            (Err(error), _) | (_, Err(error)) => self.failed(&error).map(|()| false),
+        }
+    }
+
+    /// Tells an error that ends a dataset.
+    pub(super) fn failed(&mut self, error: &HostError) -> Result<(), End> {
+        if error.is_cancelled() || self.cancel.is_cancelled() {
+            return Err(End::Interrupted);
+        }
+        self.log.critical(error);
+        self.at_least(2);
+        Ok(())
+    }
+
+    fn turn(&mut self, one: &mut One) -> Result<Turn, End> {
+        if !self.options.no_resume
+            && let Some(turn) = self.resume(one)?
+        {
+            return Ok(turn);
+        }
+        if !self.options.no_sync_snap && one.taken.is_none() && !self.take(one)? {
+            return Ok(Turn::Done);
+        }
+        let sides = Sides {
+            source: &one.source,
+            target: one.target.as_ref(),
+            taken: one.taken.as_deref(),
+            origin: one.origin.as_ref(),
+        };
+        if self.options.dump {
+            self.dump(&sides);
+        }
+        match plan::decide(sides, self.options) {
+            Verdict::NoSnapshots => self.no_snapshots(one),
+            Verdict::NoMatch => self.no_match(one),
+            Verdict::UpToDate { newest } => {
+                self.log.info(format!(
+                    "no snapshots on source newer than {newest} on target. Nothing to do, not syncing."
+                ));
+                Ok(Turn::Done)
+            }
+            Verdict::Go(work) => self.go(one, &work),
+        }
+    }
+
+    fn dump(&self, sides: &Sides<'_>) {
+        let mut text = String::new();
+        for (side, state) in [("source", Some(sides.source)), ("target", sides.target)] {
+            for one in state.into_iter().flat_map(|state| &state.snapshots) {
+                let (short, guid, txg) = (one.name.short(), one.guid, one.createtxg.0);
+                text.push_str(&format!("\n{side} @{short} guid {guid} createtxg {txg}"));
+            }
+        }
+        let name = sides.target.map_or(&sides.source.name, |target| &target.name);
+        self.log.info(format!("merged snapshot list of {name}: {text}"));
+    }
+
+    /// Goes on with a receive that broke off. None where there is none.
+    fn resume(&mut self, one: &mut One) -> Result<Option<Turn>, End> {
+        let Some(target) = one.target.clone() else { return Ok(None) };
+        let Some(partial) = target.partial.clone() else { return Ok(None) };
+        match plan::resume(&one.source, one.origin.as_ref(), &partial) {
+            Resume::On { to, from, raw } => {
+                let spec = self.spec(to, from, raw, Some(partial));
+                let size = self.estimate(std::slice::from_ref(&spec));
+                self.log.info(format!(
+                    "Resuming interrupted zfs send/receive from {} to {} (~ {} remaining):",
+                    self.source.name(&one.source.name),
+                    self.target.name(&one.name),
+                    log::size(size)
+                ));
+                match self.send(one, &spec, None) {
+                    Ok(()) => {
+                        // What was resumed leads to one snapshot only, and the rest is as ever.
+                        one.origin = None;
+                        Ok(Some(Turn::Again))
+                    }
+                    Err(failed) => self.lost(one, &failed, 2).map(Some),
+                }
+            }
+            Resume::Gone => {
+                self.log
+                    .warn("resetting partially receive state because the snapshot source no longer exists");
+                let discard = Change::DiscardPartial { dataset: one.name.clone(), partial };
+                match self.target.host.apply(&discard) {
+                    Ok(()) => Ok(Some(Turn::Again)),
+                    Err(error) => self.failed(&error).map(|()| Some(Turn::Done)),
+                }
+            }
+            Resume::Unreadable(why) => {
+                let name = self.target.name(&one.name);
+                self.log.critical(format!("the receive into {name} that broke off cannot be resumed: {why}"));
+                self.at_least(2);
+                Ok(Some(Turn::Done))
+            }
+        }
+    }
+
+    /// Takes the snapshot of the run. Whether there is one.
+    fn take(&mut self, one: &mut One) -> Result<bool, End> {
+        let short = self.owner.snapshot(&(self.clock)());
+        let made = one.source.name.snapshot(&short);
+        let snapshot = match made {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.log.critical(format!("no snapshot of {} can be taken: {error}", one.source.name));
+                self.at_least(2);
+                return Ok(false);
+            }
+        };
+        self.log.debug(format!("creating sync snapshot {snapshot}..."));
+        if let Err(error) = self.source.host.deed(&Deed::Snapshot { snapshot: snapshot.clone() }) {
+            return self.failed(&error).map(|()| false);
+        }
+        // Others may have taken some since the run began, and those are sent, too.
+        match self.source.look(&one.source.name) {
+            Ok(Some(source)) if source.snapshots.iter().any(|found| found.name == snapshot) => {
+                one.source = source;
+                one.taken = Some(short);
+                Ok(true)
+            }
+            Ok(_) => {
+                self.log.critical(format!("{snapshot} was taken and is not there"));
+                self.at_least(2);
+                Ok(false)
+            }
+            Err(error) => self.failed(&error).map(|()| false),
+        }
+    }
+
+    fn no_snapshots(&mut self, one: &One) -> Result<Turn, End> {
+        if self.options.no_sync_snap {
+            if !self.options.recursive {
+                let text = "CRIT: --no-sync-snap is set, and getnewestsnapshot() could not find any snapshots on source!";
+                return Err(End::Dead(text.to_string()));
+            }
+            self.log.warn("--no-sync-snap is set, and getnewestsnapshot() could not find any snapshots on source for current dataset. Continuing.");
+            self.at_least(2);
+        }
+        self.log.warn(format!(
+            "CRITICAL: no snapshots exist on source {}, and you asked for --no-sync-snap.",
+            one.source.name
+        ));
+        self.at_least(1);
+        Ok(Turn::Done)
+    }
+
+    fn no_match(&mut self, one: &mut One) -> Result<Turn, End> {
+        let (from, name) = (&one.source.name, one.name.clone());
+        // Never the root of a pool.
+        if self.options.force_delete && name.parent().is_some() {
+            self.log.info(format!("Removing {name} because no matching snapshots were found"));
+            match self.destroy_tree(&name) {
+                Ok(()) => {
+                    self.targets.retain(|other, _| !other.is_within(&name));
+                    (one.target, one.origin) = (None, None);
+                    return Ok(Turn::Again);
+                }
+                Err(error) if error.is_cancelled() => return Err(End::Interrupted),
+                Err(error) => self.log.loud(format!("removing {name} failed: {error}")),
+            }
+        }
+        self.log.critical(format!(
+            "\nTarget {name} exists but has no snapshots matching with {from}!\n\
+             Replication to target would require destroying existing\n\
+             target. Cowardly refusing to destroy your existing target.\n"
+        ));
+        self.at_least(2);
+        Ok(Turn::Done)
+    }
+
+    fn destroy_tree(&mut self, name: &DatasetName) -> Result<(), HostError> {
+        let doomed: Vec<Doomed> = match self.target.host.inventory(name, Depth::All)? {
+            Inventory::Present(tree) => tree.datasets().iter().map(Into::into).collect(),
+            Inventory::Absent { .. } => return Ok(()),
+        };
+        for one in &doomed {
+            self.log.loud(format!("destroying {} (--force-delete)", self.target.name(&one.name)));
+            for (snapshot, _) in &one.snapshots {
+                self.log.loud(format!("destroying {} (--force-delete)", self.target.name(snapshot)));
+            }
+        }
+        self.target.with_mounts(&Deed::DestroyTree { dataset: name.clone(), doomed })
+    }
+
+    fn go(&mut self, one: &mut One, work: &plan::Work) -> Result<Turn, End> {
+        if self.options.no_resume
+            && let Some(partial) = one.target.as_ref().and_then(|target| target.partial.clone())
+        {
+            self.log.warn("resetting partially receive state");
+            let discard = Change::DiscardPartial { dataset: one.name.clone(), partial };
+            if let Err(error) = self.target.host.apply(&discard) {
+                return self.failed(&error).map(|()| Turn::Done);
+            }
+        }
+        let mut sent = Ok(());
+        for (number, series) in work.series.iter().enumerate() {
+            let status = if number > 0 && one.before.is_none() { 1 } else { 2 };
+            sent = self.series(one, series).map_err(|failed| (failed, series.kind, status));
+            if sent.is_err() {
+                break;
+            }
+        }
+        if one.before.is_none() && one.target.is_some() {
+            self.mount(one);
+        }
+        match sent {
+            Ok(()) if work.ends => Ok(Turn::Done),
+            Ok(()) => self.after(one, work),
+            Err((Failed::Collision(snapshot), kind, status)) => {
+                let name = self.target.name(&snapshot);
+                self.log.critical(format!("cannot restore to {name}: destination already exists"));
+                if self.options.force_delete && kind == Kind::Incremental && one.before.is_some() {
+                    return self.remove(one, &snapshot);
+                }
+                self.at_least(status);
+                Ok(Turn::Done)
+            }
+            Err((Failed::Stream(error), Kind::Clone, _)) if one.origin.is_some() => {
+                self.log.debug(&error);
+                self.log.info("clone creation failed, trying ordinary replication as fallback");
+                one.origin = None;
+                Ok(Turn::Again)
+            }
+            Err((failed, _, status)) => self.lost(one, &failed, status),
+        }
+    }
+
+    /// One series of streams.
+    fn series(&mut self, one: &mut One, series: &Series) -> Result<(), Failed> {
+        let raw = self.options.send.flags.raw && one.source.encrypted();
+        let mut from = series.from.clone();
+        let mut specs = Vec::with_capacity(series.to.len());
+        for to in &series.to {
+            let next = Base::Snapshot(to.name.clone(), to.guid);
+            specs.push(self.spec(to.clone(), from.replace(next), raw, None));
+        }
+        let origin = match (series.kind, &series.from) {
+            (Kind::Clone, Some(base)) => match self.on_target(base) {
+                Some(snapshot) => Some(snapshot),
+                // What fails here is tried as an ordinary dataset.
+                None => {
+                    return Err(Failed::Stream(RunError::NoSource {
+                        host: self.target.host.label().to_string(),
+                        dataset: one.name.clone(),
+                    }));
+                }
+            },
+            _ => None,
+        };
+        // With patterns each stream is told alone.
+        let alone = series.kind == Kind::Incremental && !self.options.snapshots.is_empty();
+        if alone && !self.options.no_stream {
+            self.log.info("--no-stream is omitted but snaps are filtered. Simulating -I with filtered snaps");
+        }
+        for some in specs.chunks(if alone { 1 } else { specs.len() }) {
+            self.announce(one, series.kind, some);
+            for spec in some {
+                self.send(one, spec, origin.as_ref())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The snapshot of the target that a snapshot of the source became.
+    fn on_target(&self, base: &Base) -> Option<SnapshotName> {
+        let all = self.targets.values().flat_map(|state| &state.snapshots);
+        all.into_iter().find(|one| one.guid == base.guid()).map(|one| one.name.clone())
+    }
+
+    fn announce(&mut self, one: &One, kind: Kind, specs: &[SendSpec]) {
+        let [first, ..] = specs else { return };
+        if self.options.quiet {
+            return;
+        }
+        let (to, source) = (self.target.name(&one.name), &one.source.name);
+        let last = specs.last().map_or_else(String::new, |last| last.to.name.short().to_string());
+        let from = first.from.as_ref().map_or_else(String::new, |from| self.source.name(from.name()));
+        let size = if kind == Kind::Bookmark { None } else { self.estimate(specs) };
+        let size = log::size(size);
+        match kind {
+            Kind::Full if self.options.no_stream => self.log.info(format!(
+                "--no-stream selected; sending newest full snapshot {} to new target filesystem {to}: (~ {size})",
+                self.source.name(format!("{source}@{last}"))
+            )),
+            Kind::Full => self.log.info(format!(
+                "Sending oldest full snapshot {} to new target filesystem {to} (~ {size}):",
+                self.source.name(format!("{source}@{last}"))
+            )),
+            Kind::Clone => {
+                self.log.info(format!("Clone is recreated on target {to} based on {from} (~ {size}):"));
+            }
+            Kind::Bookmark => self.log.info(format!("Sending incremental {from} ... {last} to {to}:")),
+            Kind::Incremental => {
+                self.log.info(format!("Sending incremental {from} ... {last} to {to} (~ {size}):"));
+            }
+        }
+    }
+
+    /// Tells why streams did not arrive, and what becomes of the dataset.
+    fn lost(&mut self, one: &mut One, failed: &Failed, status: u8) -> Result<Turn, End> {
+        match failed {
+            Failed::End(End::Interrupted) => return Err(End::Interrupted),
+            Failed::End(End::Dead(text)) => return Err(End::Dead(text.clone())),
+            Failed::Told => self.at_least(status),
+            Failed::Collision(snapshot) => {
+                let name = self.target.name(snapshot);
+                self.log.critical(format!("cannot restore to {name}: destination already exists"));
+                self.at_least(status);
+            }
+            Failed::Stream(error) => {
+                if super::send::is_busy(error) {
+                    let name = &one.name;
+                    self.log
+                        .warn(format!("Cannot sync now: {name} is already target of a zfs receive process."));
+                    self.at_least(1);
+                    return Ok(Turn::Done);
+                }
+                let names = (self.source.name(&one.source.name), self.target.name(&one.name));
+                self.log.critical(format!("zfs send {} | zfs receive {} failed: {error}", names.0, names.1));
+                self.at_least(status);
+                if self.options.no_resume {
+                    self.forget(one);
+                }
+            }
+        }
+        Ok(Turn::Done)
+    }
+
+    /// Throws away what a receive kept that nobody is to resume.
+    fn forget(&mut self, one: &mut One) {
+        let kept = self.target.look(&one.name).ok().flatten().and_then(|state| state.partial);
+        if let Some(partial) = kept {
+            let discard = Change::DiscardPartial { dataset: one.name.clone(), partial };
+            if let Err(error) = self.target.host.apply(&discard) {
+                self.log.warn(format!("the partial receive of {} stays: {error}", one.name));
+            }
+        }
+    }
+
+    /// Removes the one snapshot of the target that is in the way of another of its name.
+    fn remove(&mut self, one: &mut One, snapshot: &SnapshotName) -> Result<Turn, End> {
+        self.log.loud(format!("removing existing destination: {}", self.target.name(snapshot)));
+        let there = one.target.iter().flat_map(|target| &target.snapshots).find(|one| one.name == *snapshot);
+        let Some(guid) = there.map(|one| one.guid) else { return Ok(Turn::Again) };
+        let snapshots = vec![(snapshot.clone(), guid)];
+        match self.target.host.deed(&Deed::DestroySnapshots { dataset: one.name.clone(), snapshots }) {
+            Ok(()) => Ok(Turn::Again),
+            Err(error) => self.failed(&error).map(|()| Turn::Done),
+        }
+    }
+
+    /// Mounts what was received for the first time, as `zfs receive` does.
+    fn mount(&mut self, one: &One) {
+        if self.options.receive.unmounted || one.source.kind != DatasetKind::Filesystem {
+            return;
+        }
+        if let Err(error) = self.target.with_mounts(&Deed::Mount { dataset: one.name.clone() }) {
+            // Where its properties say that it is not to be mounted there is nothing to tell.
+            self.log.debug(format!("{} is not mounted: {error}", one.name));
+        }
+    }
+
+    /// Tells what a target gives up.
+    pub(super) fn tell(&self, back: &RollBack) {
+        for (snapshot, _) in &back.newer {
+            self.log.loud(format!(
+                "rolling back to @{}: destroying {}",
+                back.to.name.short(),
+                self.target.name(snapshot)
+            ));
+        }
+    }
+
+    /// What the target has after a stream.
+    pub(super) fn arrived(&self, one: &mut One, snapshot: &Snapshot, into: SnapshotName) {
+        let received = Snapshot { name: into, ..snapshot.clone() };
+        let target = one.target.get_or_insert_with(|| DatasetState {
+            name: one.name.clone(),
+            origin: None,
+            partial: None,
+            snapshots: Vec::new(),
+            bookmarks: Vec::new(),
+            written: 0,
+            ..one.source.clone()
+        });
+        target.partial = None;
+        target.written = 0;
+        target.snapshots.push(received);
+    }
+}

@@ -1,0 +1,495 @@
+//! Whole runs on the ZFS in memory: what both sides have afterwards, what was said, and how it ended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+use zfs_core::DatasetKind;
+use zfs_core::name::DatasetName;
+use zfs_core::name::SnapshotName;
+
+use super::log::Log;
+use super::names::Owner;
+use super::options;
+use super::options::Asked;
+use super::run::End;
+use super::run::Run;
+use super::run::Side;
+use crate::cancel::Cancel;
+use crate::model::Fault;
+use crate::model::World;
+use crate::transfer::Settings;
+
+fn name(text: &str) -> DatasetName {
+    text.parse().expect("a name")
+}
+
+fn snap(text: &str) -> SnapshotName {
+    text.parse().expect("a name")
+}
+
+/// `tank` on `here` with a few datasets, and an empty pool `back` on `there`.
+struct Lab {
+    world: World,
+    clock: AtomicI64,
+}
+
+/// How a run ended, and what it said.
+struct Told {
+    end: Result<u8, End>,
+    lines: Vec<String>,
+}
+
+impl Told {
+    #[track_caller]
+    fn ok(self) -> Self {
+        self.status(0)
+    }
+
+    #[track_caller]
+    fn status(self, status: u8) -> Self {
+        assert_eq!(self.end, Ok(status), "{:#?}", self.lines);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, text: &str) -> Self {
+        assert!(self.lines.iter().any(|line| line.contains(text)), "{text}: {:#?}", self.lines);
+        self
+    }
+}
+
+impl Lab {
+    fn new() -> Self {
+        let world = World::new(7, &["here", "there"]);
+        world.on("here", |here| {
+            here.create_pool("tank");
+            here.create(&name("tank/a"), DatasetKind::Filesystem, &[]).expect("create");
+        });
+        world.on("there", |there| there.create_pool("back"));
+        let lab = Self { world, clock: AtomicI64::new(1_800_000_000) };
+        lab.snapshot("tank/a@1");
+        lab.snapshot("tank/a@2");
+        lab
+    }
+
+    /// Writes something, and takes a snapshot.
+    fn snapshot(&self, text: &str) {
+        let at = snap(text);
+        self.world.on("here", |here| {
+            let block = here.dataset(at.dataset()).expect("there").snapshots.len() as u64;
+            for value in 0..5 {
+                here.write(at.dataset(), block + value, block * 10 + value);
+            }
+            here.snapshot(&[at]).expect("taken");
+        });
+    }
+
+    fn create(&self, text: &str) {
+        self.world.on("here", |here| here.create(&name(text), DatasetKind::Filesystem, &[]).expect("made"));
+    }
+
+    /// A snapshot that only the target has.
+    fn stray(&self, text: &str) {
+        self.world.on("there", |there| {
+            there.write(snap(text).dataset(), 99, 1);
+            there.snapshot(&[snap(text)]).expect("taken");
+        });
+    }
+
+    /// `replicator syncoid LINE SOURCE TARGET` with the model in place of both machines.
+    fn run(&self, line: &str) -> Told {
+        let words: Vec<std::ffi::OsString> = line.split_whitespace().map(Into::into).collect();
+        let Asked::Run(options) = options::read(&words).expect("options") else { panic!("no run") };
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = lines.clone();
+        let log = Log::to(options.quiet, move |_, line| sink.lock().expect("alone").push(line.to_string()));
+        let side =
+            |machine: &str| Side { host: Box::new(self.world.host(machine)), machine: None, commands: None };
+        let clock = || {
+            let at = self.clock.fetch_add(60, Ordering::Relaxed);
+            Zoned::new(Timestamp::from_second(at).expect("a time"), TimeZone::UTC)
+        };
+        let cancel = Cancel::new();
+        let mut run = Run {
+            options: &options,
+            log: &log,
+            cancel: &cancel,
+            settings: Settings::default(),
+            owner: Owner::new(&options.identifier, "me"),
+            hostname: "me".to_string(),
+            clock: &clock,
+            source: side("here"),
+            target: side("there"),
+            targets: BTreeMap::new(),
+            properties: BTreeMap::new(),
+            told_compression: false,
+            status: 0,
+        };
+        let end = run.all(&name(&options.source), &name(&options.target));
+        let lines = lines.lock().expect("alone").clone();
+        Told { end, lines }
+    }
+
+    fn snapshots(&self, machine: &str, dataset: &str) -> Vec<String> {
+        self.world.on(machine, |machine| {
+            let found = machine.dataset(&name(dataset));
+            found.map(|one| one.snapshots.iter().map(|one| short(&one.short)).collect()).unwrap_or_default()
+        })
+    }
+
+    fn holds(&self, machine: &str, snapshot: &str) -> Vec<String> {
+        let found = self.world.on(machine, |machine| machine.find(&snap(snapshot)).cloned());
+        found.expect("there").holds.into_iter().collect()
+    }
+
+    fn bookmarks(&self) -> Vec<String> {
+        self.world.on("here", |here| {
+            here.dataset(&name("tank/a")).expect("there").bookmarks.keys().cloned().collect()
+        })
+    }
+
+    /// Both sides have the same under the same names, and nothing of the replications of this program is left.
+    #[track_caller]
+    fn equal(&self, ours: &str, theirs: &str) {
+        let of = |machine: &str, dataset: &str| {
+            self.world.on(machine, |machine| {
+                let found = machine.dataset(&name(dataset)).cloned().expect("there");
+                assert!(found.bookmarks.keys().all(|mark| !mark.starts_with("replicator")));
+                let one = |snap: &crate::model::Snap| (snap.short.clone(), snap.guid, snap.content.clone());
+                found.snapshots.iter().map(one).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(of("here", ours), of("there", theirs));
+    }
+}
+
+/// Without the time.
+fn short(name: &str) -> String {
+    match name.split_once("_20") {
+        Some((head, _)) if head.starts_with("syncoid_") => head.to_string(),
+        _ => name.to_string(),
+    }
+}
+
+#[test]
+fn each_run_takes_a_snapshot_and_leaves_the_newest_only() {
+    let lab = Lab::new();
+    lab.run("tank/a back/a")
+        .ok()
+        .says("INFO: Sending oldest full snapshot tank/a@1 to new target filesystem back/a (~ ");
+    lab.equal("tank/a", "back/a");
+    assert_eq!(lab.snapshots("there", "back/a"), ["1", "2", "syncoid_me"]);
+    lab.snapshot("tank/a@3");
+    lab.run("tank/a back/a").ok().says("INFO: Sending incremental tank/a@syncoid_me_");
+    assert_eq!(lab.snapshots("there", "back/a"), ["1", "2", "3", "syncoid_me"]);
+    lab.equal("tank/a", "back/a");
+    lab.run("--identifier=off --keep-sync-snap tank/a back/a").ok();
+    lab.run("--identifier=off --keep-sync-snap tank/a back/a").ok();
+    lab.run("tank/a back/a").ok();
+    let all = ["1", "2", "3", "syncoid_off_me", "syncoid_off_me", "syncoid_me"];
+    assert_eq!(lab.snapshots("here", "tank/a"), all);
+    lab.equal("tank/a", "back/a");
+    // One that is held keeps no other.
+    lab.run("tank/a back/b").ok();
+    lab.world.on("here", |here| {
+        let held = here.dataset(&name("tank/a")).expect("there").snapshots.last().expect("one").short.clone();
+        here.hold(&snap(&format!("tank/a@{held}")), "keep").expect("held");
+    });
+    lab.run("--keep-sync-snap tank/a back/b").ok();
+    lab.run("tank/a back/b").ok().says("WARNING: zfs destroy tank/a@syncoid_me_");
+    assert_eq!(lab.snapshots("here", "tank/a").iter().filter(|one| *one == "syncoid_me").count(), 2);
+}
+
+#[test]
+fn what_is_there_is_sent_without_a_snapshot_of_its_own() {
+    let lab = Lab::new();
+    lab.run("--no-sync-snap tank/a back/a").ok();
+    assert_eq!(lab.snapshots("there", "back/a"), ["1", "2"]);
+    lab.run("--no-sync-snap tank/a back/a").ok().says("Nothing to do, not syncing.");
+    lab.snapshot("tank/a@3");
+    lab.snapshot("tank/a@4");
+    lab.run("--no-sync-snap --no-stream tank/a back/a").ok();
+    assert_eq!(lab.snapshots("there", "back/a"), ["1", "2", "4"]);
+    lab.run("--no-sync-snap --no-stream tank/a back/new").ok().says("--no-stream selected; sending newest");
+    assert_eq!(lab.snapshots("there", "back/new"), ["4"]);
+}
+
+#[test]
+fn newer_snapshots_of_the_target_are_named_before_they_go() {
+    let lab = Lab::new();
+    lab.run("--no-sync-snap tank/a back/a").ok();
+    lab.stray("back/a@x");
+    lab.stray("back/a@y");
+    lab.snapshot("tank/a@3");
+    // Nothing goes while nothing is sent, nor where it is not allowed.
+    lab.run("--no-sync-snap --no-rollback tank/a back/a").status(2).says("CRITICAL ERROR: zfs send tank/a");
+    assert_eq!(lab.snapshots("there", "back/a"), ["1", "2", "x", "y"]);
+    let told = lab.run("--no-sync-snap --quiet tank/a back/a").ok();
+    assert_eq!(
+        told.lines,
+        ["x", "y"].map(|one| format!("WARNING: rolling back to @2: destroying back/a@{one}"))
+    );
+    lab.equal("tank/a", "back/a");
+    // What was written goes, too, and there is no name to tell.
+    lab.world.on("there", |there| there.write(&name("back/a"), 1, 1));
+    lab.snapshot("tank/a@4");
+    assert!(lab.run("--no-sync-snap --quiet tank/a back/a").ok().lines.is_empty());
+    lab.equal("tank/a", "back/a");
+}
+
+#[test]
+fn held_snapshots_of_the_target_stop_it() {
+    let lab = Lab::new();
+    lab.run("--no-sync-snap tank/a back/a").ok();
+    lab.stray("back/a@x");
+    lab.world.on("there", |there| there.hold(&snap("back/a@x"), "keep").expect("held"));
+    lab.snapshot("tank/a@3");
+    lab.run("--no-sync-snap tank/a back/a").status(2);
+    assert_eq!(lab.snapshots("there", "back/a"), ["1", "2", "x"]);
+}
+
+#[test]
+fn nothing_in_common_stops_it_unless_it_may_destroy() {
+    let lab = Lab::new();
+    lab.world.on("there", |there| {
+        there.create(&name("back/a"), DatasetKind::Filesystem, &[]).expect("made");
+        there.create(&name("back/a/below"), DatasetKind::Filesystem, &[]).expect("made");
+    });
+    lab.stray("back/a@x");
+    lab.stray("back/a/below@y");
+    lab.run("--no-sync-snap tank/a back/a")
+        .status(2)
+        .says("Cowardly refusing to destroy your existing target.");
+    assert_eq!(lab.snapshots("there", "back/a"), ["x"]);
+    let told = lab.run("--force-delete tank/a back/a").ok();
+    let gone: Vec<_> = told.lines.iter().filter(|line| line.contains("destroying")).collect();
+    assert_eq!(gone.len(), 4, "{gone:?}");
+    lab.equal("tank/a", "back/a");
+    // The snapshot of the run was taken once.
+    assert_eq!(lab.snapshots("here", "tank/a").iter().filter(|one| *one == "syncoid_me").count(), 1);
+    // The root of a pool never goes.
+    lab.world.on("there", |there| there.snapshot(&[snap("back@x")]).expect("taken"));
+    lab.run("--no-sync-snap --force-delete tank/a back").status(2);
+    assert_eq!(lab.snapshots("there", "back"), ["x"]);
+}
+
+#[test]
+fn one_snapshot_in_the_way_of_a_name_stops_it_unless_it_may_go() {
+    let lab = Lab::new();
+    lab.run("--no-sync-snap tank/a back/a").ok();
+    lab.stray("back/a@3");
+    lab.snapshot("tank/a@3");
+    lab.run("--no-sync-snap tank/a back/a").status(2).says("destination already exists");
+    assert_eq!(lab.snapshots("there", "back/a"), ["1", "2", "3"]);
+    let told = lab.run("--no-sync-snap --force-delete tank/a back/a").ok();
+    told.says("WARNING: removing existing destination: back/a@3");
+    lab.equal("tank/a", "back/a");
+}
+
+#[test]
+fn holds_move_on_with_each_run() {
+    let lab = Lab::new();
+    lab.run("--no-sync-snap --use-hold tank/a back/a").ok();
+    lab.snapshot("tank/a@3");
+    lab.run("--no-sync-snap --use-hold --identifier=x tank/a back/a").ok();
+    lab.snapshot("tank/a@4");
+    lab.run("--no-sync-snap --use-hold --identifier=x tank/a back/a").ok();
+    for (machine, dataset) in [("here", "tank/a"), ("there", "back/a")] {
+        assert_eq!(lab.holds(machine, &format!("{dataset}@2")), ["syncoid_me"]);
+        assert!(lab.holds(machine, &format!("{dataset}@3")).is_empty());
+        assert_eq!(lab.holds(machine, &format!("{dataset}@4")), ["syncoid_x_me"]);
+    }
+}
+
+#[test]
+fn bookmarks_are_left_where_asked_and_lead_on() {
+    let lab = Lab::new();
+    lab.run("--no-sync-snap --create-bookmark tank/a back/a").ok();
+    assert_eq!(lab.bookmarks(), ["2"]);
+    lab.world.on("here", |here| {
+        here.destroy_snapshot(&snap("tank/a@1")).expect("gone");
+        here.destroy_snapshot(&snap("tank/a@2")).expect("gone");
+    });
+    lab.snapshot("tank/a@3");
+    lab.snapshot("tank/a@4");
+    lab.run("--no-sync-snap --create-bookmark tank/a back/a")
+        .ok()
+        .says("Sending incremental tank/a#2 ... 3 to back/a:");
+    assert_eq!(lab.snapshots("there", "back/a"), ["1", "2", "3", "4"]);
+    assert_eq!(lab.bookmarks(), ["2", "4"]);
+    // Another of the name.
+    lab.snapshot("tank/a@5");
+    lab.world.on("here", |here| {
+        here.bookmark(&[("tank/a#5".parse().expect("a name"), snap("tank/a@3").into())]).expect("made");
+    });
+    lab.run("--no-sync-snap --create-bookmark tank/a back/a").ok().says("retrying with guid based suffix");
+    let marks = lab.bookmarks();
+    assert!(
+        marks.len() == 4 && marks.iter().any(|mark| mark.len() == 7 && mark.starts_with('5')),
+        "{marks:?}"
+    );
+}
+
+#[test]
+fn what_only_the_target_has_goes_where_asked() {
+    let lab = Lab::new();
+    lab.run("--no-sync-snap tank/a back/a").ok();
+    lab.world.on("here", |here| here.destroy_snapshot(&snap("tank/a@1")).expect("gone"));
+    // Only after something was sent.
+    lab.run("--no-sync-snap --delete-target-snapshots tank/a back/a").ok();
+    assert_eq!(lab.snapshots("there", "back/a"), ["1", "2"]);
+    lab.snapshot("tank/a@3");
+    lab.run("--no-sync-snap --delete-target-snapshots tank/a back/a").ok().says("destroying back/a@1");
+    lab.equal("tank/a", "back/a");
+}
+
+#[test]
+fn trees_go_with_their_clones_and_without_what_is_left_out() {
+    let lab = Lab::new();
+    for one in ["tank/a/b", "tank/a/skip", "tank/a/not me", "tank/a/off"] {
+        lab.create(one);
+        lab.snapshot(&format!("{one}@1"));
+    }
+    lab.world.on("here", |here| {
+        here.clone_snapshot(&snap("tank/a@2"), &name("tank/a/a clone"), &[]).expect("cloned");
+        let set = |value: &str| vec![("syncoid:sync".to_string(), value.to_string())];
+        here.set_properties(&name("tank/a/off"), &set("false")).expect("set");
+        here.set_properties(&name("tank/a/not me"), &set("you,they")).expect("set");
+        here.set_properties(&name("tank/a/b"), &set("you,me")).expect("set");
+    });
+    lab.snapshot("tank/a/a clone@1");
+    let told = lab.run("-r --no-sync-snap --exclude-datasets=/skip$ tank/a back/a").ok();
+    let told = told.says("INFO: Skipping dataset (syncoid:sync=false): tank/a/off...");
+    let told = told.says("INFO: Skipping dataset (syncoid:sync doesn't include me): tank/a/not me...");
+    told.says("Clone is recreated on target back/a/a clone based on tank/a@2");
+    let has =
+        lab.world.on("there", |there| there.datasets().map(|(name, _)| name.to_string()).collect::<Vec<_>>());
+    assert_eq!(has, ["back", "back/a", "back/a/a clone", "back/a/b"]);
+    assert_eq!(lab.world.on("there", |there| there.origin(&name("back/a/a clone"))), Some(snap("back/a@2")));
+    lab.equal("tank/a/a clone", "back/a/a clone");
+    lab.run("-r --no-sync-snap --no-clone-handling tank/a back/full").ok();
+    assert_eq!(lab.world.on("there", |there| there.origin(&name("back/full/a clone"))), None);
+    lab.world.on("there", |there| there.create(&name("back/p"), DatasetKind::Filesystem, &[]).expect("made"));
+    lab.run("-r --no-sync-snap --skip-parent tank/a back/p").ok();
+    assert!(lab.snapshots("there", "back/p").is_empty());
+    lab.equal("tank/a/b", "back/p/b");
+}
+
+#[test]
+fn a_clone_whose_origin_did_not_arrive_is_sent_in_full() {
+    let lab = Lab::new();
+    lab.world.on("here", |here| {
+        here.clone_snapshot(&snap("tank/a@1"), &name("tank/a/c"), &[]).expect("cloned");
+    });
+    lab.snapshot("tank/a/c@1");
+    lab.run("-r --no-sync-snap --no-stream tank/a back/a")
+        .ok()
+        .says("clone creation failed, trying ordinary");
+    lab.equal("tank/a/c", "back/a/c");
+}
+
+#[test]
+fn what_broke_off_is_resumed_or_thrown_away() {
+    for (line, resumes) in [("--no-sync-snap", true), ("--no-sync-snap --no-resume", false)] {
+        let lab = Lab::new();
+        lab.run("--no-sync-snap tank/a back/a").ok();
+        lab.snapshot("tank/a@3");
+        lab.world.inject(Fault::Cut { bytes: 1000 });
+        lab.run(&format!("{line} tank/a back/a")).status(2);
+        lab.world.all_struck();
+        let partial =
+            lab.world.on("there", |there| there.dataset(&name("back/a")).expect("there").has_partial());
+        assert_eq!(partial, resumes);
+        lab.snapshot("tank/a@4");
+        let told = lab.run(&format!("{line} tank/a back/a")).ok();
+        assert_eq!(told.lines.iter().any(|line| line.contains("Resuming interrupted")), resumes);
+        lab.equal("tank/a", "back/a");
+    }
+}
+
+#[test]
+fn a_token_of_what_is_gone_is_reset() {
+    let lab = Lab::new();
+    lab.run("--no-sync-snap tank/a back/a").ok();
+    lab.snapshot("tank/a@3");
+    lab.world.inject(Fault::Cut { bytes: 1000 });
+    lab.run("--no-sync-snap tank/a back/a").status(2);
+    lab.world.on("here", |here| here.destroy_snapshot(&snap("tank/a@3")).expect("gone"));
+    lab.snapshot("tank/a@4");
+    lab.run("--no-sync-snap tank/a back/a").ok().says("WARNING: resetting partially receive state");
+    lab.equal("tank/a", "back/a");
+}
+
+#[test]
+fn nothing_to_send_is_told_by_the_status() {
+    let lab = Lab::new();
+    lab.create("tank/empty");
+    let told = lab.run("--no-sync-snap tank/empty back/e");
+    assert!(matches!(&told.end, Err(End::Dead(text)) if text.starts_with("CRIT: --no-sync-snap is set")));
+    lab.run("-r --no-sync-snap --skip-parent tank back").status(2).says("Continuing.");
+    assert_eq!(lab.snapshots("there", "back/a"), ["1", "2"], "the others went on");
+    lab.run("--exclude-snaps=. tank/empty back/e").status(1).says("CRITICAL: no snapshots exist on source");
+    lab.run("tank/missing back/m").status(2).says("does not exist");
+    lab.run("-r tank/missing back/m").status(2).says("CRITICAL ERROR: no datasets found");
+}
+
+#[test]
+fn an_error_in_a_listing_is_no_empty_side() {
+    let mut struck = 0;
+    for machine in ["here", "there"] {
+        for number in 1..=6 {
+            let lab = Lab::new();
+            lab.world.on("there", |there| {
+                there.create(&name("back/a"), DatasetKind::Filesystem, &[]).expect("made");
+            });
+            lab.stray("back/a@x");
+            lab.world.inject(Fault::Listing { machine: machine.to_string(), number });
+            let told = lab.run("--no-sync-snap --force-delete tank/a back/a");
+            if !lab.world.disarm().is_empty() {
+                continue;
+            }
+            struck += 1;
+            // What was not yet destroyed stays, and no listing that failed counts as one of nothing.
+            let stays = lab.snapshots("there", "back/a");
+            match &told.end {
+                Err(End::Dead(text)) => assert!(text.contains("couldn't be listed"), "{text}"),
+                Ok(status) => assert!(*status > 0, "{:#?}", told.lines),
+                Err(End::Interrupted) => panic!("nobody interrupted it"),
+            }
+            assert!(stays == ["x"] || stays.is_empty() || stays[0] == "1", "{stays:?}");
+            if matches!(told.end, Err(End::Dead(_))) {
+                assert_eq!(stays, ["x"]);
+            }
+        }
+    }
+    assert!(struck >= 5, "{struck}");
+}
+
+#[test]
+fn properties_are_kept_where_asked() {
+    let lab = Lab::new();
+    lab.world.on("here", |here| {
+        let set = [("recordsize", "8192"), ("atime", "off"), ("org.example:x", "y")];
+        let set: Vec<_> =
+            set.iter().map(|(name, value)| ((*name).to_string(), (*value).to_string())).collect();
+        here.set_properties(&name("tank/a"), &set).expect("set");
+    });
+    let has = |dataset: &str| {
+        lab.world.on("there", |there| {
+            let set = &there.dataset(&name(dataset)).expect("there").set;
+            set.iter().map(|(name, (value, _))| format!("{name}={value}")).collect::<Vec<_>>()
+        })
+    };
+    lab.run("--no-sync-snap tank/a back/none").ok();
+    assert!(has("back/none").is_empty());
+    lab.run("--no-sync-snap --preserve-recordsize tank/a back/size").ok();
+    assert_eq!(has("back/size"), ["recordsize=8192"]);
+    lab.run("--no-sync-snap --preserve-properties tank/a back/all").ok();
+    assert_eq!(has("back/all"), ["atime=off", "org.example:x=y", "recordsize=8192"]);
+}

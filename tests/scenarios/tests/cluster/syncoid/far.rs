@@ -1,0 +1,198 @@
+//! Between two machines: the command lines that people have in their crontabs, transfers that one program began and
+//! the other ends, and pools that the real one has kept.
+
+use super::*;
+use crate::replicas::pair;
+
+const STORE: [&str; 3] = ["zpool1/data-nfs-share", "zpool2/photos", "zpool2/storage"];
+
+/// Two nodes with `zpool1` and `zpool2` each; `master` is another name of the first, `backup` of the second.
+fn machines() -> Cluster {
+    let cluster = pair();
+    for number in [1, 2] {
+        let node = cluster.node(number);
+        sh(
+            node,
+            "zpool destroy tank 2>/dev/null; zpool destroy back 2>/dev/null
+             echo \"$(getent hosts node1 | cut -d' ' -f1) master\" >> /etc/hosts
+             echo \"$(getent hosts node2 | cut -d' ' -f1) backup\" >> /etc/hosts
+             for h in node1:master node2:backup; do
+                 ssh-keyscan ${h%:*} 2>/dev/null | sed \"s/^${h%:*}/${h#*:}/\" >> /root/.ssh/known_hosts
+             done
+             zpool create -f -O mountpoint=none zpool1 /dev/ubdb; zpool create -f -O mountpoint=none zpool2 /dev/ubdc",
+        );
+    }
+    cluster
+}
+
+/// The three trees, with two snapshots each.
+fn fill(node: &Node) {
+    for (number, dataset) in STORE.iter().enumerate() {
+        sh(
+            node,
+            &format!(
+                "zfs create -o mountpoint=/mnt/{number} {dataset}; zfs create {dataset}/below
+                 head -c 2000000 /dev/urandom > /mnt/{number}/f; zfs snapshot -r {dataset}@one
+                 head -c 500000 /dev/urandom > /mnt/{number}/g; zfs snapshot -r {dataset}@two"
+            ),
+        );
+    }
+}
+
+/// Snapshots with their GUIDs.
+fn guids(node: &Node, dataset: &str) -> String {
+    sh(node, &format!("zfs list -Hp -t snapshot -o name,guid -r {dataset}"))
+}
+
+/// Each round as written, by a way: at the second machine by pull, or at the first by push.
+fn three_lines(push: bool) {
+    let cluster = machines();
+    let (master, backup) = (cluster.node(1), cluster.node(2));
+    fill(master);
+    for round in 0..3 {
+        for dataset in STORE {
+            let (at, line) = match push {
+                true => (master, format!("{dataset} root@backup:{dataset}")),
+                false => (backup, format!("root@master:{dataset} {dataset}")),
+            };
+            let done = at.sh(&format!("syncoid --no-sync-snap --recursive {line}")).expect("it runs");
+            assert_eq!(done.code(), 0, "{}{}", done.out(), done.err());
+            assert_eq!(done.out().contains("Nothing to do"), round == 1, "{}", done.out());
+            assert_eq!(guids(master, dataset), guids(backup, dataset));
+            let marks = sh(master, &format!("zfs list -H -t bookmark -r {dataset} 2>/dev/null | wc -l"));
+            assert_eq!(marks, "0");
+        }
+        if round == 1 {
+            for (number, dataset) in STORE.iter().enumerate() {
+                sh(master, &format!("date > /mnt/{number}/h; zfs snapshot -r {dataset}@three"));
+            }
+        }
+    }
+}
+
+#[test]
+fn three_lines_as_written_by_pull() {
+    three_lines(false);
+}
+
+#[test]
+fn three_lines_as_written_by_push() {
+    three_lines(true);
+}
+
+#[test]
+fn a_pool_that_the_real_one_kept_is_carried_on_and_back() {
+    let cluster = machines();
+    let (master, backup) = (cluster.node(1), cluster.node(2));
+    fill(master);
+    let dataset = STORE[0];
+    for (round, program) in [REAL, REAL, "syncoid", REAL, "syncoid"].iter().enumerate() {
+        let said = sh(
+            backup,
+            &format!("sleep 1.1; {program} -r --identifier=a root@master:{dataset} {dataset} 2>&1"),
+        );
+        assert_eq!(said.contains("Sending oldest full"), round == 0, "{program}: {said}");
+        assert_eq!(guids(master, dataset), guids(backup, dataset), "{program}");
+        let own =
+            sh(master, &format!("zfs list -H -t snapshot -o name {dataset} | grep -c syncoid_a_node2_"));
+        assert_eq!(own, "1", "{program}");
+        sh(master, &format!("date > /mnt/0/d{round}; zfs snapshot -r {dataset}@r{round}"));
+    }
+}
+
+#[test]
+fn what_one_began_the_other_ends() {
+    let cluster = machines();
+    let (master, backup) = (cluster.node(1), cluster.node(2));
+    sh(
+        master,
+        "zfs create -o mountpoint=/mnt/x zpool1/x; head -c 40000000 /dev/urandom > /mnt/x/f; zfs snapshot zpool1/x@one",
+    );
+    for (number, (first, second)) in [(REAL, "syncoid"), ("syncoid", REAL)].into_iter().enumerate() {
+        let target = format!("zpool2/x{number}");
+        // So slow that it is met on its way.
+        let begun = backup
+            .script(&format!(
+                "exec {first} --no-sync-snap --compress=none --source-bwlimit=2m root@master:zpool1/x {target}"
+            ))
+            .spawn()
+            .expect("it starts");
+        let kept = format!("zfs list -Hp -o used {target} 2>/dev/null || echo 0");
+        let mut tries = 0;
+        while sh(backup, &kept).parse::<u64>().expect("a number") < 4_000_000 {
+            tries += 1;
+            assert!(tries < 300 && !begun.finished(), "{first} did not get far");
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        begun.signal(15);
+        // The real one leaves its children to themselves.
+        sh(
+            backup,
+            "pkill -x ssh || true; pkill -x mbuffer || true; for i in $(seq 100); do pgrep -f 'zfs receive|zfs recv' >/dev/null || break; sleep 0.1; done",
+        );
+        let done = begun.wait().expect("it ended");
+        assert_ne!(done.code(), 0, "{first}: {}{}", done.out(), done.err());
+        let token = sh(backup, &format!("zfs get -H -o value receive_resume_token {target}"));
+        assert!(token.len() > 10, "{first} left nothing to resume: {token} {}", done.err());
+        let said = sh(backup, &format!("{second} --no-sync-snap root@master:zpool1/x {target} 2>&1"));
+        assert!(said.contains("Resuming interrupted zfs send/receive from"), "{second}: {said}");
+        assert_eq!(
+            sh(master, "zfs get -H -o value guid zpool1/x@one"),
+            sh(backup, &format!("zfs get -H -o value guid {target}@one"))
+        );
+    }
+}
+
+#[test]
+fn ssh_options_reach_ssh_and_failures_have_their_status() {
+    let cluster = machines();
+    let (master, backup) = (cluster.node(1), cluster.node(2));
+    fill(master);
+    let dataset = STORE[1];
+    sh(
+        master,
+        "$(command -v sshd) -p 2222; useradd -m keeper; usermod -p '*' keeper; mkdir -p ~keeper/.ssh
+         cp ~/.ssh/authorized_keys ~keeper/.ssh/; chown -R keeper ~keeper/.ssh
+         echo 'keeper ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/keeper",
+    );
+    sh(
+        backup,
+        "ssh-keyscan node1 2>/dev/null | sed 's/^[^ ]*/[master]:2222/' >> /root/.ssh/known_hosts
+         printf 'Host elsewhere\\n HostName master\\n HostKeyAlias master\\n User root\\n' > /tmp/config
+         cp ~/.ssh/id_* /tmp/ 2>/dev/null; ls /tmp/id_* | grep -v pub | head -1 > /tmp/which",
+    );
+    let run = |line: &str| {
+        let done = backup.sh(&format!("syncoid --no-sync-snap {line}")).expect("it runs");
+        (done.code(), format!("{}{}", done.out(), done.err()))
+    };
+    for (number, (options, machine)) in [
+        ("--sshport=2222", "root@master"),
+        ("--sshconfig=/tmp/config", "elsewhere"),
+        ("--sshkey=$(cat /tmp/which)", "root@master"),
+        ("-c aes256-ctr", "root@master"),
+        ("-o Compression=yes --sshoption=ServerAliveInterval=5", "root@master"),
+        ("--compress=none --source-bwlimit=50m", "@master"),
+        ("", "keeper@master"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // Not as root it is through sudo, which the user of the alias does not need.
+        let (code, said) = run(&format!("{options} {machine}:{dataset} zpool2/ssh{number}"));
+        assert_eq!(code, 0, "{options}: {said}");
+        assert!(sh(backup, &format!("zfs list -H -o name zpool2/ssh{number}@two")).len() > 5);
+    }
+    for (options, machine) in [
+        ("--sshport=9", "root@master"),
+        ("", "root@nosuchhost.invalid"),
+        ("-c nonsense", "root@master"),
+        ("--sshkey=/tmp/missing", "root@master"),
+    ] {
+        let (code, said) = run(&format!("{options} {machine}:{dataset} zpool2/no"));
+        assert_eq!(code, 2, "{options}: {said}");
+        assert!(said.contains("CRITICAL ERROR: ssh connection echo test failed for"), "{options}: {said}");
+    }
+    // Without sudo, and without rights.
+    let (code, said) = run(&format!("--no-privilege-elevation keeper@master:{dataset} zpool2/no"));
+    assert!(code == 0 || code == 2, "{said}");
+}
