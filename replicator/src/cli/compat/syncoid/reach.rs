@@ -59,8 +59,13 @@ pub(super) fn run(options: &Options, cancel: &Cancel) -> Result<u8, End> {
         return Ok(if cancel.is_cancelled() { 130 } else { 2 });
     };
     let depth = if options.recursive { Depth::All } else { Depth::One };
-    let machine = target.machine.as_ref().map(ToString::to_string);
-    let _lock = match RunLock::take(machine.as_deref(), to, depth) {
+    let machine = target.machine.as_ref().map(|machine| machine.host.as_str());
+    let _lock = match RunLock::take(machine, to, depth) {
+        Ok(lock) if lock.is_visit() => {
+            // What others have in hand there may be rolled back by this one.
+            log.warn(format!("Cannot sync now: {to} is already target of a zfs receive process."));
+            return Ok(1);
+        }
         Ok(lock) => Some(lock),
         Err(error @ LockError::Busy { .. }) => {
             log.warn(format!("Cannot sync now: {to} is already target of a zfs receive process."));
