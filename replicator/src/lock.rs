@@ -1,6 +1,6 @@
 //! Which runs may work at the same time: locks on files of this machine, which the kernel releases when the process ends,
 //! however it ends. They are about the target, by the name of its machine. What a run only reads is not locked: any number
-//! may read it, also while it is received. Runs into datasets are in [`run`], the files in [`files`].
+//! may read it, also while it is received. Runs into datasets are in `lock/run.rs`, the files in `lock/files.rs`.
 
 use std::fs::File;
 use std::path::Path;

@@ -47,8 +47,7 @@ pub(crate) fn grow(node: &Node, dataset: &str, n: usize) {
         node,
         &format!(
             "zfs list '{dataset}' >/dev/null 2>&1 || zfs create '{dataset}'
-             for i in 1 2 3 4; do head -c {} /dev/urandom > /{dataset}/f$i; done; zfs snapshot '{dataset}@s{n}'",
-            FILE
+             for i in 1 2 3 4; do head -c {FILE} /dev/urandom > /{dataset}/f$i; done; zfs snapshot '{dataset}@s{n}'"
         ),
     );
 }
