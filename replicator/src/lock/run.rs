@@ -7,7 +7,7 @@
 //! * An agent keeps the runs of one **sender** apart from those of other machines, and leaves it to the sender to keep its
 //!   own ones in order.
 //!
-//! A lock of a dataset takes a share of each tree that it lies in, so that runs into trees above and below meet.
+//! A lock of a dataset takes a share of each tree that it lies in, so that runs into trees above and below meet, and whoever is at work in one above looks again.
 
 use std::fs::File;
 use std::path::Path;
@@ -135,6 +135,15 @@ impl RunLock {
             visits.write(&path)?;
             party = visits.party;
             locks.visits = Some(path);
+        }
+        // Whoever is at work in a tree above looks again before it begins with a dataset.
+        let mut above = if depth == Depth::All { root.parent() } else { Some(root.clone()) };
+        while let Some(dataset) = above {
+            let path = locks.folder.join(file_name(Part::Visits, machine, &dataset));
+            if let Some(visits) = Visits::read(&path) {
+                Visits { count: visits.count.saturating_add(1), ..visits }.write(&path)?;
+            }
+            above = dataset.parent();
         }
         let (machine, root) = (machine.map(str::to_string), root.clone());
         let alone = AtomicBool::new(depth == Depth::All && !visiting);

@@ -122,6 +122,16 @@ fn who_renames_datasets_meets_whoever_works_on_one_of_them() {
     let working = tree.dataset(&name("back/a/x/deep")).expect("free");
     assert!(of("back/a/x", Depth::All).is_visit());
     drop(working);
+    assert!(!of("back/b", Depth::All).is_visit() && tree.had_company());
+    let other = of("back/b", Depth::All);
+    other.share().expect("shared");
+    for (root, depth) in [("back/c/x", Depth::One), ("back/c/x", Depth::All), ("back/c", Depth::One)] {
+        let first = of("back/c", Depth::All);
+        first.share().expect("shared");
+        drop(of(root, depth));
+        assert!(first.had_company(), "{root} {depth:?}");
+    }
+    assert!(!other.had_company(), "what is beside it is no matter of its");
     let below = of("back/a/x", Depth::All);
     assert!(!below.is_visit());
     assert!(matches!(tree.dataset(&name("back/a/x/deep")), Err(LockError::Busy { .. })));
