@@ -7,7 +7,8 @@
 //! * An agent keeps the runs of one **sender** apart from those of other machines, and leaves it to the sender to keep its
 //!   own ones in order.
 //!
-//! A lock of a dataset takes a share of each tree that it lies in, so that runs into trees above and below meet, and whoever is at work in one above looks again.
+//! A lock of a dataset takes a share of each tree that it lies in, so that runs into trees above and below meet, and
+//! whoever is at work in one above looks again.
 
 use std::fs::File;
 use std::path::Path;
