@@ -344,11 +344,11 @@ impl Drop for Locks {
         if self.held.is_empty() {
             return;
         }
-        // In a turn, so that nobody opens a file that is about to go.
-        let _turn = turn(&self.folder);
+        // Only in a turn, or a file could go that somebody has opened and is about to lock. One that stays does no harm:
+        // the next run takes it.
+        let Ok(_turn) = turn(&self.folder) else { return };
         for (file, path) in self.held.drain(..).rev() {
             if files::lock(&file, &path, Exclusive).unwrap_or(false) {
-                // A file that stays does no harm: the next run takes it.
                 let _ = std::fs::remove_file(&path);
                 if let Some(visits) = files::visits_of(&path) {
                     let _ = std::fs::remove_file(visits);
