@@ -20,6 +20,7 @@ use crate::host::Host;
 use crate::host::HostError;
 use crate::lock::LockError;
 use crate::plan::Action;
+use crate::plan::DatasetPlan;
 use crate::plan::Side;
 use crate::plan::Step;
 use crate::transfer::Moved;
@@ -27,20 +28,21 @@ use crate::transfer::retry::Class;
 use crate::transfer::retry::Operator;
 
 impl Work<'_> {
-    /// Gives the datasets of the source of which a bookmark could not be made: their older ones are still needed.
+    /// Gives the datasets of the source of which a bookmark was not made: their older ones are still needed.
     pub(super) fn before(
         &self,
         source: &mut dyn Host,
         target: &mut dyn Host,
     ) -> Result<HashSet<DatasetName>, RunError> {
-        let mut unmarked = self.in_hand()?;
+        let in_hand = self.in_hand()?;
+        let mut unmarked = in_hand.clone();
         let of = self.plan.before.len();
         for (at, step) in self.plan.before.iter().enumerate() {
             if self.cancel.is_cancelled() {
                 return Err(RunError::Cancelled);
             }
             let Action::Change { side, change } = &step.action else { continue };
-            let Some(change) = without(change, &unmarked) else { continue };
+            let Some(change) = without(change, &in_hand) else { continue };
             let change = change.as_ref();
             let place = Place { dataset: None, number: at + 1, of };
             self.observer.step_started(place, step);
@@ -82,12 +84,8 @@ impl Work<'_> {
         if let Some(what) = self.plan.before.iter().find_map(changes) {
             return Err(RunError::NotAlone { target: self.plan.target.clone(), what });
         }
-        for dataset in self
-            .plan
-            .datasets
-            .iter()
-            .filter(|dataset| dataset.steps.as_ref().is_ok_and(|steps| !steps.is_empty()))
-        {
+        let has_steps = |one: &&DatasetPlan| one.steps.as_ref().is_ok_and(|steps| !steps.is_empty());
+        for dataset in self.plan.datasets.iter().filter(has_steps) {
             match lock.dataset(&dataset.target) {
                 Ok(_) => {}
                 Err(LockError::Busy { .. }) => drop(in_hand.insert(dataset.source.clone())),
