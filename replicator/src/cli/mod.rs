@@ -24,6 +24,7 @@ mod holds;
 mod list;
 mod man;
 mod monitor;
+mod moving;
 pub mod outcome;
 mod places;
 mod plan_text;

@@ -32,6 +32,16 @@ impl Filter {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
+    /// The patterns that include.
+    pub(super) fn included(&self) -> impl Iterator<Item = &str> {
+        self.include.iter().map(Regex::as_str)
+    }
+
+    /// The patterns that exclude.
+    pub(super) fn excluded(&self) -> impl Iterator<Item = &str> {
+        self.exclude.iter().map(Regex::as_str)
+    }
+
     /// Whether a name is meant. Where a pattern gives up on it, it is not: what is left out harms nobody.
     pub(super) fn takes(&self, name: &str) -> bool {
         let fits = |pattern: &Regex, given_up: bool| pattern.is_match(name).unwrap_or(given_up);

@@ -10,6 +10,7 @@ use crate::cli::outcome::Outcome;
 use crate::cli::signals;
 
 mod after;
+mod carry_over;
 mod dataset;
 mod endpoint;
 mod filter;
@@ -26,6 +27,8 @@ mod run_tests;
 mod send;
 mod special;
 
+pub(in crate::cli) use carry_over::CarriedOver;
+pub(in crate::cli) use carry_over::carry_over;
 use options::Asked;
 use run::End;
 

@@ -86,7 +86,7 @@ pub(super) struct Refused {
 /// Everything that can be asked of a replication.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     pub(super) source: String,
     pub(super) target: String,
     pub(super) compress: Compress,
