@@ -32,6 +32,7 @@ mod progress;
 mod prune;
 mod replicate;
 mod run;
+mod shadow;
 mod signals;
 mod snapshot;
 mod tokens;
@@ -64,6 +65,7 @@ enum Command {
     Snapshot(snapshot::Arguments),
     Prune(prune::Arguments),
     Config(config::Arguments),
+    Shadow(shadow::Arguments),
     Monitor(monitor::Arguments),
     Check(check::Arguments),
     Sanoid(compat::sanoid::Arguments),
@@ -125,6 +127,10 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || run::run(&arguments, &inner))
+        }
+        Command::Shadow(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || shadow::run(&arguments, &inner))
         }
         Command::Prune(arguments) => {
             let inner = cancel.clone();

@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 }
 
 /// What the machine whose files are below `root` does, as a configuration of ours.
-pub(in crate::cli) fn read(root: &Path, file: Option<&Path>, no_calls: bool) -> Result<Imported, Failure> {
+pub(super) fn read(root: &Path, file: Option<&Path>, no_calls: bool) -> Result<Imported, Failure> {
     let found = if no_calls { machine::Found::default() } else { machine::look(root) };
     let usual = root.join(SANOID.trim_start_matches('/'));
     // Only a file that is surely not there is done without.

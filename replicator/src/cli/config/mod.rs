@@ -70,6 +70,13 @@ pub(in crate::cli) fn usable(location: &Location) -> Result<(Config, Problems), 
     }
 }
 
+/// What sanoid and syncoid do on the machine whose files are below a folder, as a configuration of ours.
+pub(in crate::cli) fn read_machine(
+    root: &std::path::Path,
+) -> Result<super::moving::imported::Imported, Failure> {
+    import::read(root, None, false)
+}
+
 /// On standard error, where it does not mix with what was asked for.
 pub(in crate::cli) fn tell(problems: &Problems) {
     use std::io::Write;

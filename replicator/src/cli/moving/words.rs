@@ -198,7 +198,8 @@ fn tokens(text: &str) -> Vec<Token> {
                             Some(c) => inside.0.extend(['\\', c]),
                         },
                         c => {
-                            inside.1 &= !matches!(c, '$' | '`');
+                            inside.1 &=
+                                !(c == '`' || c == '$' && begins_name(rest.peek().filter(|c| **c != '"')));
                             inside.0.push(c);
                         }
                     }
@@ -232,13 +233,22 @@ fn tokens(text: &str) -> Vec<Token> {
             c if c.is_whitespace() => end(&mut word, &mut tokens),
             c => {
                 let inside = word.get_or_insert_default_word();
-                inside.1 &= !matches!(c, '$' | '`' | '*' | '?' | '[' | '{');
+                inside.1 &= match c {
+                    '`' | '*' | '?' | '[' | '{' => false,
+                    '$' => !begins_name(rest.peek()),
+                    _ => true,
+                };
                 inside.0.push(c);
             }
         }
     }
     end(&mut word, &mut tokens);
     tokens
+}
+
+/// Whether a dollar sign before this means something: at the end of a pattern it does not.
+fn begins_name(next: Option<&char>) -> bool {
+    next.is_some_and(|c| c.is_ascii_alphanumeric() || "_({*@#?-$!'\"".contains(*c))
 }
 
 trait Begin {
@@ -288,6 +298,8 @@ mod tests {
             ("syncoid a \\\n  b", "syncoid[a|b]"),
             ("if syncoid a b; then curl x; fi", "syncoid[a|b]"),
             ("(syncoid a b)", "syncoid[a|b]"),
+            ("syncoid --exclude-datasets=/tmp$ a b", "syncoid[--exclude-datasets=/tmp$|a|b]"),
+            ("syncoid \"--exclude-datasets=/tmp$\" a b", "syncoid[--exclude-datasets=/tmp$|a|b]"),
             ("syncoid a b &>/dev/null", "syncoid[a|b]"),
             ("test -x /usr/sbin/syncoid && /usr/sbin/syncoid a b", "syncoid[a|b]"),
             ("/usr/local/bin/replicate.sh now", "/usr/local/bin/replicate.sh"),

@@ -20,6 +20,7 @@ mod many;
 mod meddle;
 mod memory;
 mod monitor;
+mod moving;
 mod names;
 mod no_op;
 mod overlap;

@@ -14,6 +14,7 @@ mod carry_over;
 mod dataset;
 mod endpoint;
 mod filter;
+mod foresee;
 mod log;
 mod names;
 mod options;
@@ -29,8 +30,12 @@ mod special;
 
 pub(in crate::cli) use carry_over::CarriedOver;
 pub(in crate::cli) use carry_over::carry_over;
+pub(in crate::cli) use foresee::Foreseen;
+pub(in crate::cli) use foresee::Machine;
+pub(in crate::cli) use foresee::foresee;
 use options::Asked;
 use run::End;
+pub(in crate::cli) use run::SYNC;
 
 /// Replicate as syncoid 2.3 does, with its options, its snapshots and its way with targets.
 ///

@@ -26,7 +26,7 @@ use crate::host::PartialContent;
 use crate::host::Snapshot;
 
 /// A dataset with snapshots (`name=guid`) and bookmarks (`#name=guid@txg`), in the order of their transaction groups.
-fn dataset(name: &str, has: &str) -> DatasetState {
+pub(super) fn dataset(name: &str, has: &str) -> DatasetState {
     let mut state = DatasetState {
         name: name.parse().expect("a name"),
         kind: DatasetKind::Filesystem,

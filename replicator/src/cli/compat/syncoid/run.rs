@@ -74,7 +74,17 @@ const NOT_PRESERVED: [&str; 36] = [
 ];
 
 /// The property that says which machines a dataset is replicated by.
-const SYNC: &str = "syncoid:sync";
+pub(in crate::cli) const SYNC: &str = "syncoid:sync";
+
+/// Why a dataset with this value of [`SYNC`] is not for this machine; none where it is.
+pub(super) fn passed_over(value: &str, hostname: &str) -> Option<String> {
+    match value {
+        "" | "-" | "true" => None,
+        "false" => Some(format!("{SYNC}=false")),
+        hosts if hosts.split(',').any(|host| host == hostname) => None,
+        _ => Some(format!("{SYNC} doesn't include {hostname}")),
+    }
+}
 
 /// What a run has.
 pub(super) struct Run<'r> {
@@ -186,12 +196,7 @@ impl Run<'_> {
         let mut skipped = BTreeMap::new();
         for (dataset, properties) in all {
             let value = properties.get(SYNC).map_or("", |property| property.value.as_str());
-            let why = match value {
-                "" | "-" | "true" => continue,
-                "false" => format!("{SYNC}=false"),
-                hosts if hosts.split(',').any(|host| host == self.hostname) => continue,
-                _ => format!("{SYNC} doesn't include {}", self.hostname),
-            };
+            let Some(why) = passed_over(value, &self.hostname) else { continue };
             skipped.insert(dataset, why);
         }
         Ok(skipped)
@@ -245,7 +250,7 @@ impl Run<'_> {
 }
 
 /// Where a dataset of the source goes.
-fn mapped(name: &DatasetName, source: &DatasetName, target: &DatasetName) -> Option<DatasetName> {
+pub(super) fn mapped(name: &DatasetName, source: &DatasetName, target: &DatasetName) -> Option<DatasetName> {
     match name.strip_prefix(source)? {
         "" => Some(target.clone()),
         rest => target.child(rest).ok(),
