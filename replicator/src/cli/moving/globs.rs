@@ -28,7 +28,7 @@ fn ways(pattern: &str) -> Option<Vec<Vec<Piece>>> {
     let mut parser = ParserBuilder::new().unicode(false).utf8(false).build();
     let hir = parser.parse(pattern).ok()?;
     let ways = expand(&hir)?;
-    ways.into_iter().map(whole).collect()
+    ways.iter().map(|way| whole(way)).collect()
 }
 
 fn expand(hir: &Hir) -> Option<Vec<Vec<Piece>>> {
@@ -115,7 +115,7 @@ fn set(class: &Class) -> Option<String> {
 }
 
 /// With what may stand before and behind it. None where a name would begin or end in the middle.
-fn whole(way: Vec<Piece>) -> Option<Vec<Piece>> {
+fn whole(way: &[Piece]) -> Option<Vec<Piece>> {
     let mut all: Vec<Piece> = Vec::new();
     let (start, end) = (way.first() == Some(&Piece::Start), way.last() == Some(&Piece::End));
     if !start {

@@ -101,7 +101,7 @@ fn unique(over: &CarriedOver, names: &mut BTreeSet<String>) -> String {
         (None, None) => format!("{plain} to {}", over.target.dataset.pool()),
     };
     // The length that a configuration allows, with room for a number.
-    name.truncate(name.floor_char_boundary(90));
+    name = name.chars().take(90).collect();
     let mut count = 1;
     let mut tried = name.clone();
     while !names.insert(tried.clone()) {

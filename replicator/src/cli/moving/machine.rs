@@ -83,8 +83,7 @@ impl Machine<'_> {
 
     /// The names in a folder, in order; none where there is no such folder.
     fn names(&mut self, folder: &Path) -> Vec<String> {
-        let entries =
-            std::fs::read_dir(self.path(folder)).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+        let entries = std::fs::read_dir(self.path(folder)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         match entries {
             Ok(entries) => {
                 let mut names: Vec<_> =

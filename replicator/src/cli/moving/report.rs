@@ -139,7 +139,7 @@ impl Report {
                 }
                 Became::Again(name) => text.push_str(&format!("  is the job \"{name}\" again\n")),
                 Became::Policies => {
-                    text.push_str("  becomes the policies: `replicator run` takes and prunes by them\n")
+                    text.push_str("  becomes the policies: `replicator run` takes and prunes by them\n");
                 }
                 Became::Nothing(why) => text.push_str(&format!("! becomes nothing: {why}\n")),
             }

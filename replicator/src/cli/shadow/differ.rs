@@ -26,7 +26,7 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    pub(super) fn new(dataset: impl ToString, kind: &'static str, text: impl Into<String>) -> Self {
+    pub(super) fn new(dataset: &impl ToString, kind: &'static str, text: impl Into<String>) -> Self {
         Self { dataset: dataset.to_string(), kind, text: text.into() }
     }
 

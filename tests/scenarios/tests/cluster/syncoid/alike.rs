@@ -25,7 +25,7 @@ fn both_leave_the_same_in_random_scenarios() {
     let (mut failed, mut statuses) = (Vec::new(), std::collections::BTreeMap::<String, u64>::new());
     for seed in seed..seed + count.unwrap_or(if long() { MANY } else { FEW }) {
         let case = Case::random(&mut Random::new(seed));
-        let differences = compare(node, &case, &mut statuses);
+        let differences = compare(node, &case, &mut statuses, &mut Vec::new());
         if !differences.is_empty() {
             println!("---- LAB_SEED={seed}\n{case}\n{}", differences.join("\n"));
             failed.push(seed);
@@ -38,8 +38,13 @@ fn both_leave_the_same_in_random_scenarios() {
     assert!(count.is_some() || of("0") >= 5 && of("hangs") < of("0"), "{statuses:?}");
 }
 
-/// Runs a case on both pools, and says where they differ after each run.
-fn compare(node: &Node, case: &Case, statuses: &mut std::collections::BTreeMap<String, u64>) -> Vec<String> {
+/// Runs a case on both pools, and says where they differ after each run. `last` is what ours has left in the end.
+pub(super) fn compare(
+    node: &Node,
+    case: &Case,
+    statuses: &mut std::collections::BTreeMap<String, u64>,
+    last: &mut Vec<String>,
+) -> Vec<String> {
     let mut differences = Vec::new();
     let each = |commands: &[String]| {
         for (pool, _) in BOTH {
@@ -78,6 +83,7 @@ fn compare(node: &Node, case: &Case, statuses: &mut std::collections::BTreeMap<S
         for line in real.1.iter().filter(|line| !ours.1.contains(line)) {
             differences.push(format!("{}: - {line}", round.options));
         }
+        last.clone_from(&ours.1);
         if ours.1.iter().any(|line| line.contains("#replicator") || line.contains("held by replicator")) {
             differences.push("something of our own replications is left".to_string());
         }

@@ -196,3 +196,74 @@ fn ssh_options_reach_ssh_and_failures_have_their_status() {
     let (code, said) = run(&format!("--no-privilege-elevation keeper@master:{dataset} zpool2/no"));
     assert!(code == 0 || code == 2, "{said}");
 }
+
+#[test]
+fn every_compression_reaches_the_other_machine_or_is_told() {
+    let cluster = machines();
+    let (master, backup) = (cluster.node(1), cluster.node(2));
+    fill(master);
+    let dataset = STORE[0];
+    for (number, name) in [
+        "none",
+        "gzip",
+        "pigz-fast",
+        "pigz-slow",
+        "zstd-fast",
+        "zstdmt-fast",
+        "zstd-slow",
+        "zstdmt-slow",
+        "xz",
+        "lzo",
+        "lz4",
+        "nonsense",
+    ]
+    .iter()
+    .enumerate()
+    {
+        for (at, line) in [
+            (backup, format!("root@master:{dataset} zpool2/pull{number}")),
+            (master, format!("{dataset} root@backup:zpool2/push{number}")),
+        ] {
+            let done = at.sh(&format!("syncoid --no-sync-snap --compress={name} {line}")).expect("it runs");
+            let said = format!("{}{}", done.out(), done.err());
+            assert_eq!(done.code(), 0, "{name}: {said}");
+            assert_eq!(
+                said.contains("Unrecognised compression value nonsense"),
+                *name == "nonsense",
+                "{said}"
+            );
+        }
+        let guid = |node: &Node, of: String| sh(node, &format!("zfs get -H -o value guid {of}@two"));
+        let sent = guid(master, dataset.to_string());
+        assert_eq!(sent, guid(backup, format!("zpool2/pull{number}")), "{name}");
+        assert_eq!(sent, guid(backup, format!("zpool2/push{number}")), "{name}");
+    }
+}
+
+#[test]
+fn both_sides_may_be_other_machines() {
+    let cluster = machines();
+    let (master, backup) = (cluster.node(1), cluster.node(2));
+    fill(master);
+    let dataset = STORE[2];
+    for program in ["syncoid", REAL] {
+        let kept = if program == REAL { "real" } else { "ours" };
+        for _ in 0..2 {
+            sh(
+                backup,
+                &format!(
+                    "sleep 1.1; {program} -r --preserve-properties root@master:{dataset} root@backup:zpool1/{kept} 2>&1"
+                ),
+            );
+        }
+        let list = |node: &Node, of: &str| {
+            sh(
+                node,
+                &format!(
+                    "zfs list -Hp -t snapshot -o name,guid -r {of} | sed 's,^[^@]*,,' | grep -v syncoid_"
+                ),
+            )
+        };
+        assert_eq!(list(master, dataset), list(backup, &format!("zpool1/{kept}")), "{program}");
+    }
+}

@@ -5,6 +5,7 @@ mod alike;
 mod case;
 mod far;
 mod fixes;
+mod options;
 
 use lab::Cluster;
 use lab::Node;
