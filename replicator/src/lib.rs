@@ -29,6 +29,7 @@ pub mod plan;
 pub mod policy;
 pub mod pools;
 pub mod prune;
+pub mod role;
 pub mod survey;
 pub mod take;
 pub mod transfer;

@@ -15,6 +15,7 @@ pub mod key;
 pub mod load;
 mod native;
 pub mod open;
+pub mod pair;
 pub mod place;
 pub mod problem;
 pub mod resolve;
