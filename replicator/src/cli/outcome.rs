@@ -164,7 +164,7 @@ impl From<TransportError> for Failure {
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let outcome = match error {
-            LockError::Busy { .. } | LockError::Policies { .. } => Outcome::Busy,
+            LockError::Busy { .. } | LockError::Policies { .. } | LockError::Closed { .. } => Outcome::Busy,
             LockError::File { .. } => Outcome::Failed,
         };
         Self::new(outcome, error.to_string()).hinted(error.hint())
@@ -254,7 +254,8 @@ fn host(error: &HostError) -> Outcome {
         | HostError::Refused { .. } => Outcome::Connection,
         HostError::Remote { operation, .. } if *operation == START => Outcome::Connection,
         HostError::Cancelled => Outcome::Interrupted,
-        HostError::Busy { .. } => Outcome::Busy,
+        HostError::Busy { .. } | HostError::Closed { .. } => Outcome::Busy,
+        HostError::Fenced { .. } => Outcome::Conflict,
         // The agent let us in, and what it was asked failed there, as it might have here.
         _ => Outcome::Failed,
     }

@@ -3,8 +3,12 @@
 //! request through. Who has the service is found in [`crate::role`].
 
 pub mod epoch;
+pub mod fence;
 
 pub use epoch::Belief;
 pub use epoch::Doubt;
 pub use epoch::Epoch;
 pub use epoch::NodeName;
+pub use fence::Claim;
+pub use fence::Permit;
+pub use fence::Refusal;
