@@ -1,9 +1,12 @@
 //! Two nodes with the same datasets on pools of their own, of which one has the service at a time. Here is what keeps
 //! them from harming each other: the [`epoch`] that each root carries, the [`fence`] that a receiving agent puts every
-//! request through. Who has the service is found in [`crate::role`].
+//! request through, the [`guards`] before a step that could cost data. Who has the service is found in [`crate::role`].
 
 pub mod epoch;
 pub mod fence;
+pub mod guards;
+#[cfg(test)]
+mod guards_tests;
 
 pub use epoch::Belief;
 pub use epoch::Doubt;
