@@ -121,7 +121,9 @@ pub(crate) enum Request {
     Send(SendRequest),
     Receive(ReceiveRequest),
     Apply(ChangeRequest),
-    /// From version 4 on: the same, with what entitles to it.
+    /// From version 4 on: whether this entitles to anything; the root takes over the epoch.
+    Claim(WireClaim),
+    /// From version 4 on: the same as `Apply`, with what entitles to it.
     ApplyFor {
         claim: WireClaim,
         change: ChangeRequest,

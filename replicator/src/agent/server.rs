@@ -210,6 +210,12 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 self.send(id, spec)
             }
             Request::Receive(request) => self.receive(id, request),
+            Request::Claim(claim) => {
+                self.limits.allows(Class::Receive)?;
+                let claim = claim.claim();
+                let admitted = self.admit(&Asked::root(&claim.root), Some(&claim))?;
+                Ok(admitted.done(self.host)?)
+            }
             Request::Apply(change) => self.apply(change, None),
             Request::ApplyFor { claim, change } => self.apply(change, Some(claim.claim())),
             Request::Content { snapshot, volume } => {

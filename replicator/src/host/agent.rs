@@ -366,11 +366,14 @@ impl Host for AgentHost {
 
     fn present(&mut self, claim: &Claim) -> Result<(), HostError> {
         self.link.needs(EPOCHS, EPOCH)?;
-        self.claim = Some(WireClaim::new(claim).ok_or_else(|| HostError::Cannot {
+        let wire = WireClaim::new(claim).ok_or_else(|| HostError::Cannot {
             host: self.link.label.clone(),
             has: "no promotion to rely on".to_string(),
             what: EPOCH,
-        })?);
+        })?;
+        let request = Request::Claim(wire.clone());
+        self.link.exchange(&request, EPOCH, &mut |_| Err("more than how it went".to_string()))?;
+        self.claim = Some(wire);
         Ok(())
     }
 

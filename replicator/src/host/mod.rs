@@ -152,10 +152,11 @@ pub trait Host: Send {
     }
 
     /// Presents the epoch of a pair along with each change and each receive that this host is asked for from now on, also
-    /// by [`Self::another`]; a host that is no agent of a pair cannot.
+    /// by [`Self::another`]; a host that is no agent of a pair cannot. A root that is there takes over a newer epoch at once.
     ///
     /// # Errors
-    /// [`HostError::Cannot`] where what answers there knows nothing of pairs.
+    /// [`HostError::Cannot`] where what answers there knows nothing of pairs; [`HostError::Fenced`] where the epoch does not
+    /// entitle to anything.
     fn present(&mut self, _claim: &Claim) -> Result<(), HostError> {
         Err(HostError::Cannot {
             host: self.label().to_string(),

@@ -304,6 +304,12 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// By nothing yet: whether a claim would be let in.
+    #[must_use]
+    pub fn root(root: &DatasetName) -> Self {
+        Self { into: vec![root.clone()], ..Self::default() }
+    }
+
     /// By a stream.
     #[must_use]
     pub fn receive(spec: &ReceiveSpec) -> Self {
@@ -366,6 +372,7 @@ impl From<HostError> for NotAdmitted {
 }
 
 /// A request that was let in. To be kept until what it asked for is done.
+#[must_use = "the datasets can be promoted as soon as it is dropped"]
 pub struct Admitted {
     permit: Box<dyn Permit>,
     claim: Option<Claim>,

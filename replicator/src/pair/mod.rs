@@ -7,6 +7,7 @@ pub mod fence;
 pub mod guards;
 #[cfg(test)]
 mod guards_tests;
+pub mod verbs;
 
 pub use epoch::Belief;
 pub use epoch::Doubt;

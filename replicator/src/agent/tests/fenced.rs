@@ -180,6 +180,22 @@ fn a_claim_that_makes_no_sense_is_not_understood() {
 }
 
 #[test]
+fn a_claim_alone_is_judged_and_taken_over() {
+    let ask = |claim: &str| format!(r#"{{"claim":{claim}}}"#);
+    assert_eq!(refusal(held("here"), &ask(&claim(4, "far"))), (Why::Active, vec![]));
+    let mut raw = Raw::new(held("far"), limits());
+    assert_eq!(raw.ask(1, &ask(&claim(3, "far"))), Answer::Done);
+    assert_eq!(raw.ask(2, &ask(&claim(6, "far"))), Answer::Done);
+    assert_eq!(raw.ask(3, &ask(&claim(6, "far"))), Answer::Done);
+    assert!(refused(&raw.ask(4, &ask(&claim(6, "far").replace("tank/in", "tank/out")))));
+    let (_, log) = raw.close();
+    assert_eq!(done(&log), ["epoch 1:6:far:000000000000004d on tank/in"]);
+    // Who may not receive has nothing to claim.
+    let limits = Limits::within(vec![dataset("tank/in")]).allowing(vec![Class::List]);
+    assert!(refused(&Raw::new(held("far"), limits).ask(1, &ask(&claim(3, "far")))));
+}
+
+#[test]
 fn while_somebody_promotes_nothing_begins() {
     let host = held("far");
     host.promotes.store(true, Ordering::Relaxed);
