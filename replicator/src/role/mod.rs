@@ -5,6 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub mod decide;
+pub mod observation;
+
 /// What this node is, for one pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
