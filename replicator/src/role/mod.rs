@@ -5,8 +5,12 @@ use std::fmt;
 
 use serde::Serialize;
 
+mod ask;
 pub mod decide;
 pub mod observation;
+pub mod source;
+#[cfg(test)]
+mod testing;
 
 /// What this node is, for one pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
