@@ -25,6 +25,7 @@ pub mod marks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod model;
 pub mod monitor;
+pub mod pair;
 pub mod plan;
 pub mod policy;
 pub mod pools;
