@@ -317,7 +317,7 @@ fn active(seen: &Observation, word: &Word, shown: &str) -> Verdict {
     }
     reasons.push(reason(About::Epoch, format!("this node has {shown}")));
     match &seen.peer {
-        PeerSaid::Answered { role: Role::Active, epoch } => {
+        PeerSaid::Answered { role: Seen::Known(Role::Active), epoch } => {
             let epoch = epoch.known().and_then(Option::as_ref);
             let epoch = epoch.map_or_else(String::new, |epoch| format!(" of the epoch {epoch}"));
             let text = format!("the other node takes itself{epoch} for active too: it may not know yet");

@@ -157,32 +157,38 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The epoch of a pair of that of each of its roots, which must all be the same: a promotion raises them together, and
-/// where one was cut off half-way it has to be done again.
+/// The epoch of a node from that of each of its roots, which a promotion raises together. Where this node holds one and
+/// not all, its promotion was cut off, or a pool is not the one that it was, and nothing is known. A node that follows gets
+/// them one after the other, and has followed as far as the lowest.
 #[must_use]
-pub fn of_all(roots: impl IntoIterator<Item = (String, Seen<Option<Epoch>>)>) -> Seen<Option<Epoch>> {
-    let mut first: Option<(String, Option<Epoch>)> = None;
+pub fn of_all(
+    node: &str,
+    roots: impl IntoIterator<Item = (String, Seen<Option<Epoch>>)>,
+) -> Seen<Option<Epoch>> {
+    let mut all: Vec<(String, Option<Epoch>)> = Vec::new();
     for (root, epoch) in roots {
-        let epoch = match epoch {
+        match epoch {
             Seen::Unknown(why) => return Seen::Unknown(format!("{root}: {why}")),
-            Seen::Known(epoch) => epoch,
-        };
-        match &first {
-            None => first = Some((root, epoch)),
-            Some((other, found)) if *found != epoch => {
-                let show = |epoch: &Option<Epoch>| {
-                    epoch.as_ref().map_or_else(|| "none".to_string(), ToString::to_string)
-                };
-                return Seen::Unknown(format!(
-                    "{other} has the epoch {} and {root} has {}: a promotion was cut off",
-                    show(found),
-                    show(&epoch)
-                ));
-            }
-            Some(_) => {}
+            Seen::Known(epoch) => all.push((root, epoch)),
         }
     }
-    first.map_or_else(|| Seen::unknown("the pair has no roots"), |(_, epoch)| Seen::Known(epoch))
+    let number = |epoch: &Option<Epoch>| epoch.as_ref().map_or(0, |epoch| epoch.number);
+    let Some((low, lowest)) = all.iter().min_by_key(|(_, epoch)| number(epoch)) else {
+        return Seen::unknown("the pair has no roots");
+    };
+    let held = |epoch: &Option<Epoch>| epoch.as_ref().is_some_and(|epoch| epoch.holder == node);
+    let other = |(_, epoch): &&(String, Option<Epoch>)| epoch != lowest;
+    if let Some((root, epoch)) = all.iter().find(other)
+        && all.iter().any(|(_, epoch)| held(epoch))
+    {
+        let show =
+            |epoch: &Option<Epoch>| epoch.as_ref().map_or_else(|| "none".to_string(), ToString::to_string);
+        let (one, two) = (show(epoch), show(lowest));
+        return Seen::Unknown(format!(
+            "{root} has the epoch {one} and {low} has {two}: a promotion of {node} was cut off, or one of the pools is not the one that it was"
+        ));
+    }
+    Seen::Known(lowest.clone())
 }
 
 /// What the other node says.
@@ -191,8 +197,8 @@ pub fn of_all(roots: impl IntoIterator<Item = (String, Seen<Option<Epoch>>)>) ->
 pub enum PeerSaid {
     /// It answered.
     Answered {
-        /// What it takes itself for, from what it sees without us.
-        role: Role,
+        /// What it takes itself for, from what it sees without us; not known where it was not asked for that.
+        role: Seen<Role>,
         /// The epoch of its pools.
         epoch: Seen<Option<Epoch>>,
     },
@@ -207,7 +213,7 @@ impl PeerSaid {
     fn agrees(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Answered { role: one, epoch: our }, Self::Answered { role: two, epoch: their }) => {
-                one == two && our.agrees(their)
+                one.agrees(two) && our.agrees(their)
             }
             (Self::Unreachable(_), Self::Unreachable(_)) | (Self::NotAsked, Self::NotAsked) => true,
             _ => false,
@@ -376,7 +382,10 @@ impl Observation {
             About::Peer => match &self.peer {
                 PeerSaid::Answered { role, epoch } => {
                     let epoch = or_why(epoch.known().map(show_epoch), epoch.why());
-                    format!("takes itself for {role}, epoch {epoch}")
+                    match role {
+                        Seen::Known(role) => format!("takes itself for {role}, epoch {epoch}"),
+                        Seen::Unknown(_) => format!("answers, epoch {epoch}"),
+                    }
                 }
                 PeerSaid::Unreachable(why) => format!("does not answer: {why}"),
                 PeerSaid::NotAsked => "was not asked".to_string(),
@@ -391,7 +400,7 @@ impl Observation {
 }
 
 fn show_epoch(epoch: &Option<Epoch>) -> String {
-    epoch.as_ref().map_or_else(|| "none: no node was ever promoted".to_string(), ToString::to_string)
+    epoch.as_ref().map_or_else(|| "none".to_string(), ToString::to_string)
 }
 
 #[cfg(test)]
@@ -414,17 +423,28 @@ mod tests {
     }
 
     #[test]
-    fn roots_with_different_epochs_have_none_that_is_known() {
+    fn a_node_holds_the_epoch_of_all_its_roots_or_none_that_is_known() {
         let roots = |all: &[(&str, Seen<Option<Epoch>>)]| {
-            of_all(all.iter().map(|(name, epoch)| (name.to_string(), epoch.clone())))
+            of_all("a", all.iter().map(|(name, epoch)| (name.to_string(), epoch.clone())))
         };
         let known = |number| Seen::Known(epoch(number));
+        let far = |number| Seen::Known(Some(Epoch { number, holder: "b".to_string() }));
         assert_eq!(roots(&[("t/a", known(3)), ("t/b", known(3))]), known(3));
         assert_eq!(roots(&[("t/a", Seen::Known(None)), ("t/b", Seen::Known(None))]), Seen::Known(None));
-        let cut = roots(&[("t/a", known(4)), ("t/b", known(3))]);
-        assert!(cut.why().is_some_and(|why| why.contains("t/b") && why.contains("cut off")), "{cut:?}");
-        let half = roots(&[("t/a", known(4)), ("t/b", Seen::Known(None))]);
-        assert!(half.known().is_none());
+        for other in [known(3), Seen::Known(None), far(3), far(5), far(4)] {
+            for both in
+                [[("t/a", known(4)), ("t/b", other.clone())], [("t/a", other.clone()), ("t/b", known(4))]]
+            {
+                let cut = roots(&both);
+                assert!(
+                    cut.why().is_some_and(|why| why.contains("t/b") && why.contains("cut off")),
+                    "{cut:?}"
+                );
+            }
+        }
+        // One that follows is as far as its last root.
+        assert_eq!(roots(&[("t/a", far(4)), ("t/b", far(3)), ("t/c", far(4))]), far(3));
+        assert_eq!(roots(&[("t/a", far(4)), ("t/b", Seen::Known(None))]), Seen::Known(None));
         let broken = roots(&[("t/a", known(4)), ("t/b", Seen::unknown("received"))]);
         assert_eq!(broken.why(), Some("t/b: received"));
         assert!(roots(&[]).known().is_none());
