@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::policy::Style;
 
-mod age;
+pub(crate) mod age;
 pub mod dataset;
 pub mod entry;
 pub mod import;

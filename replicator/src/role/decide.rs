@@ -196,7 +196,7 @@ fn by_hand(names: &Names, seen: &Observation) -> Result<Word, Verdict> {
     let unknown = |remedy, text: String| Verdict::one(Role::Unknown, remedy, About::ByHand, text);
     let said = match &seen.by_hand {
         Seen::Unknown(why) => {
-            let text = format!("whether a person has set a role is not known: {why}");
+            let text = format!("it is not known whether a person has set a role: {why}");
             return Err(unknown(Remedy::Wait, text));
         }
         Seen::Known(None) => return Ok(Word { reading: seen.reading.clone(), said: None }),
@@ -233,11 +233,11 @@ fn doubts(reading: &Reading, purpose: Purpose) -> Vec<Reason> {
     let mut all = Vec::new();
     let mut doubt = |about, text: String| all.push(reason(about, text));
     if let Some(why) = reading.owner.why() {
-        doubt(About::Owner, format!("where the service is is not known: {why}"));
+        doubt(About::Owner, format!("it is not known where the service is: {why}"));
     }
     match &reading.moving {
         Seen::Unknown(why) => {
-            doubt(About::Moving, format!("whether the service is being moved is not known: {why}"));
+            doubt(About::Moving, format!("it is not known whether the service is being moved: {why}"));
         }
         Seen::Known(true) if purpose == Purpose::Run => {
             doubt(About::Moving, "the service is being moved".to_string());
@@ -246,7 +246,7 @@ fn doubts(reading: &Reading, purpose: Purpose) -> Vec<Reason> {
     }
     match &reading.quorum {
         Seen::Unknown(why) => {
-            doubt(About::Quorum, format!("whether this node is in the majority is not known: {why}"));
+            doubt(About::Quorum, format!("it is not known whether this node is in the majority: {why}"));
         }
         Seen::Known(Quorum::Lost) => doubt(
             About::Quorum,
@@ -255,7 +255,7 @@ fn doubts(reading: &Reading, purpose: Purpose) -> Vec<Reason> {
         Seen::Known(Quorum::Quorate | Quorum::NoSuch) => {}
     }
     match &reading.ha {
-        Seen::Unknown(why) => doubt(About::Ha, format!("whether HA is armed is not known: {why}")),
+        Seen::Unknown(why) => doubt(About::Ha, format!("it is not known whether HA is armed: {why}")),
         Seen::Known(Ha::Disarmed) => doubt(
             About::Ha,
             "HA is disarmed: no node is ended before its service starts elsewhere, so nothing is sent until it is armed"

@@ -584,7 +584,10 @@ fn days_in_the_life_of_a_pair() {
         case(
             "the other one's pool is suspended",
             A,
-            |o| o.peer = PeerSaid::Answered { role: Seen::Known(Role::Unknown), epoch: Seen::unknown("suspended") },
+            |o| {
+                o.peer =
+                    PeerSaid::Answered { role: Seen::Known(Role::Unknown), epoch: Seen::unknown("suspended") }
+            },
             Role::Active,
             Remedy::Nothing,
             "the service is here",
