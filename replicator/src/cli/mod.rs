@@ -25,6 +25,7 @@ mod list;
 mod man;
 mod monitor;
 pub mod outcome;
+mod pair;
 mod places;
 mod plan_text;
 mod progress;
@@ -62,6 +63,7 @@ enum Command {
     Run(run::Arguments),
     Snapshot(snapshot::Arguments),
     Prune(prune::Arguments),
+    Pair(pair::Arguments),
     Config(config::Arguments),
     Monitor(monitor::Arguments),
     Check(check::Arguments),
@@ -124,6 +126,10 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || run::run(&arguments, &inner))
+        }
+        Command::Pair(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || pair::run(&arguments, &inner))
         }
         Command::Prune(arguments) => {
             let inner = cancel.clone();

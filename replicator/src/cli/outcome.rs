@@ -41,6 +41,8 @@ pub enum Outcome {
     Busy = 7,
     /// The configuration is broken, or somebody else could have written it. Nothing was done.
     Configuration = 8,
+    /// Of a pair, this node is neither active nor standby, or what it is is not known.
+    NoRole = 9,
 }
 
 /// The statuses, for `--help`.
@@ -54,7 +56,8 @@ Exit status:
   5  ZFS is missing on a machine
   6  interrupted; the same command goes on from where it was
   7  another run into this target, or into what is above or below it, is going on, or another takes or prunes snapshots
-  8  the configuration is broken; nothing was done";
+  8  the configuration is broken; nothing was done
+  9  in a pair, this node is isolated, or its role is not known";
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
@@ -70,7 +73,12 @@ impl Outcome {
             Self::Success => 0,
             Self::Usage => 2,
             Self::NoZfs | Self::Configuration => 255,
-            Self::Failed | Self::Conflict | Self::Connection | Self::Interrupted | Self::Busy => 1,
+            Self::Failed
+            | Self::Conflict
+            | Self::Connection
+            | Self::Interrupted
+            | Self::Busy
+            | Self::NoRole => 1,
         }
     }
 }
@@ -287,6 +295,7 @@ mod tests {
             Outcome::Interrupted,
             Outcome::Busy,
             Outcome::Configuration,
+            Outcome::NoRole,
         ] {
             assert!(HELP.contains(&format!("\n  {}  ", outcome as u8)), "{outcome:?}");
         }

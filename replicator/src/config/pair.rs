@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::json;
 use zfs_core::name::DatasetName;
 
 use super::job::Limits;
@@ -39,6 +40,34 @@ pub struct Pair {
     pub options: Options,
     /// What replication may take.
     pub limits: Limits,
+}
+
+impl Pair {
+    /// For JSON: what a person wants to see of it.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let roots: Vec<_> = self.roots.iter().map(DatasetName::as_str).collect();
+        json!({
+            "name": self.name,
+            "place": self.place.to_string(),
+            "roots": roots,
+            "node": self.node,
+            "peer": { "node": self.peer.node, "host": self.peer.machine.to_string() },
+            "decider": self.decider.to_json(),
+            "watch": {
+                "times": self.watch.times,
+                "distance_seconds": self.watch.distance.as_secs(),
+                "timeout_seconds": self.watch.timeout.as_secs(),
+            },
+            "guards": {
+                "source_below_percent": self.guards.source_below,
+                "drift_percent": self.guards.drift,
+                "full_percent": self.guards.full,
+                "promote_age_seconds": self.guards.promote_age.map(|age| age.as_secs()),
+            },
+            "final_send_seconds": self.final_send.as_secs(),
+        })
+    }
 }
 
 /// The other node.
@@ -85,6 +114,34 @@ pub enum Decider {
     },
     /// Always the same, for a pair that people switch by hand.
     Fixed(Role),
+}
+
+impl Decider {
+    /// In a few words, for tables.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Proxmox { guest, .. } => format!("Proxmox VE, guest {guest}"),
+            Self::Pacemaker { resource } => format!("Pacemaker, resource {resource}"),
+            Self::Etcd { key, .. } => format!("etcd, key {key}"),
+            Self::Command { argv } => format!("command {}", argv.join(" ")),
+            Self::Fixed(role) => format!("fixed: {role}"),
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Proxmox { guest, files, pvesh } => {
+                json!({ "proxmox": { "guest": guest, "files": files, "pvesh": pvesh } })
+            }
+            Self::Pacemaker { resource } => json!({ "pacemaker": { "resource": resource } }),
+            Self::Etcd { endpoints, key, ttl } => {
+                json!({ "etcd": { "endpoints": endpoints, "key": key, "ttl_seconds": ttl.as_secs() } })
+            }
+            Self::Command { argv } => json!({ "command": argv }),
+            Self::Fixed(role) => json!({ "fixed": role }),
+        }
+    }
 }
 
 /// How the role is observed.

@@ -3,10 +3,21 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::Serialize;
 
+mod ask;
+pub mod by_hand;
+pub mod decide;
+pub mod observation;
+pub mod roots;
+pub mod source;
+#[cfg(test)]
+mod testing;
+pub mod watch;
+
 /// What this node is, for one pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// The service runs here, or is about to: this node takes snapshots and sends them.
