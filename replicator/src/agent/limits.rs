@@ -37,6 +37,8 @@ pub enum Class {
     Release,
     /// Destroy snapshots that a policy does not keep, never the newest of a dataset.
     Prune,
+    /// Become the active node of a pair when the other one hands the service over (pair handover).
+    TakeOver,
     /// All of these, and those that later versions add.
     All,
 }

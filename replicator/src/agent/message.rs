@@ -123,6 +123,11 @@ pub(crate) enum Request {
     Apply(ChangeRequest),
     /// From version 4 on: whether this entitles to anything; the root takes over the epoch.
     Claim(WireClaim),
+    /// From version 4 on: to become the active node of a pair, which the asking one has just given away.
+    TakeOver {
+        roots: Vec<Text<DatasetName>>,
+        epoch: std::num::NonZeroU64,
+    },
     /// From version 4 on: the same as `Apply`, with what entitles to it.
     ApplyFor {
         claim: WireClaim,

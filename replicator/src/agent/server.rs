@@ -216,6 +216,14 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 let admitted = self.admit(&Asked::root(&claim.root), Some(&claim))?;
                 Ok(admitted.done(self.host)?)
             }
+            Request::TakeOver { roots, epoch } => {
+                self.limits.allows(Class::TakeOver)?;
+                bounded(roots.len())?;
+                let roots: Vec<_> = roots.into_iter().map(|root| root.0).collect();
+                roots.iter().try_for_each(|root| self.limits.name(root))?;
+                let node = self.limits.node()?;
+                Ok(self.host.take_over(&roots, &node, epoch.get())?)
+            }
             Request::Apply(change) => self.apply(change, None),
             Request::ApplyFor { claim, change } => self.apply(change, Some(claim.claim())),
             Request::Content { snapshot, volume } => {

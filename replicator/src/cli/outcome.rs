@@ -11,6 +11,8 @@ use crate::host::agent::START;
 use crate::jobs::JobError;
 use crate::lock::LockError;
 use crate::monitor::look::LookError;
+use crate::pair::verbs::Refused;
+use crate::pair::verbs::VerbError;
 use crate::survey::SurveyError;
 use crate::transfer::TransferError;
 use crate::transfer::retry::Class;
@@ -219,6 +221,23 @@ impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
         let hint = error.hint();
         Self::new(host(&error), error.to_string()).hinted(hint)
+    }
+}
+
+impl From<VerbError> for Failure {
+    fn from(error: VerbError) -> Self {
+        match error {
+            VerbError::Host(error) => error.into(),
+            VerbError::Lock(error) => error.into(),
+            VerbError::Run(error) => error.into(),
+            VerbError::Refused(refused) => {
+                let outcome = match *refused {
+                    Refused::NotMounted { .. } | Refused::Name(_) => Outcome::Failed,
+                    _ => Outcome::Conflict,
+                };
+                Self::new(outcome, refused.to_string()).hinted(refused.hint())
+            }
+        }
     }
 }
 

@@ -35,6 +35,7 @@ use crate::cancel::Cancel;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
 use crate::pair::Claim;
+use crate::pair::NodeName;
 use crate::transport::Transport;
 use crate::transport::TransportError;
 use crate::transport::quote::Elevate;
@@ -375,6 +376,18 @@ impl Host for AgentHost {
         self.link.exchange(&request, EPOCH, &mut |_| Err("more than how it went".to_string()))?;
         self.claim = Some(wire);
         Ok(())
+    }
+
+    fn take_over(&mut self, roots: &[DatasetName], _: &NodeName, epoch: u64) -> Result<(), HostError> {
+        const ASKED: &str = "take over a pair";
+        self.link.needs(EPOCHS, ASKED)?;
+        let epoch = std::num::NonZeroU64::new(epoch).ok_or_else(|| HostError::Cannot {
+            host: self.link.label.clone(),
+            has: "no promotion to rely on".to_string(),
+            what: ASKED,
+        })?;
+        let request = Request::TakeOver { roots: roots.iter().cloned().map(Text).collect(), epoch };
+        self.link.exchange(&request, ASKED, &mut |_| Err("more than how it went".to_string()))
     }
 
     fn lock(&mut self, root: &DatasetName, depth: Depth, sender: &str) -> Result<(), HostError> {

@@ -57,7 +57,12 @@ use crate::lock::LockError;
 use crate::lock::Pass;
 use crate::lock::RunLock;
 use crate::marks;
+use crate::pair::NodeName;
 use crate::pair::Permit;
+use crate::pair::fence::Kind;
+use crate::pair::verbs::VerbError;
+use crate::pair::verbs::node::LocalNode;
+use crate::pair::verbs::promote;
 use crate::transport::TransportError;
 
 mod content;
@@ -242,6 +247,19 @@ impl Host for Local {
         }
         self.locks.push(lock);
         Ok(())
+    }
+
+    fn take_over(&mut self, roots: &[DatasetName], node: &NodeName, epoch: u64) -> Result<(), HostError> {
+        let mut node = LocalNode::new(node.clone(), self.zfs.clone(), self.run.clone());
+        promote::take_over(&mut node, roots, epoch).map_err(|error| match error {
+            VerbError::Host(error) => error,
+            error => HostError::Fenced {
+                host: LABEL.to_string(),
+                kind: Kind::Other,
+                message: error.to_string(),
+                hint: error.hint().unwrap_or_default(),
+            },
+        })
     }
 
     fn permit(&mut self, datasets: &[DatasetName]) -> Result<Box<dyn Permit>, HostError> {

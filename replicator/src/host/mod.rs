@@ -14,6 +14,7 @@ use crate::compare::content::Take;
 use crate::compare::walk::WalkError;
 use crate::inspect::holds::Held;
 use crate::pair::Claim;
+use crate::pair::NodeName;
 use crate::pair::Permit;
 use crate::pair::fence;
 use crate::transport::TransportError;
@@ -162,6 +163,19 @@ pub trait Host: Send {
             host: self.label().to_string(),
             has: "no agent in use".to_string(),
             what: "check the epoch of a pair",
+        })
+    }
+
+    /// Promotes these roots of a pair there to this epoch, which the other node has given away; `node` is the name of the
+    /// node, which an agent knows itself.
+    ///
+    /// # Errors
+    /// When it is not safe, and [`HostError::Cannot`] where what answers there knows nothing of pairs.
+    fn take_over(&mut self, _roots: &[DatasetName], _node: &NodeName, _epoch: u64) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.label().to_string(),
+            has: "no agent in use".to_string(),
+            what: "take over a pair",
         })
     }
 

@@ -174,7 +174,7 @@ pub enum Kind {
     TooFar,
     Forged,
     Promoting,
-    /// One that this version does not know.
+    /// Anything else, and what this version does not know.
     #[serde(other)]
     Other,
 }

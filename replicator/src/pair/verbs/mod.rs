@@ -163,15 +163,25 @@ pub enum Refused {
         /// The property.
         mountpoint: String,
     },
-    /// The other node has to be asked, and cannot be.
-    #[error("the other node cannot be asked: {0}")]
-    PeerAway(String),
     /// This node is the active one.
     #[error("this node was promoted last ({0}): there is nobody that it could follow")]
     Newest(Held),
     /// Nobody was promoted yet.
     #[error("{0} has no epoch on the other node: it was not promoted yet")]
     NobodyIsActive(DatasetName),
+    /// The other node gives away another epoch than the one that would be next here.
+    #[error(
+        "{root} was to take over epoch {number}, and is {}",
+        .ours.as_ref().map_or_else(|| "in none".to_string(), |ours| format!("in {ours}"))
+    )]
+    NotNext {
+        /// The root.
+        root: DatasetName,
+        /// The epoch that was given away.
+        number: u64,
+        /// Here.
+        ours: Option<Held>,
+    },
     /// This node does not have the service to give away.
     #[error("this node is not the one that was promoted last, so it has nothing to hand over")]
     NotHolder,
@@ -227,8 +237,7 @@ impl Refused {
             Self::NoMoreEpochs(_) => "look at the epochs with `replicator pair status`".to_string(),
             Self::NotMounted { .. } => "see what else is mounted there (`findmnt`), and promote again".to_string(),
             Self::NoMountpoint { dataset, .. } => format!("zfs set mountpoint=PATH {dataset}"),
-            Self::PeerAway(_) => "try again when it can be reached".to_string(),
-            Self::Newest(_) | Self::NobodyIsActive(_) | Self::NotHolder => "`replicator pair status` shows who has the service".to_string(),
+            Self::Newest(_) | Self::NobodyIsActive(_) | Self::NotHolder | Self::NotNext { .. } => "`replicator pair status` shows who has the service".to_string(),
             Self::NoBase(_) => "--full sets it aside, and everything is sent anew".to_string(),
             Self::PoolRoot(_) => "move what is in it into a dataset below it".to_string(),
             Self::Aside { .. } => "rename what is in the way".to_string(),

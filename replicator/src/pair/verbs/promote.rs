@@ -285,6 +285,27 @@ pub fn promote(
     Ok(plan.promoted)
 }
 
+/// Promotes a node to an epoch that the other one has just given away.
+///
+/// # Errors
+/// When its roots are not in the epoch before that one, or already in it; when it is not safe otherwise.
+pub fn take_over(node: &mut dyn Node, roots: &[DatasetName], number: u64) -> Result<(), VerbError> {
+    let name = node.name().clone();
+    let side = look(node.host(), name.as_str(), roots)?;
+    for root in &side.roots {
+        let follows = root.epoch().is_some_and(|epoch| {
+            epoch.number.checked_add(1) == Some(number) || epoch.number == number && epoch.holder == name
+        });
+        if !follows {
+            let ours = root.epoch().map(Held::from);
+            return Err(Refused::NotNext { root: root.name.clone(), number, ours }.into());
+        }
+    }
+    let asked = Asked { force: false, guards: Guards::default(), now: 0 };
+    let why = "it has given the service away".to_string();
+    promote(node, roots, Err(why), &asked, &mut |_| {}).map(drop)
+}
+
 fn planned(
     node: &mut dyn Node,
     name: &NodeName,
@@ -310,10 +331,4 @@ fn planned(
     let mounts = node.mounts()?;
     let facts = Facts { node: name, here: &here, there, health: &health, newest: &newest, mounts: &mounts };
     Ok(plan(&facts, asked)?)
-}
-
-/// For messages: what a root says.
-#[must_use]
-pub fn held(root: &Root) -> Option<Held> {
-    root.epoch().map(Held::from)
 }

@@ -1,6 +1,9 @@
 //! From the active node to the other one: what a replication does, with the epoch presented, and whether all of it is
 //! there afterwards.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use zfs_core::name::DatasetName;
 
 use super::Refused;
@@ -13,6 +16,7 @@ use crate::engine::Observer;
 use crate::engine::Request;
 use crate::engine::Run;
 use crate::host::Host;
+use crate::lock::RunLock;
 use crate::pair::epoch::NodeName;
 use crate::pair::fence::Claim;
 use crate::plan::Divergence;
@@ -22,8 +26,10 @@ use crate::plan::Options;
 pub struct Sending<'s> {
     /// What the planner needs to know.
     pub options: &'s Options,
-    /// Memory, rate and patience; and the lock of the target's root, where it is another machine.
+    /// Memory, rate and patience.
     pub run: &'s Run,
+    /// The locks of the roots on the target, where it is another machine.
+    pub locks: &'s BTreeMap<DatasetName, Arc<RunLock>>,
     /// Is told what happens.
     pub observer: &'s dyn Observer,
     /// Ends it.
@@ -60,7 +66,8 @@ pub fn send(
         now: how.now,
     };
     let plan = engine::prepare(source, target, &request)?;
-    let report = engine::execute(&plan, &request.options, source, target, how.run, how.observer, how.cancel)?;
+    let run = Run { lock: how.locks.get(root).cloned(), ..how.run.clone() };
+    let report = engine::execute(&plan, &request.options, source, target, &run, how.observer, how.cancel)?;
     let failed = report.datasets.into_iter().find_map(|dataset| dataset.error);
     match failed.or(report.errors_after.into_iter().next()) {
         Some(error) => Err(error.into()),

@@ -1,6 +1,7 @@
 //! The verbs on the ZFS in memory: what each leaves, that a second call changes nothing, and a crash before and after every
 //! single effect, after which the same verb comes to the same end.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -183,7 +184,14 @@ impl Case {
     fn handover(&self, from: &str) -> Result<u64, VerbError> {
         let (mut there, peer) = (self.world.host(other(from)), node_name(other(from)));
         let (options, run, cancel) = (Options::default(), quick(), Cancel::new());
-        let how = send::Sending { options: &options, run: &run, observer: &Quiet, cancel: &cancel, now: 0 };
+        let how = send::Sending {
+            options: &options,
+            run: &run,
+            locks: &BTreeMap::new(),
+            observer: &Quiet,
+            cancel: &cancel,
+            now: 0,
+        };
         let (roots, asked) = ([name(ROOT)], Self::asked(false));
         handover::handover(&mut self.node(from), &roots, &mut there, &peer, &asked, &how, &mut |_| {})
     }
@@ -192,7 +200,14 @@ impl Case {
     fn send(&self, from: &str) -> Result<(), VerbError> {
         let mut there = self.world.host(other(from));
         let (options, run, cancel) = (Options::default(), quick(), Cancel::new());
-        let how = send::Sending { options: &options, run: &run, observer: &Quiet, cancel: &cancel, now: 0 };
+        let how = send::Sending {
+            options: &options,
+            run: &run,
+            locks: &BTreeMap::new(),
+            observer: &Quiet,
+            cancel: &cancel,
+            now: 0,
+        };
         let mut node = self.node(from);
         let side = look::look(node.host(), from, &[name(ROOT)])?;
         let epoch = side.roots[0].epoch().map_or(0, |epoch| epoch.number);

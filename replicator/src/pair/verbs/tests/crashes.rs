@@ -50,7 +50,14 @@ fn a_promotion_that_breaks_off_is_finished_by_the_next_one() {
         let (mut there, root) = (case.world.host("b"), name(ROOT));
         let (options, cancel) = (Options::default(), Cancel::new());
         let run = Run { backoff: Backoff { attempts: 1, ..quick().backoff }, ..quick() };
-        let how = send::Sending { options: &options, run: &run, observer: &Quiet, cancel: &cancel, now: 0 };
+        let how = send::Sending {
+            options: &options,
+            run: &run,
+            locks: &BTreeMap::new(),
+            observer: &Quiet,
+            cancel: &cancel,
+            now: 0,
+        };
         let sent = send::send(case.node("a").host(), &mut there, &root, (1, &node_name("a")), &how);
         assert!(sent.is_err(), "the line was cut");
         case.write("b", CHILD, 7, 7);
