@@ -103,6 +103,24 @@ impl FromStr for Endpoint {
     }
 }
 
+impl FromStr for Machine {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let machine = machine_of(text, text)?;
+        let address = machine.host.split('%').next().unwrap_or_default();
+        if address.contains(':') && address.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(EndpointError::Machine {
+                what: "the host",
+                text: machine.host,
+                whole: text.to_string(),
+                why: "only an IPv6 address has colons",
+            });
+        }
+        Ok(machine)
+    }
+}
+
 fn machine_of(text: &str, whole: &str) -> Result<Machine, EndpointError> {
     let invalid = |what, text: &str, why| EndpointError::Machine {
         what,

@@ -1,6 +1,7 @@
 //! Which runs may work at the same time: locks on files of this machine, which the kernel releases when the process ends,
 //! however it ends. They are about the target, by the name of its machine. What a run only reads is not locked: any number
-//! may read it, also while it is received. Runs into datasets are in `lock/run.rs`, the files in `lock/files.rs`.
+//! may read it, also while it is received. Runs into datasets are in `lock/run.rs`, who
+//! promotes against who receives in `lock/gate.rs`, the files in `lock/files.rs`.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,11 +13,14 @@ use rustix::fs::FlockOperation;
 use zfs_core::name::DatasetName;
 
 mod files;
+mod gate;
 mod run;
 
 use files::PATIENCE;
 use files::folder;
 use files::lock_file;
+pub use gate::Gate;
+pub use gate::Pass;
 pub use run::DatasetLock;
 pub use run::RunLock;
 
@@ -88,6 +92,17 @@ pub enum LockError {
         /// The process, where it has written down who it is.
         process: Option<u32>,
     },
+    /// It is being promoted on this machine, or given away.
+    #[error(
+        "{dataset} is just being promoted on this machine, or given away{}",
+        .process.map_or_else(String::new, |process| format!(", by process {process}"))
+    )]
+    Closed {
+        /// The root that is being promoted.
+        dataset: String,
+        /// The process, where it is known.
+        process: Option<u32>,
+    },
     /// The file cannot be opened or locked.
     #[error("cannot lock {}: {cause}", .path.display())]
     File {
@@ -109,6 +124,7 @@ impl LockError {
     pub fn hint(&self) -> String {
         match self {
             Self::Busy { .. } => BUSY.to_string(),
+            Self::Closed { .. } => CLOSED.to_string(),
             Self::Policies { .. } => "wait until it has ended; it does what this run would".to_string(),
             Self::File { path, .. } => {
                 format!("check who owns {} and that it can be written", path.display())
@@ -119,6 +135,10 @@ impl LockError {
 
 /// What to do about another run.
 pub(crate) const BUSY: &str = "wait until it has ended; it may be sending what this run would";
+
+/// What to do where a gate is closed.
+pub(crate) const CLOSED: &str =
+    "nothing is received there meanwhile; `replicator pair status` shows who has the service afterwards";
 
 #[cfg(test)]
 mod tests;

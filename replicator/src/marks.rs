@@ -37,6 +37,10 @@ pub const REPLICA: &str = "replicator:replica";
 /// The user property that says since when the source has not had a dataset of a target: a [`Gone`].
 pub const GONE: &str = "replicator:gone";
 
+/// The user property that says which node of a pair was promoted last, as far as the pool of a root knows: an
+/// [`Epoch`](crate::pair::Epoch).
+pub const EPOCH: &str = "replicator:epoch";
+
 /// How a moment is written.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
 

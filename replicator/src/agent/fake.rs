@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use zfs_core::ErrorKind;
@@ -40,6 +42,8 @@ use crate::host::Snapshot;
 use crate::host::Tree;
 use crate::host::Version;
 use crate::inspect::holds::Held;
+use crate::marks;
+use crate::pair::Permit;
 
 pub(crate) fn dataset(name: &str) -> DatasetName {
     name.parse().expect("a name")
@@ -137,6 +141,46 @@ pub(crate) struct Fake {
     /// The last of it comes again and again.
     pub(crate) never_done: bool,
     pub(crate) holds: Vec<Held>,
+    /// The value of the epoch on a dataset, and where it comes from.
+    pub(crate) epochs: Arc<Mutex<BTreeMap<DatasetName, (String, PropertySource)>>>,
+    /// What is mounted and writable.
+    pub(crate) mounted: Vec<DatasetName>,
+    /// Somebody promotes.
+    pub(crate) promotes: Arc<AtomicBool>,
+    /// A promotion begins as soon as a permit was given.
+    pub(crate) promotes_then: bool,
+}
+
+/// A permit of the fake, which says when it is given back to somebody who promotes.
+struct FakePermit {
+    promotes: Arc<AtomicBool>,
+    log: Log,
+}
+
+impl Permit for FakePermit {
+    fn is_recalled(&self) -> Result<bool, HostError> {
+        Ok(self.promotes.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for FakePermit {
+    fn drop(&mut self) {
+        if self.promotes.load(Ordering::Relaxed) {
+            self.log.note("permit given back");
+        }
+    }
+}
+
+fn not_found(subject: &str) -> HostError {
+    HostError::Agent {
+        host: "fake".to_string(),
+        operation: Some(Operation::Inspect),
+        subject: subject.to_string(),
+        errno: 2,
+        kind: ErrorKind::NotFound,
+        message: format!("there is no {subject}"),
+        hint: None,
+    }
 }
 
 pub(crate) fn no_space(subject: &str) -> HostError {
@@ -204,6 +248,50 @@ impl Host for Fake {
             |n: u32| Property { value: "\u{1}".repeat(8000 + n as usize), source: PropertySource::Local };
         let one = (0..100).map(|n| (format!("org:p{n}"), value(n))).collect();
         Ok(Properties::from([(root.clone(), one)]))
+    }
+
+    fn some_properties(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<Properties, HostError> {
+        if names != [marks::EPOCH] {
+            let mut all = self.properties(root, depth)?;
+            all.values_mut().for_each(|one| one.retain(|name, _| names.contains(name)));
+            return Ok(all);
+        }
+        if !self.datasets.iter().any(|one| one.name == *root) {
+            return Err(not_found(root.as_str()));
+        }
+        let epochs = self.epochs.lock().expect("no panic");
+        let of = |dataset: &DatasetName| {
+            let above = epochs.iter().filter(|(root, _)| dataset.is_within(root));
+            let nearest = above.max_by_key(|(root, _)| root.depth());
+            let found = nearest.map(|(root, (value, source))| {
+                let source = if root == dataset { *source } else { PropertySource::Inherited };
+                (marks::EPOCH.to_string(), Property { value: value.clone(), source })
+            });
+            (dataset.clone(), found.into_iter().collect())
+        };
+        let asked = self.datasets.iter().map(|one| &one.name).filter(|name| match depth {
+            Depth::One => *name == root,
+            Depth::All => name.is_within(root),
+        });
+        Ok(asked.map(of).collect())
+    }
+
+    fn permit(&mut self, datasets: &[DatasetName]) -> Result<Box<dyn Permit>, HostError> {
+        if self.promotes.load(Ordering::Relaxed) {
+            let dataset = datasets[0].to_string();
+            return Err(HostError::Closed { host: "fake".to_string(), dataset, process: None });
+        }
+        self.promotes.store(self.promotes_then, Ordering::Relaxed);
+        Ok(Box::new(FakePermit { promotes: self.promotes.clone(), log: self.log.clone() }))
+    }
+
+    fn is_mounted_writable(&mut self, dataset: &DatasetName) -> Result<bool, HostError> {
+        Ok(self.mounted.contains(dataset))
     }
 
     fn removal_cost(&mut self, dataset: &DatasetName) -> Result<RemovalCost, HostError> {
@@ -278,6 +366,15 @@ impl Host for Fake {
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
+        if let Change::SetProperties { dataset, set } = change
+            && let [(name, value)] = set.as_slice()
+            && name == marks::EPOCH
+        {
+            self.log.note(format!("epoch {value} on {dataset}"));
+            let mut epochs = self.epochs.lock().expect("no panic");
+            epochs.insert(dataset.clone(), (value.clone(), PropertySource::Local));
+            return Ok(());
+        }
         self.log.note(format!("apply {change:?}"));
         Ok(())
     }

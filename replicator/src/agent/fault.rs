@@ -9,6 +9,7 @@ use zfs_core::Operation;
 
 use super::limits::Refused;
 use crate::host::HostError;
+use crate::pair::fence;
 use crate::transport::printable;
 
 /// The longest text of a fault. An answer stays far below what a connection keeps while nobody reads.
@@ -104,6 +105,8 @@ pub(crate) enum Fault {
     Busy { dataset: String, process: Option<u32> },
     /// The limits of the agent do not allow it.
     Refused { why: String },
+    /// A root of a pair may not be changed. From version 4 on.
+    Fenced { kind: fence::Kind, message: String, hint: String },
     /// The request was not understood, or came out of turn.
     Protocol { why: String },
     /// It was given up.
@@ -123,6 +126,14 @@ impl Fault {
             kind: format!("{kind:?}"),
             message: cut(&format!("cannot {operation} {subject}: the stream is refused: {why}")),
             hint: None,
+        }
+    }
+
+    /// The same in words that an asking end of this version of the protocol knows.
+    pub(super) fn for_version(self, version: u16) -> Self {
+        match self {
+            Self::Fenced { message, .. } if version < super::EPOCHS => Self::Refused { why: message },
+            fault => fault,
         }
     }
 
@@ -156,6 +167,9 @@ impl Fault {
             }
             Self::Busy { dataset, process } => HostError::Busy { host, dataset: clean(dataset), process },
             Self::Refused { why } => HostError::Refused { host, why: clean(why) },
+            Self::Fenced { kind, message, hint } => {
+                HostError::Fenced { host, kind, message: clean(message), hint: clean(hint) }
+            }
             Self::Protocol { why } => HostError::BadAnswer {
                 host,
                 operation: asked,
@@ -213,6 +227,9 @@ impl From<HostError> for Fault {
                 Self::Changed { name: cut(&name), expected: expected.0, found: found.map(|guid| guid.0) }
             }
             HostError::Busy { dataset, process, .. } => Self::Busy { dataset: cut(&dataset), process },
+            HostError::Fenced { kind, message, hint, .. } => {
+                Self::Fenced { kind, message: cut(&message), hint: cut(&hint) }
+            }
             HostError::NoPool { pool, dataset, .. } => {
                 Self::NoPool { pool: cut(&pool), dataset: cut(&dataset) }
             }
@@ -224,6 +241,13 @@ impl From<HostError> for Fault {
                 Self::Other { message: cut(&error.to_string()), hint: error.hint().map(|hint| cut(&hint)) }
             }
         }
+    }
+}
+
+impl From<&fence::Refusal> for Fault {
+    fn from(refusal: &fence::Refusal) -> Self {
+        let (message, hint) = (cut(&refusal.to_string()), cut(&refusal.hint()));
+        Self::Fenced { kind: refusal.kind(), message, hint }
     }
 }
 

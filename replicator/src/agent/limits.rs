@@ -7,6 +7,7 @@ use crate::host::Change;
 use crate::host::ReceiveSpec;
 use crate::host::SendSpec;
 use crate::marks;
+use crate::pair::NodeName;
 
 /// A kind of request that can be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -36,6 +37,8 @@ pub enum Class {
     Release,
     /// Destroy snapshots that a policy does not keep, never the newest of a dataset.
     Prune,
+    /// Become the active node of a pair when the other one hands the service over (pair handover).
+    TakeOver,
     /// All of these, and those that later versions add.
     All,
 }
@@ -98,19 +101,20 @@ pub struct Limits {
     roots: Option<Vec<DatasetName>>,
     allowed: Vec<Class>,
     properties: Vec<String>,
+    node: Option<NodeName>,
 }
 
 impl Limits {
     /// For these datasets and everything below them, with [`DEFAULT_CLASSES`].
     #[must_use]
     pub fn within(roots: Vec<DatasetName>) -> Self {
-        Self { roots: Some(roots), allowed: DEFAULT_CLASSES.to_vec(), properties: Vec::new() }
+        Self { roots: Some(roots), allowed: DEFAULT_CLASSES.to_vec(), properties: Vec::new(), node: None }
     }
 
     /// For every dataset of the machine, with [`DEFAULT_CLASSES`].
     #[must_use]
     pub fn everywhere() -> Self {
-        Self { roots: None, allowed: DEFAULT_CLASSES.to_vec(), properties: Vec::new() }
+        Self { roots: None, allowed: DEFAULT_CLASSES.to_vec(), properties: Vec::new(), node: None }
     }
 
     /// With these kinds of requests and no others.
@@ -123,6 +127,19 @@ impl Limits {
     #[must_use]
     pub fn with_properties(self, properties: Vec<String>) -> Self {
         Self { properties, ..self }
+    }
+
+    /// As the node of this name, for the epochs of pairs; else it is the name of the machine without its domain.
+    #[must_use]
+    pub fn as_node(self, node: NodeName) -> Self {
+        Self { node: Some(node), ..self }
+    }
+
+    pub(super) fn node(&self) -> Result<NodeName, Refused> {
+        match &self.node {
+            Some(node) => Ok(node.clone()),
+            None => NodeName::of_this_machine().map_err(|error| Refused(format!("{error} (--node)"))),
+        }
     }
 
     pub(super) fn allows(&self, class: Class) -> Result<(), Refused> {

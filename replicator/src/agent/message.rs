@@ -20,6 +20,8 @@ use crate::host::ReceiveSpec;
 use crate::host::SendSpec;
 use crate::host::Snapshot;
 use crate::host::listing;
+use crate::pair::Claim;
+use crate::pair::NodeName;
 
 /// What each hello begins with.
 pub(crate) const MAGIC: &str = "replicator-agent";
@@ -119,6 +121,18 @@ pub(crate) enum Request {
     Send(SendRequest),
     Receive(ReceiveRequest),
     Apply(ChangeRequest),
+    /// From version 4 on: whether this entitles to anything; the root takes over the epoch.
+    Claim(WireClaim),
+    /// From version 4 on: to become the active node of a pair, which the asking one has just given away.
+    TakeOver {
+        roots: Vec<Text<DatasetName>>,
+        epoch: std::num::NonZeroU64,
+    },
+    /// From version 4 on: the same as `Apply`, with what entitles to it.
+    ApplyFor {
+        claim: WireClaim,
+        change: ChangeRequest,
+    },
     /// From version 2 on.
     Content {
         snapshot: Text<SnapshotName>,
@@ -251,6 +265,30 @@ pub(crate) struct ReceiveRequest {
     compressed: bool,
     /// A stream with another one is refused.
     pub(crate) guid: u64,
+    /// From version 4 on: what entitles to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) claim: Option<WireClaim>,
+}
+
+/// A [`Claim`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WireClaim {
+    root: Text<DatasetName>,
+    epoch: std::num::NonZeroU64,
+    holder: Text<NodeName>,
+}
+
+impl WireClaim {
+    /// `None` for epoch 0, which no promotion leads to.
+    pub(crate) fn new(claim: &Claim) -> Option<Self> {
+        let epoch = std::num::NonZeroU64::new(claim.epoch)?;
+        Some(Self { root: Text(claim.root.clone()), epoch, holder: Text(claim.holder.clone()) })
+    }
+
+    pub(super) fn claim(self) -> Claim {
+        Claim { root: self.root.0, epoch: self.epoch.get(), holder: self.holder.0 }
+    }
 }
 
 impl From<&ReceiveSpec> for ReceiveRequest {
@@ -261,11 +299,17 @@ impl From<&ReceiveSpec> for ReceiveRequest {
             origin: spec.origin.clone().map(Text),
             compressed: spec.compressed,
             guid: spec.guid.0,
+            claim: None,
         }
     }
 }
 
 impl ReceiveRequest {
+    /// The same, with what entitles to it.
+    pub(crate) fn claiming(self, claim: Option<WireClaim>) -> Self {
+        Self { claim, ..self }
+    }
+
     pub(super) fn spec(self) -> ReceiveSpec {
         ReceiveSpec {
             to: self.to.0,

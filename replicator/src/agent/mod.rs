@@ -36,6 +36,7 @@ pub(crate) use message::MAGIC;
 pub(crate) use message::ReceiveRequest;
 pub(crate) use message::Request;
 pub(crate) use message::Text;
+pub(crate) use message::WireClaim;
 pub use server::ServeError;
 pub use server::serve;
 
@@ -43,8 +44,11 @@ pub use server::serve;
 pub const OLDEST: u16 = 1;
 
 /// The newest version of the protocol that this program speaks. 2 can read what is in snapshots, and what holds them;
-/// 3 tells senders apart.
-pub const NEWEST: u16 = 3;
+/// 3 tells senders apart; 4 knows the epochs of pairs.
+pub const NEWEST: u16 = 4;
+
+/// The version from which on requests may present an epoch, and an agent says why that does not suffice.
+pub(crate) const EPOCHS: u16 = 4;
 
 /// How many names or streams one request may hold.
 pub(crate) const REQUEST_ENTRIES: usize = 10_000;

@@ -30,6 +30,11 @@ use crate::host::Depth;
 use crate::host::Host;
 use crate::host::Inventory;
 use crate::host::SendSpec;
+use crate::pair::Claim;
+use crate::pair::fence;
+use crate::pair::fence::Admitted;
+use crate::pair::fence::Asked;
+use crate::pair::fence::NotAdmitted;
 
 mod content;
 mod streams;
@@ -77,7 +82,7 @@ pub(super) fn serve_alive<R: Read + AsFd, W: Write>(
     alive: Duration,
 ) -> Result<(), ServeError> {
     let (input, output) = (Input::new(input), Output::new(output, alive));
-    let mut server = Server { input, output, host, limits, last: 0 };
+    let mut server = Server { input, output, host, limits, version: super::OLDEST, last: 0 };
     let ended = server.run();
     if let Err(ServeError::Protocol(why)) = &ended {
         // The asking end learns why, if it still listens.
@@ -91,6 +96,8 @@ struct Server<'h, R, W> {
     output: Output<W>,
     host: &'h mut dyn Host,
     limits: &'h Limits,
+    /// The version that both speak.
+    version: u16,
     /// The newest request.
     last: u32,
 }
@@ -107,9 +114,9 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         if theirs.magic != MAGIC {
             return Err(protocol("its hello is of something else"));
         }
-        if ours.common(&theirs).is_none() {
-            return Err(ServeError::Version { ours: ours.describe(), theirs: theirs.describe() });
-        }
+        self.version = ours
+            .common(&theirs)
+            .ok_or_else(|| ServeError::Version { ours: ours.describe(), theirs: theirs.describe() })?;
         while let Some(frame) = self.input.next(&mut self.output)? {
             match frame.kind {
                 Kind::Request if frame.id > self.last => self.last = frame.id,
@@ -124,8 +131,12 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
             };
             match result {
                 Ok(()) => self.output.answer(id, &Answer::Done)?,
-                Err(Trouble::Fault(fault)) => self.output.answer(id, &Answer::Failed(*fault))?,
-                Err(Trouble::Last(fault)) => return self.output.answer(id, &Answer::Last(*fault)),
+                Err(Trouble::Fault(fault)) => {
+                    self.output.answer(id, &Answer::Failed(fault.for_version(self.version)))?;
+                }
+                Err(Trouble::Last(fault)) => {
+                    return self.output.answer(id, &Answer::Last(fault.for_version(self.version)));
+                }
                 Err(Trouble::End(error)) => return Err(error),
             }
         }
@@ -199,7 +210,22 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 self.send(id, spec)
             }
             Request::Receive(request) => self.receive(id, request),
-            Request::Apply(change) => self.apply(change),
+            Request::Claim(claim) => {
+                self.limits.allows(Class::Receive)?;
+                let claim = claim.claim();
+                let admitted = self.admit(&Asked::root(&claim.root), Some(&claim))?;
+                Ok(admitted.done(self.host)?)
+            }
+            Request::TakeOver { roots, epoch } => {
+                self.limits.allows(Class::TakeOver)?;
+                bounded(roots.len())?;
+                let roots: Vec<_> = roots.into_iter().map(|root| root.0).collect();
+                roots.iter().try_for_each(|root| self.limits.name(root))?;
+                let node = self.limits.node()?;
+                Ok(self.host.take_over(&roots, &node, epoch.get())?)
+            }
+            Request::Apply(change) => self.apply(change, None),
+            Request::ApplyFor { claim, change } => self.apply(change, Some(claim.claim())),
             Request::Content { snapshot, volume } => {
                 let kind = if volume { DatasetKind::Volume } else { DatasetKind::Filesystem };
                 self.content(id, &snapshot.0, kind)
@@ -310,18 +336,40 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         Ok(())
     }
 
-    fn apply(&mut self, change: ChangeRequest) -> Result<(), Trouble> {
+    fn apply(&mut self, change: ChangeRequest, claim: Option<Claim>) -> Result<(), Trouble> {
         let change = change.change();
         self.limits.change(&change)?;
+        let mut origin = None;
         if let Change::Promote { dataset } = &change {
             // It takes snapshots away from its origin, which the request does not name.
             if let Inventory::Present(tree) = self.host.inventory(dataset, Depth::One)?
-                && let Some(origin) = &tree.root().origin
+                && let Some(from) = &tree.root().origin
             {
-                self.limits.name(origin.dataset())?;
+                self.limits.name(from.dataset())?;
+                origin = Some(from.dataset().clone());
             }
         }
-        Ok(self.host.apply(&change)?)
+        let admitted = match Asked::change(&change, origin.as_ref()) {
+            Some(asked) => Some(self.admit(&asked, claim.as_ref())?),
+            None => None,
+        };
+        self.host.apply(&change)?;
+        match admitted {
+            Some(admitted) => Ok(admitted.done(self.host)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets a request in that the limits allow, or not, for the sake of pairs.
+    fn admit(&mut self, asked: &Asked, claim: Option<&Claim>) -> Result<Admitted, Trouble> {
+        if let Some(claim) = claim {
+            self.limits.name(&claim.root)?;
+        }
+        let node = self.limits.node()?;
+        fence::admit(self.host, &node, asked, claim).map_err(|error| match error {
+            NotAdmitted::Refused(refusal) => Fault::from(&*refusal).into(),
+            NotAdmitted::Host(error) => Fault::from(*error).into(),
+        })
     }
 }
 

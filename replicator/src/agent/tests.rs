@@ -17,6 +17,7 @@ use super::message::MAGIC;
 use super::*;
 
 mod conversation;
+mod fenced;
 mod streams;
 
 /// A client that sends whatever it likes.

@@ -15,6 +15,7 @@ use crate::agent::Limits;
 use crate::agent::ServeError;
 use crate::agent::serve;
 use crate::host::local::Local;
+use crate::pair::NodeName;
 
 const HELP: &str = "\
 What the agent may do is decided here and by nothing that comes over the connection. On the target of backups, in
@@ -35,7 +36,10 @@ files go over the connection, and their names, and nothing else that is in them.
 
 Properties that are set along with a receive are refused, except for those that can do no harm, such as readonly=on,
 canmount=noauto, canmount=off, mountpoint=none, compression and recordsize; --property allows more, and --everywhere
-with --allow all allows each.";
+with --allow all allows each.
+
+Whatever is allowed, a dataset that belongs to a pair is only changed for the node that was promoted last, and never while
+this node has it itself.";
 
 /// Answer another replicator over standard input and output.
 ///
@@ -56,13 +60,20 @@ pub(super) struct Arguments {
     /// A property that may be set to any value; may be given several times.
     #[arg(long = "property", value_name = "NAME")]
     properties: Vec<PropertyName>,
+    /// The name of this node in pairs; without it that of the machine, up to the first dot.
+    #[arg(long, value_name = "NAME")]
+    node: Option<NodeName>,
 }
 
 impl Arguments {
     fn limits(&self) -> Limits {
         let limits = if self.everywhere { Limits::everywhere() } else { Limits::within(self.roots.clone()) };
         let properties = self.properties.iter().map(|name| name.as_str().to_string()).collect();
-        limits.allowing(self.allow.clone()).with_properties(properties)
+        let limits = limits.allowing(self.allow.clone()).with_properties(properties);
+        match &self.node {
+            Some(node) => limits.as_node(node.clone()),
+            None => limits,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ mod man;
 mod monitor;
 mod moving;
 pub mod outcome;
+mod pair;
 mod places;
 mod plan_text;
 mod progress;
@@ -64,6 +65,7 @@ enum Command {
     Run(run::Arguments),
     Snapshot(snapshot::Arguments),
     Prune(prune::Arguments),
+    Pair(pair::Arguments),
     Config(config::Arguments),
     Shadow(shadow::Arguments),
     Monitor(monitor::Arguments),
@@ -131,6 +133,10 @@ pub fn main() -> ExitCode {
         Command::Shadow(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || shadow::run(&arguments, &inner))
+        }
+        Command::Pair(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || pair::run(&arguments, &inner))
         }
         Command::Prune(arguments) => {
             let inner = cancel.clone();

@@ -11,6 +11,8 @@ use crate::host::agent::START;
 use crate::jobs::JobError;
 use crate::lock::LockError;
 use crate::monitor::look::LookError;
+use crate::pair::verbs::Refused;
+use crate::pair::verbs::VerbError;
 use crate::survey::SurveyError;
 use crate::transfer::TransferError;
 use crate::transfer::retry::Class;
@@ -41,6 +43,8 @@ pub enum Outcome {
     Busy = 7,
     /// The configuration is broken, or somebody else could have written it. Nothing was done.
     Configuration = 8,
+    /// Of a pair, this node is neither active nor standby, or what it is is not known.
+    NoRole = 9,
 }
 
 /// The statuses, for `--help`.
@@ -54,7 +58,8 @@ Exit status:
   5  ZFS is missing on a machine
   6  interrupted; the same command goes on from where it was
   7  another run into this target, or into what is above or below it, is going on, or another takes or prunes snapshots
-  8  the configuration is broken; nothing was done";
+  8  the configuration is broken; nothing was done
+  9  in a pair, this node is isolated, or its role is not known";
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
@@ -70,7 +75,12 @@ impl Outcome {
             Self::Success => 0,
             Self::Usage => 2,
             Self::NoZfs | Self::Configuration => 255,
-            Self::Failed | Self::Conflict | Self::Connection | Self::Interrupted | Self::Busy => 1,
+            Self::Failed
+            | Self::Conflict
+            | Self::Connection
+            | Self::Interrupted
+            | Self::Busy
+            | Self::NoRole => 1,
         }
     }
 }
@@ -164,7 +174,7 @@ impl From<TransportError> for Failure {
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let outcome = match error {
-            LockError::Busy { .. } | LockError::Policies { .. } => Outcome::Busy,
+            LockError::Busy { .. } | LockError::Policies { .. } | LockError::Closed { .. } => Outcome::Busy,
             LockError::File { .. } => Outcome::Failed,
         };
         Self::new(outcome, error.to_string()).hinted(error.hint())
@@ -214,6 +224,23 @@ impl From<HostError> for Failure {
     }
 }
 
+impl From<VerbError> for Failure {
+    fn from(error: VerbError) -> Self {
+        match error {
+            VerbError::Host(error) => error.into(),
+            VerbError::Lock(error) => error.into(),
+            VerbError::Run(error) => error.into(),
+            VerbError::Refused(refused) => {
+                let outcome = match *refused {
+                    Refused::NotMounted { .. } | Refused::Name(_) => Outcome::Failed,
+                    _ => Outcome::Conflict,
+                };
+                Self::new(outcome, refused.to_string()).hinted(refused.hint())
+            }
+        }
+    }
+}
+
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         Self::new(of_run(&error), error.to_string()).hinted(error.hint())
@@ -254,7 +281,8 @@ fn host(error: &HostError) -> Outcome {
         | HostError::Refused { .. } => Outcome::Connection,
         HostError::Remote { operation, .. } if *operation == START => Outcome::Connection,
         HostError::Cancelled => Outcome::Interrupted,
-        HostError::Busy { .. } => Outcome::Busy,
+        HostError::Busy { .. } | HostError::Closed { .. } => Outcome::Busy,
+        HostError::Fenced { .. } => Outcome::Conflict,
         // The agent let us in, and what it was asked failed there, as it might have here.
         _ => Outcome::Failed,
     }
@@ -286,6 +314,7 @@ mod tests {
             Outcome::Interrupted,
             Outcome::Busy,
             Outcome::Configuration,
+            Outcome::NoRole,
         ] {
             assert!(HELP.contains(&format!("\n  {}  ", outcome as u8)), "{outcome:?}");
         }

@@ -288,6 +288,7 @@ impl What {
                 .map_err(|error| Failure::new(Outcome::Usage, error.to_string()))?,
             remove_gone_after: self.remove_gone_after,
             require_encrypted: self.require_encrypted,
+            try_written: false,
         };
         Ok(Request {
             source: source.dataset.clone(),

@@ -18,7 +18,7 @@ pub(super) const LONGEST: u64 = 31_557_600_000;
 pub(super) const EXAMPLE: &str = "a number and a unit (s, m, h, d, w, mo, y), such as \"90m\" or \"1d12h\"";
 
 /// Reads a length of time in seconds. `0` needs no unit.
-pub(super) fn parse(text: &str) -> Result<u64, String> {
+pub(crate) fn parse(text: &str) -> Result<u64, String> {
     if text == "0" {
         return Ok(0);
     }

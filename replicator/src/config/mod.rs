@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::policy::Style;
 
-mod age;
+pub(crate) mod age;
 pub mod dataset;
 pub mod entry;
 pub mod import;
@@ -15,6 +15,7 @@ pub mod key;
 pub mod load;
 mod native;
 pub mod open;
+pub mod pair;
 pub mod place;
 pub mod problem;
 pub mod resolve;
@@ -24,6 +25,7 @@ pub mod value;
 
 use entry::Policies;
 use job::Job;
+use pair::Pair;
 use place::Source;
 use problem::Problems;
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub policies: Policies,
     /// Replication jobs; only in our own files.
     pub jobs: Vec<Job>,
+    /// Pairs of nodes; only in our own files.
+    pub pairs: Vec<Pair>,
     /// Folders and files of this machine.
     pub folders: Folders,
 }

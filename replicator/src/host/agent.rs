@@ -24,14 +24,18 @@ use super::Property;
 use super::ReceiveSpec;
 use super::RemovalCost;
 use super::SendSpec;
+use crate::agent::EPOCHS;
 use crate::agent::Kind;
 use crate::agent::Part;
 use crate::agent::ReceiveRequest;
 use crate::agent::Request;
 use crate::agent::Text;
+use crate::agent::WireClaim;
 use crate::cancel::Cancel;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
+use crate::pair::Claim;
+use crate::pair::NodeName;
 use crate::transport::Transport;
 use crate::transport::TransportError;
 use crate::transport::quote::Elevate;
@@ -93,6 +97,8 @@ pub struct AgentHost {
     template: Box<dyn Transport>,
     breaker: Option<Cancel>,
     command: AgentCommand,
+    /// What is presented with each change and each receive.
+    claim: Option<WireClaim>,
 }
 
 impl AgentHost {
@@ -105,7 +111,7 @@ impl AgentHost {
         let (template, breaker) = (transport.another()?, transport.breaker());
         let worker = Worker::new(transport)?;
         let link = Link::new(worker, label, command.clone());
-        Ok(Self { link, template, breaker, command })
+        Ok(Self { link, template, breaker, command, claim: None })
     }
 
     /// Starts the agent now, to fail early and to fall back to another way.
@@ -293,7 +299,11 @@ impl Host for AgentHost {
     }
 
     fn receive<'a>(&'a mut self, spec: &ReceiveSpec) -> Result<Box<dyn Incoming + 'a>, HostError> {
-        let id = self.link.ask(&Request::Receive(ReceiveRequest::from(spec)), RECEIVE)?;
+        if self.claim.is_some() {
+            self.link.needs(EPOCHS, EPOCH)?;
+        }
+        let request = ReceiveRequest::from(spec).claiming(self.claim.clone());
+        let id = self.link.ask(&Request::Receive(request), RECEIVE)?;
         let frame = self.link.await_reply(id, RECEIVE)?;
         match frame.kind {
             Kind::Part if self.link.parse::<Part>(&frame, RECEIVE)? == Part::Ready => {
@@ -343,10 +353,41 @@ impl Host for AgentHost {
                 })
             }
             change => {
-                let request = Request::Apply(change.into());
+                let request = match self.claim.clone() {
+                    None => Request::Apply(change.into()),
+                    Some(claim) => {
+                        self.link.needs(EPOCHS, EPOCH)?;
+                        Request::ApplyFor { claim, change: change.into() }
+                    }
+                };
                 self.link.exchange(&request, change.kind(), &mut |_| Err("more than how it went".to_string()))
             }
         }
+    }
+
+    fn present(&mut self, claim: &Claim) -> Result<(), HostError> {
+        self.link.needs(EPOCHS, EPOCH)?;
+        let wire = WireClaim::new(claim).ok_or_else(|| HostError::Cannot {
+            host: self.link.label.clone(),
+            has: "no promotion to rely on".to_string(),
+            what: EPOCH,
+        })?;
+        let request = Request::Claim(wire.clone());
+        self.link.exchange(&request, EPOCH, &mut |_| Err("more than how it went".to_string()))?;
+        self.claim = Some(wire);
+        Ok(())
+    }
+
+    fn take_over(&mut self, roots: &[DatasetName], _: &NodeName, epoch: u64) -> Result<(), HostError> {
+        const ASKED: &str = "take over a pair";
+        self.link.needs(EPOCHS, ASKED)?;
+        let epoch = std::num::NonZeroU64::new(epoch).ok_or_else(|| HostError::Cannot {
+            host: self.link.label.clone(),
+            has: "no promotion to rely on".to_string(),
+            what: ASKED,
+        })?;
+        let request = Request::TakeOver { roots: roots.iter().cloned().map(Text).collect(), epoch };
+        self.link.exchange(&request, ASKED, &mut |_| Err("more than how it went".to_string()))
     }
 
     fn lock(&mut self, root: &DatasetName, depth: Depth, sender: &str) -> Result<(), HostError> {
@@ -358,12 +399,15 @@ impl Host for AgentHost {
     }
 
     fn another(&self) -> Result<Box<dyn Host>, HostError> {
-        Ok(Box::new(Self::new(self.template.another()?, self.command.clone())?))
+        let mut another = Self::new(self.template.another()?, self.command.clone())?;
+        another.claim.clone_from(&self.claim);
+        Ok(Box::new(another))
     }
 }
 
 const SEND: &str = "send";
 const RECEIVE: &str = "receive";
+const EPOCH: &str = "check the epoch of a pair";
 
 #[cfg(test)]
 mod tests;

@@ -54,8 +54,15 @@ use crate::cancel::TICK;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
 use crate::lock::LockError;
+use crate::lock::Pass;
 use crate::lock::RunLock;
 use crate::marks;
+use crate::pair::NodeName;
+use crate::pair::Permit;
+use crate::pair::fence::Kind;
+use crate::pair::verbs::VerbError;
+use crate::pair::verbs::node::LocalNode;
+use crate::pair::verbs::promote;
 use crate::transport::TransportError;
 
 mod content;
@@ -240,6 +247,28 @@ impl Host for Local {
         }
         self.locks.push(lock);
         Ok(())
+    }
+
+    fn take_over(&mut self, roots: &[DatasetName], node: &NodeName, epoch: u64) -> Result<(), HostError> {
+        let mut node = LocalNode::new(node.clone(), self.zfs.clone(), self.run.clone());
+        promote::take_over(&mut node, roots, epoch).map_err(|error| match error {
+            VerbError::Host(error) => error,
+            error => HostError::Fenced {
+                host: LABEL.to_string(),
+                kind: Kind::Other,
+                message: error.to_string(),
+                hint: error.hint().unwrap_or_default(),
+            },
+        })
+    }
+
+    fn permit(&mut self, datasets: &[DatasetName]) -> Result<Box<dyn Permit>, HostError> {
+        Ok(Box::new(Pass::take(datasets).map_err(no_permit)?))
+    }
+
+    fn is_mounted_writable(&mut self, dataset: &DatasetName) -> Result<bool, HostError> {
+        let mounts = mounts()?;
+        Ok(mounts.lines().any(|line| is_mount_of(line, dataset.as_str()) && is_writable(line)))
     }
 
     fn breaker(&self) -> Option<Cancel> {
@@ -582,15 +611,40 @@ fn need_mark(dataset: &Dataset) -> Result<(), HostError> {
     }
 }
 
+impl Permit for Pass {
+    fn is_recalled(&self) -> Result<bool, HostError> {
+        self.is_wanted().map_err(no_permit)
+    }
+}
+
+fn no_permit(error: LockError) -> HostError {
+    match error {
+        LockError::Closed { dataset, process } => {
+            HostError::Closed { host: LABEL.to_string(), dataset, process }
+        }
+        error => TransportError::Local {
+            what: "cannot look after promotions".to_string(),
+            cause: error.to_string(),
+        }
+        .into(),
+    }
+}
+
 /// Whether a filesystem is mounted where this process sees it.
 fn is_mounted(dataset: &str) -> Result<bool, HostError> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").map_err(|error| {
-        HostError::from(crate::transport::TransportError::Local {
-            what: "cannot read /proc/self/mounts".to_string(),
-            cause: error.to_string(),
-        })
-    })?;
-    Ok(mounts.lines().any(|line| is_mount_of(line, dataset)))
+    Ok(mounts()?.lines().any(|line| is_mount_of(line, dataset)))
+}
+
+fn mounts() -> Result<String, HostError> {
+    std::fs::read_to_string("/proc/self/mounts").map_err(|error| {
+        let what = "cannot read /proc/self/mounts".to_string();
+        TransportError::Local { what, cause: error.to_string() }.into()
+    })
+}
+
+/// Whether the options in a line of /proc/self/mounts say so. The property `readonly` shows there, too.
+fn is_writable(line: &str) -> bool {
+    line.split(' ').nth(3).is_none_or(|options| !options.split(',').any(|option| option == "ro"))
 }
 
 /// Whether a line of /proc/self/mounts is of this dataset: it writes spaces and the like as backslash and octal digits.
@@ -689,5 +743,8 @@ mod tests {
         assert!(!is_mount_of("tank/a /mnt tmpfs rw 0 0", "tank/a"));
         assert!(!is_mount_of("tank/a@s /mnt zfs ro 0 0", "tank/a"));
         assert!(!is_mount_of("", ""));
+        assert!(is_writable(line) && is_writable("tank/a /ro zfs rw,xattr,nor 0 0"));
+        assert!(!is_writable("tank/a /mnt zfs ro,relatime 0 0"));
+        assert!(is_writable(""), "what is not understood may be written to");
     }
 }

@@ -13,6 +13,10 @@ use crate::cancel::Cancel;
 use crate::compare::content::Take;
 use crate::compare::walk::WalkError;
 use crate::inspect::holds::Held;
+use crate::pair::Claim;
+use crate::pair::NodeName;
+use crate::pair::Permit;
+use crate::pair::fence;
 use crate::transport::TransportError;
 
 pub mod agent;
@@ -148,6 +152,47 @@ pub trait Host: Send {
         Ok(None)
     }
 
+    /// Presents the epoch of a pair along with each change and each receive that this host is asked for from now on, also
+    /// by [`Self::another`]; a host that is no agent of a pair cannot. A root that is there takes over a newer epoch at once.
+    ///
+    /// # Errors
+    /// [`HostError::Cannot`] where what answers there knows nothing of pairs; [`HostError::Fenced`] where the epoch does not
+    /// entitle to anything.
+    fn present(&mut self, _claim: &Claim) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.label().to_string(),
+            has: "no agent in use".to_string(),
+            what: "check the epoch of a pair",
+        })
+    }
+
+    /// Promotes these roots of a pair there to this epoch, which the other node has given away; `node` is the name of the
+    /// node, which an agent knows itself.
+    ///
+    /// # Errors
+    /// When it is not safe, and [`HostError::Cannot`] where what answers there knows nothing of pairs.
+    fn take_over(&mut self, _roots: &[DatasetName], _node: &NodeName, _epoch: u64) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.label().to_string(),
+            has: "no agent in use".to_string(),
+            what: "take over a pair",
+        })
+    }
+
+    /// Keeps these datasets, and what they lie in, from being promoted for as long as the value lives, where the host is
+    /// able to. What is asked of the host in the meantime counts for that long.
+    ///
+    /// # Errors
+    /// [`HostError::Closed`] at once when one of them is being promoted.
+    fn permit(&mut self, _datasets: &[DatasetName]) -> Result<Box<dyn Permit>, HostError> {
+        Ok(Box::new(Unwatched))
+    }
+
+    /// Whether a filesystem is mounted where it can be written to. False for one that does not exist.
+    fn is_mounted_writable(&mut self, _dataset: &DatasetName) -> Result<bool, HostError> {
+        Ok(false)
+    }
+
     /// What is known of a pool and of ZFS there.
     fn about(&mut self, pool: &str) -> Result<About, HostError>;
 
@@ -245,6 +290,15 @@ pub trait Host: Send {
 
     /// The same place once more, for work at the same time; connections are made when they are first needed.
     fn another(&self) -> Result<Box<dyn Host>, HostError>;
+}
+
+/// For hosts on which nobody promotes.
+struct Unwatched;
+
+impl Permit for Unwatched {
+    fn is_recalled(&self) -> Result<bool, HostError> {
+        Ok(false)
+    }
 }
 
 /// The operation of an error in reading what is in a snapshot.
@@ -401,6 +455,31 @@ pub enum HostError {
         /// The process that has it, where that is known.
         process: Option<u32>,
     },
+    /// It is being promoted there, or given away.
+    #[error(
+        "{host}: {dataset} is just being promoted, or given away{}",
+        .process.map_or_else(String::new, |process| format!(", by process {process} there"))
+    )]
+    Closed {
+        /// The machine.
+        host: String,
+        /// The root.
+        dataset: String,
+        /// The process that does it, where that is known.
+        process: Option<u32>,
+    },
+    /// A root of a pair may not be changed.
+    #[error("{host}: {message}")]
+    Fenced {
+        /// The machine.
+        host: String,
+        /// Why.
+        kind: fence::Kind,
+        /// The whole text, made printable.
+        message: String,
+        /// What can be done about it, made printable.
+        hint: String,
+    },
     /// The pool is not there.
     #[error("{host} has no pool {pool} (wanted for {dataset})")]
     NoPool {
@@ -439,6 +518,8 @@ impl HostError {
         match self {
             Self::Zfs(error) => error.hint().map(str::to_string),
             Self::Agent { hint, .. } => hint.clone(),
+            Self::Fenced { hint, .. } => Some(hint.clone()),
+            Self::Closed { .. } => Some(crate::lock::CLOSED.to_string()),
             Self::Walk(error) => error.hint(),
             Self::Cannot { host, .. } => {
                 Some(format!("install this version of replicator on {host}, or run the command there"))

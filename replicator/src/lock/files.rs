@@ -36,6 +36,10 @@ pub(super) enum Part {
     Owner,
     /// How many runs came into a tree in which another one was at work.
     Visits,
+    /// Shared by who receives into a dataset or below it, held alone by who promotes it.
+    Gate,
+    /// Held by who waits to hold the gate alone.
+    Want,
 }
 
 /// Locks are taken and left by one process at a time. Held only for that moment.
@@ -180,6 +184,8 @@ pub(super) fn file_name(part: Part, machine: Option<&str>, dataset: &DatasetName
         Part::Tree => "tree",
         Part::Owner => "owner",
         Part::Visits => "visits",
+        Part::Gate => "gate",
+        Part::Want => "want",
     };
     format!("{part}-{hex}.lock")
 }

@@ -55,7 +55,7 @@ pub struct DatasetLock {
 
 /// Files that are locked.
 #[derive(Debug)]
-struct Locks {
+pub(super) struct Locks {
     folder: PathBuf,
     held: Vec<(File, PathBuf)>,
     /// Where it is told who came into the tree; it goes with the tree's own file.
@@ -254,8 +254,12 @@ impl RunLock {
 }
 
 impl Locks {
-    fn new(folder: PathBuf) -> Self {
+    pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder, held: Vec::new(), visits: None }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn visits(&self) -> u64 {
@@ -314,7 +318,7 @@ impl Locks {
         Ok(())
     }
 
-    fn need(
+    pub(super) fn need(
         &mut self,
         part: Part,
         machine: Option<&str>,
@@ -326,7 +330,7 @@ impl Locks {
     }
 
     /// One more file; or the process that has it.
-    fn add(
+    pub(super) fn add(
         &mut self,
         part: Part,
         machine: Option<&str>,

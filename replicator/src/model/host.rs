@@ -32,6 +32,11 @@ use crate::host::RemovalCost;
 use crate::host::SendSpec;
 use crate::host::Tree;
 use crate::marks;
+use crate::pair::Claim;
+use crate::pair::fence::Admitted;
+use crate::pair::fence::Asked;
+use crate::pair::fence::NotAdmitted;
+use crate::pair::fence::admit;
 use crate::transport::TransportError;
 
 /// How much of a stream comes at once: less than two records, so that streams of a few blocks come in several pieces.
@@ -43,13 +48,15 @@ pub struct ModelHost {
     world: World,
     machine: String,
     process: u64,
+    /// What was presented of a pair: then it answers as an agent does that has the machine's name.
+    claim: Option<Claim>,
     /// Errors read as those of the `zfs` command, and bookmarks are made one by one.
     plain: bool,
 }
 
 impl ModelHost {
     pub(super) fn new(world: World, machine: String, process: u64) -> Self {
-        Self { world, machine, process, plain: false }
+        Self { world, machine, process, claim: None, plain: false }
     }
 
     /// The same, as a machine that has only the `zfs` command.
@@ -154,6 +161,26 @@ impl ModelHost {
             })?;
         }
         Ok(())
+    }
+
+    /// Puts a request through the fence of an agent, once something was presented.
+    fn admit(&self, asked: Option<Asked>) -> Result<Option<Admitted>, HostError> {
+        let (Some(claim), Some(asked)) = (&self.claim, asked) else { return Ok(None) };
+        let node = self.machine.parse().expect("the name of a node");
+        let admitted = admit(&mut self.unfenced(), &node, &asked, Some(claim));
+        admitted.map(Some).map_err(|error| match error {
+            NotAdmitted::Host(error) => *error,
+            NotAdmitted::Refused(refusal) => HostError::Fenced {
+                host: self.machine.clone(),
+                kind: refusal.kind(),
+                message: refusal.to_string(),
+                hint: refusal.hint(),
+            },
+        })
+    }
+
+    fn unfenced(&self) -> Self {
+        Self { claim: None, ..self.clone() }
     }
 
     /// Whether a dataset exists; one that does and is not marked as gone is an error.
@@ -325,9 +352,10 @@ impl Host for ModelHost {
 
     fn receive<'a>(&'a mut self, spec: &ReceiveSpec) -> Result<Box<dyn Incoming + 'a>, HostError> {
         self.look(|_| Ok(()))?;
+        let admitted = self.admit(Some(Asked::receive(spec)))?;
         let receiver = Receiver::new(spec.to.clone(), spec.origin.clone(), spec.set.clone());
         let into = spec.to.clone();
-        Ok(Box::new(ModelIncoming { host: self.clone(), into, receiver: Some(receiver), taken: 0 }))
+        Ok(Box::new(ModelIncoming { host: self.clone(), into, receiver: Some(receiver), taken: 0, admitted }))
     }
 
     fn read(
@@ -363,7 +391,19 @@ impl Host for ModelHost {
         })
     }
 
+    fn present(&mut self, claim: &Claim) -> Result<(), HostError> {
+        self.look(|_| Ok(()))?;
+        let before = self.claim.replace(claim.clone());
+        let admitted = self.admit(Some(Asked::root(&claim.root)));
+        let admitted = admitted.inspect_err(|_| self.claim = before)?;
+        admitted.map_or(Ok(()), |admitted| admitted.done(&mut self.unfenced()))
+    }
+
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
+        if let Some(admitted) = self.admit(Asked::change(change, None))? {
+            self.unfenced().apply(change)?;
+            return admitted.done(&mut self.unfenced());
+        }
         if self.world.lock().faults.denied(&self.machine, change.kind()) {
             return Err(self.error(Refused::new(operation(change), change, ErrorKind::PermissionDenied)));
         }
@@ -536,6 +576,7 @@ struct ModelIncoming {
     into: SnapshotName,
     receiver: Option<Receiver>,
     taken: u64,
+    admitted: Option<Admitted>,
 }
 
 impl Incoming for ModelIncoming {
@@ -566,7 +607,12 @@ impl Incoming for ModelIncoming {
         let mut inner = self.host.world.lock();
         inner.enter(self.host.process, &self.host.machine)?;
         let Some(receiver) = self.receiver.take() else { return Ok(()) };
-        receiver.finish(inner.machine(&self.host.machine)).map_err(|refused| self.host.error(refused))
+        receiver.finish(inner.machine(&self.host.machine)).map_err(|refused| self.host.error(refused))?;
+        drop(inner);
+        match self.admitted.take() {
+            Some(admitted) => admitted.done(&mut self.host.unfenced()),
+            None => Ok(()),
+        }
     }
 }
 

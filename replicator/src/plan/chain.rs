@@ -302,7 +302,7 @@ impl<'a> Planner<'a> {
     fn check_undiverged(&self, target: &DatasetState, base: &Found) -> Result<(), Conflict> {
         let after = target.snapshots.iter().position(|s| s.guid == base.guid()).map_or(0, |at| at + 1);
         let target_only: Vec<_> = target.snapshots[after..].to_vec();
-        if target_only.is_empty() && target.written == 0 {
+        if target_only.is_empty() && (target.written == 0 || self.options.try_written) {
             return Ok(());
         }
         let newer = self.source.snapshots.iter().filter(|s| s.createtxg > base.createtxg);

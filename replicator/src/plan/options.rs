@@ -151,6 +151,10 @@ pub struct Options {
     pub remove_gone_after: Option<Duration>,
     /// Send encrypted datasets only.
     pub require_encrypted: bool,
+    /// Tries a target that is said to have been written to, without a newer snapshot, all the same: the kernel refuses
+    /// one that really was, and what it counts as written may be nothing but the cleared intent log of a clone. For
+    /// targets that nobody but a replication writes to.
+    pub try_written: bool,
 }
 
 impl Default for Options {
@@ -170,6 +174,7 @@ impl Default for Options {
             properties: PropertyList::default(),
             remove_gone_after: None,
             require_encrypted: false,
+            try_written: false,
         }
     }
 }

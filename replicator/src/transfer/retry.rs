@@ -118,6 +118,8 @@ impl Class {
                 Self::Replan(Replan::Changed)
             }
             HostError::Busy { .. } => Self::Transient(Transient::TargetBusy),
+            // Who has the service has just changed, or is about to: nothing of that passes by itself.
+            HostError::Closed { .. } | HostError::Fenced { .. } => Self::Operator(Operator::Other),
             HostError::NoPool { .. } => Self::Operator(Operator::Pool),
             HostError::NoZfs { .. } => Self::Operator(Operator::Host),
             HostError::BadAnswer { .. } => Self::Operator(Operator::Other),

@@ -10,16 +10,20 @@ use crate::agent::fault::Fault;
 use crate::agent::frame::DATA_LIMIT;
 use crate::agent::frame::Kind;
 use crate::agent::message::ReceiveRequest;
+use crate::agent::message::WireClaim;
 use crate::agent::pass::Pass;
 use crate::host::HostError;
 use crate::host::Next;
 use crate::host::ReceiveSpec;
 use crate::host::SendSpec;
+use crate::pair::Refusal;
+use crate::pair::fence::Asked;
 use bytes::Bytes;
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::Duration;
+use std::time::Instant;
 use zfs_core::ErrorKind;
 
 /// Between two looks after a receive that no blocks come for.
@@ -57,10 +61,13 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         Ok(())
     }
 
-    pub(super) fn receive(&mut self, id: u32, request: ReceiveRequest) -> Result<(), Trouble> {
+    pub(super) fn receive(&mut self, id: u32, mut request: ReceiveRequest) -> Result<(), Trouble> {
         let guid = zfs_core::Guid(request.guid);
+        let claim = request.claim.take().map(WireClaim::claim);
         let spec = request.spec();
         self.limits.receive(&spec)?;
+        // From here until the receive has ended nobody promotes what it goes into.
+        let admitted = self.admit(&Asked::receive(&spec), claim.as_ref())?;
         let mut decompress =
             if spec.compressed { Some(Decompress::new().map_err(|error| zstd(&error))?) } else { None };
         let subject = spec.to.to_string();
@@ -69,7 +76,17 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         let Self { input, output, host, .. } = self;
         let mut incoming = host.receive(&spec)?;
         output.part(id, &Part::Ready)?;
+        let mut looked = Instant::now();
         loop {
+            if looked.elapsed() >= LOOK / 2 {
+                looked = Instant::now();
+                if admitted.is_recalled()? {
+                    // What arrived is kept until the promotion has looked at it.
+                    drop(incoming);
+                    let refusal = Refusal::Promoting(spec.to.dataset().clone());
+                    return Err(Trouble::last(Fault::from(&refusal)));
+                }
+            }
             let Some(frame) = input.within(LOOK)? else {
                 if incoming.idle()? {
                     return Err(Trouble::last(reason(incoming.finish(), None)));
@@ -122,7 +139,8 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 Fault::stream(&subject, ErrorKind::StreamTruncated, "its compression is cut off").into()
             );
         }
-        Ok(incoming.finish()?)
+        incoming.finish()?;
+        Ok(admitted.done(*host)?)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::cli::format;
 use crate::config::Config;
 use crate::config::job::Job;
 use crate::config::key::Key;
+use crate::config::pair::Pair;
 use crate::config::resolve::Effective;
 use crate::policy::Keep;
 use crate::policy::Period;
@@ -18,7 +19,7 @@ use crate::survey;
 
 /// Show the policy that each dataset ends up with, and where each value came from.
 ///
-/// Without a name: a line for each dataset that has a policy, and the replication jobs. With names: every setting of
+/// Without a name: a line for each dataset that has a policy, the replication jobs and the pairs. With names: every setting of
 /// these datasets with the file and line that says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -70,8 +71,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let text = if arguments.json {
         let list: Vec<_> = shown.iter().map(|effective| effective.to_json()).collect();
         let jobs: Vec<_> = config.jobs.iter().map(Job::to_json).collect();
+        let pairs: Vec<_> = config.pairs.iter().map(Pair::to_json).collect();
         let files: Vec<_> = config.files.iter().map(|file| file.display().to_string()).collect();
-        format!("{:#}\n", json!({ "files": files, "datasets": list, "replication": jobs }))
+        format!("{:#}\n", json!({ "files": files, "datasets": list, "replication": jobs, "pairs": pairs }))
     } else if wanted.is_empty() {
         summary(&config, &shown)
     } else {
@@ -111,6 +113,16 @@ fn summary(config: &Config, shown: &[&Effective]) -> String {
         });
         text.push('\n');
         text.push_str(&format::table(&["JOB", "SOURCE", "TARGET", "PRUNED BY", "SAID AT"], rows));
+    }
+    if !config.pairs.is_empty() {
+        let rows = config.pairs.iter().flat_map(|pair| {
+            pair.roots.iter().map(|root| {
+                let peer = format!("{} ({})", pair.peer.node, pair.peer.machine);
+                vec![pair.name.clone(), root.to_string(), peer, pair.decider.text(), pair.place.to_string()]
+            })
+        });
+        text.push('\n');
+        text.push_str(&format::table(&["PAIR", "ROOT", "OTHER NODE", "DECIDES", "SAID AT"], rows));
     }
     text
 }

@@ -184,7 +184,7 @@ fn properties(fields: &Fields<'_, '_>) -> Vec<(String, String)> {
     all
 }
 
-fn limits(fields: &Fields<'_, '_>, base: Limits) -> Limits {
+pub(super) fn limits(fields: &Fields<'_, '_>, base: Limits) -> Limits {
     let compression = [("auto", Compression::Auto), ("on", Compression::On), ("off", Compression::Off)];
     let size = |key| {
         let fix = "write a number of bytes with a unit, such as \"50MB\" or \"128MiB\"";
@@ -208,7 +208,7 @@ fn limits(fields: &Fields<'_, '_>, base: Limits) -> Limits {
     }
 }
 
-fn link(outer: &Fields<'_, '_>, base: &Link, key: &'static str) -> Link {
+pub(super) fn link(outer: &Fields<'_, '_>, base: &Link, key: &'static str) -> Link {
     let Some(fields) = outer.get(key).and_then(|field| field.table(format!("`{key}` of {}", outer.name)))
     else {
         return base.clone();

@@ -27,6 +27,7 @@ use super::settings::Settings;
 use crate::policy::Style;
 
 mod jobs;
+mod pairs;
 mod policies;
 mod reader;
 
@@ -79,7 +80,7 @@ pub(super) fn parse(sources: &[Source]) -> (Config, Problems) {
     policies.defaults.overlay(&all.defaults);
     policies.templates =
         all.templates.iter().map(|(name, (settings, _))| (name.clone(), settings.clone())).collect();
-    let mut jobs = Vec::new();
+    let (mut jobs, mut pairs) = (Vec::new(), Vec::new());
     if !broken {
         for (number, unlinked) in all.entries {
             let entry = link(&sources[number], unlinked, &policies, &mut problems);
@@ -94,12 +95,14 @@ pub(super) fn parse(sources: &[Source]) -> (Config, Problems) {
                     .into_iter()
                     .filter_map(|fields| jobs::job(fields, &policies.templates)),
             );
+            pairs.extend(fields.get("pair").map(|field| pairs::pairs(&field)).unwrap_or_default());
             problems.append(reader.into_problems());
         }
         across(&policies, &jobs, &mut problems);
+        pairs::across(&pairs, &jobs, &mut problems);
     }
     let files: Vec<PathBuf> = sources.iter().map(|source| source.path().to_path_buf()).collect();
-    (Config { style: Style::Ours, files, policies, jobs, folders: all.folders }, problems)
+    (Config { style: Style::Ours, files, policies, jobs, pairs, folders: all.folders }, problems)
 }
 
 fn top<'r, 't>(reader: &'r Reader<'r>, tree: &'t Spanned<DeTable<'t>>) -> Fields<'r, 't> {
@@ -134,7 +137,7 @@ impl Collected {
             }
         }
         // Read later, when all templates are known.
-        let _ = fields.get("replication");
+        let _ = (fields.get("replication"), fields.get("pair"));
         fields.finish();
     }
 

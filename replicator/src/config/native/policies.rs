@@ -285,7 +285,7 @@ fn select(fields: &Fields<'_, '_>) -> Option<Select> {
     }
 }
 
-fn of_name(fields: &Fields<'_, '_>, text: &str, span: &Range<usize>) -> Option<DatasetName> {
+pub(super) fn of_name(fields: &Fields<'_, '_>, text: &str, span: &Range<usize>) -> Option<DatasetName> {
     match DatasetName::try_from(text) {
         Ok(name) => Some(name),
         Err(error) => {

@@ -79,7 +79,14 @@ pub(super) fn parse(main: &Source, defaults: Option<&Source>) -> (Config, Proble
     policies.overridden(&mut problems);
     let files = std::iter::once(main).chain(defaults).map(|source| source.path().to_path_buf()).collect();
     (
-        Config { style: Style::Sanoid, files, policies, jobs: Vec::new(), folders: Folders::default() },
+        Config {
+            style: Style::Sanoid,
+            files,
+            policies,
+            jobs: Vec::new(),
+            pairs: Vec::new(),
+            folders: Folders::default(),
+        },
         problems,
     )
 }

@@ -15,6 +15,7 @@ mod broken;
 mod docs;
 mod import;
 mod native;
+mod pairs;
 mod sanoid;
 
 fn ours(text: &str) -> (Config, Problems) {

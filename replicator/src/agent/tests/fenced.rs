@@ -1,0 +1,239 @@
+//! Roots of pairs: who may change them through an agent, and how a receive gives way to a promotion.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::host::PropertySource;
+use crate::marks;
+use crate::pair::fence::Kind as Why;
+
+/// Pool 77 of the fake. tank/in is a root.
+fn of_pair(value: &str, source: PropertySource) -> Fake {
+    let host = host();
+    host.epochs.lock().expect("no panic").insert(dataset("tank/in"), (value.to_string(), source));
+    host
+}
+
+/// Epoch 3 of this number on the pool of the fake.
+fn held(holder: &str) -> Fake {
+    of_pair(&format!("1:3:{holder}:000000000000004d"), PropertySource::Local)
+}
+
+fn limits() -> Limits {
+    inside().as_node("here".parse().expect("a name"))
+}
+
+fn claim(epoch: u64, holder: &str) -> String {
+    format!(r#"{{"root":"tank/in","epoch":{epoch},"holder":"{holder}"}}"#)
+}
+
+fn receive(claim: &str) -> String {
+    format!(
+        r#"{{"receive":{{"to":"tank/in/new@s","set":[],"origin":null,"compressed":false,"guid":5,"claim":{claim}}}}}"#
+    )
+}
+
+fn apply(claim: &str, change: &str) -> String {
+    format!(r#"{{"apply-for":{{"claim":{claim},"change":{change}}}}}"#)
+}
+
+const CREATE: &str = r#"{"create-filesystem":{"dataset":"tank/in/x","set":[]}}"#;
+
+/// Why one request is refused, and what was done all the same.
+fn refusal(host: Fake, request: &str) -> (Why, Vec<String>) {
+    let mut raw = Raw::new(host, limits());
+    let answer = raw.ask(1, request);
+    let Answer::Failed(Fault::Fenced { kind, message, hint }) = answer else {
+        panic!("{request}: {answer:?}")
+    };
+    assert!(message.len() > 20 && hint.len() > 10, "{message} {hint}");
+    let (ended, log) = raw.close();
+    assert!(ended.is_ok(), "{ended:?}");
+    (kind, done(&log).into_iter().cloned().collect())
+}
+
+#[test]
+fn only_the_node_that_was_promoted_last_changes_a_root() {
+    let local = PropertySource::Local;
+    for (host, presented, why) in [
+        (held("far"), claim(2, "far"), Why::Lower),
+        (held("far"), claim(3, "third"), Why::Both),
+        (held("here"), claim(4, "far"), Why::Active),
+        (held("here"), claim(3, "far"), Why::Both),
+        (held("far"), claim(4, "here"), Why::SameName),
+        (Fake { mounted: vec![dataset("tank/in")], ..held("far") }, claim(3, "far"), Why::Writable),
+        (of_pair("1:3:far:000000000000004e", local), claim(3, "far"), Why::Unknown),
+        (of_pair("1:3:far:000000000000004d", PropertySource::Received), claim(3, "far"), Why::Unknown),
+        (of_pair("nonsense", local), claim(3, "far"), Why::Unknown),
+    ] {
+        assert_eq!(refusal(host.clone(), &receive(&presented)), (why, vec![]), "{presented}");
+        assert_eq!(refusal(host, &apply(&presented, CREATE)), (why, vec![]), "{presented}");
+    }
+}
+
+#[test]
+fn a_request_that_presents_nothing_is_refused_where_there_is_an_epoch_and_only_there() {
+    for host in [held("far"), held("here")] {
+        assert_eq!(refusal(host.clone(), RECEIVE), (Why::NoClaim, vec![]));
+        for change in [
+            CREATE,
+            r#"{"rename":{"from":"tank/in/a","guid":1,"to":"tank/in/b"}}"#,
+            r#"{"promote":{"dataset":"tank/in/a"}}"#,
+            r#"{"set-properties":{"dataset":"tank/in/a","set":[["readonly","on"]]}}"#,
+            r#"{"prune-snapshots":{"dataset":"tank/in/a","snapshots":[]}}"#,
+            r#"{"discard-partial":{"dataset":"tank/in/a","token":"1-x"}}"#,
+            r#"{"destroy":{"dataset":"tank/in/a","guid":1,"bytes":0}}"#,
+        ] {
+            let request = format!(r#"{{"apply":{change}}}"#);
+            assert_eq!(refusal(host.clone(), &request), (Why::NoClaim, vec![]), "{change}");
+        }
+        // Who replicates from here needs them, and they change nothing.
+        let mut raw = Raw::new(host, limits());
+        let request = r#"{"apply":{"bookmark":{"bookmarks":[["tank/in/a#b","tank/in/a@s1",1]]}}}"#;
+        assert_eq!(raw.ask(1, request), Answer::Done);
+    }
+    // Without an epoch all is as before, whatever is mounted.
+    let mut raw = Raw::new(Fake { mounted: vec![dataset("tank/in")], ..host() }, limits());
+    assert_eq!(raw.ask(1, &format!(r#"{{"apply":{CREATE}}}"#)), Answer::Done);
+}
+
+#[test]
+fn a_root_below_what_is_changed_counts_too() {
+    let host = host();
+    let value = ("1:3:far:000000000000004d".to_string(), PropertySource::Local);
+    host.epochs.lock().expect("no panic").insert(dataset("tank/in/a"), value);
+    let rename = r#"{"apply":{"rename":{"from":"tank/in","guid":1,"to":"tank/in/b"}}}"#;
+    assert_eq!(refusal(host, rename).0, Why::NoClaim);
+}
+
+#[test]
+fn nobody_sets_the_epoch_by_a_request() {
+    let set = format!(r#"[["{}","1:9:far:000000000000004d"]]"#, marks::EPOCH);
+    let everything =
+        || Limits::everywhere().allowing(vec![Class::All]).as_node("here".parse().expect("a name"));
+    for request in [
+        format!(r#"{{"apply":{{"set-properties":{{"dataset":"tank/in","set":{set}}}}}}}"#),
+        format!(r#"{{"apply":{{"create-filesystem":{{"dataset":"tank/in/x","set":{set}}}}}}}"#),
+        RECEIVE.replace("[]", &set),
+        apply(&claim(3, "far"), &format!(r#"{{"set-properties":{{"dataset":"tank/in","set":{set}}}}}"#)),
+    ] {
+        let mut raw = Raw::new(held("far"), everything());
+        let answer = raw.ask(1, &request);
+        let forged = matches!(answer, Answer::Failed(Fault::Fenced { kind: Why::Forged, .. }));
+        assert!(forged, "{request}: {answer:?}");
+        assert_eq!(done(&raw.close().1), Vec::<&String>::new());
+    }
+}
+
+#[test]
+fn a_newer_epoch_is_taken_over_before_anything_else_is_done() {
+    let mut raw = Raw::new(held("far"), limits());
+    assert_eq!(raw.ask(1, &apply(&claim(3, "far"), CREATE)), Answer::Done);
+    assert_eq!(raw.ask(2, &apply(&claim(5, "far"), CREATE)), Answer::Done);
+    // And the older one is over.
+    let answer = raw.ask(3, &apply(&claim(3, "far"), CREATE));
+    assert!(matches!(answer, Answer::Failed(Fault::Fenced { kind: Why::Lower, .. })), "{answer:?}");
+    let (_, log) = raw.close();
+    let log = done(&log);
+    assert!(log.len() == 3 && log[0].starts_with("apply"), "{log:?}");
+    assert_eq!(log[1], "epoch 1:5:far:000000000000004d on tank/in");
+}
+
+#[test]
+fn a_root_without_an_epoch_gets_that_of_the_first_who_presents_one() {
+    let mut raw = Raw::new(host(), limits());
+    assert_eq!(raw.ask(1, &apply(&claim(4, "far"), CREATE)), Answer::Done);
+    let answer = raw.ask(2, RECEIVE);
+    assert!(matches!(answer, Answer::Failed(Fault::Fenced { kind: Why::NoClaim, .. })), "{answer:?}");
+    let (_, log) = raw.close();
+    assert_eq!(done(&log)[0], "epoch 1:4:far:000000000000004d on tank/in");
+}
+
+#[test]
+fn what_an_older_asking_end_does_not_know_is_told_in_words_that_it_knows() {
+    let mut raw = Raw::silent(held("here"), limits());
+    let old = Hello { newest: 3, ..Hello::ours() };
+    raw.put(Kind::Hello, 0, &serde_json::to_vec(&old).expect("JSON"));
+    assert_eq!(raw.take().expect("a hello").kind, Kind::Hello);
+    let answer = raw.ask(1, RECEIVE);
+    assert!(refused(&answer), "{answer:?}");
+}
+
+#[test]
+fn a_claim_that_makes_no_sense_is_not_understood() {
+    let mut raw = Raw::new(held("far"), limits());
+    for (id, claim) in (1..).zip([
+        claim(0, "far"),
+        claim(3, ""),
+        claim(3, "a b"),
+        r#"{"root":"tank/in","epoch":3}"#.to_string(),
+        r#"{"root":"tank/in@x","epoch":3,"holder":"far"}"#.to_string(),
+        r#"{"root":"tank/in","epoch":3,"holder":"far","force":true}"#.to_string(),
+    ]) {
+        let answer = raw.ask(id, &receive(&claim));
+        assert!(not_understood(&answer), "{claim}: {answer:?}");
+    }
+    // One that lies outside of what the agent is for.
+    assert!(refused(&raw.ask(100, &receive(&claim(3, "far").replace("tank/in", "tank")))));
+    let (_, log) = raw.close();
+    assert_eq!(done(&log), Vec::<&String>::new());
+}
+
+#[test]
+fn a_claim_alone_is_judged_and_taken_over() {
+    let ask = |claim: &str| format!(r#"{{"claim":{claim}}}"#);
+    assert_eq!(refusal(held("here"), &ask(&claim(4, "far"))), (Why::Active, vec![]));
+    let mut raw = Raw::new(held("far"), limits());
+    assert_eq!(raw.ask(1, &ask(&claim(3, "far"))), Answer::Done);
+    assert_eq!(raw.ask(2, &ask(&claim(6, "far"))), Answer::Done);
+    assert_eq!(raw.ask(3, &ask(&claim(6, "far"))), Answer::Done);
+    assert!(refused(&raw.ask(4, &ask(&claim(6, "far").replace("tank/in", "tank/out")))));
+    let (_, log) = raw.close();
+    assert_eq!(done(&log), ["epoch 1:6:far:000000000000004d on tank/in"]);
+    // Who may not receive has nothing to claim.
+    let limits = Limits::within(vec![dataset("tank/in")]).allowing(vec![Class::List]);
+    assert!(refused(&Raw::new(held("far"), limits).ask(1, &ask(&claim(3, "far")))));
+}
+
+#[test]
+fn while_somebody_promotes_nothing_begins() {
+    let host = held("far");
+    host.promotes.store(true, Ordering::Relaxed);
+    assert_eq!(refusal(host.clone(), &receive(&claim(3, "far"))), (Why::Promoting, vec![]));
+    assert_eq!(refusal(host, &apply(&claim(3, "far"), CREATE)), (Why::Promoting, vec![]));
+}
+
+/// Also when the sender says nothing any more, as one that has lost its power.
+#[test]
+fn a_receive_gives_way_to_a_promotion() {
+    for silent in [true, false] {
+        let mut raw = Raw::new(Fake { promotes_then: true, ..held("far") }, limits());
+        raw.put(Kind::Request, 1, receive(&claim(3, "far")).as_bytes());
+        assert_eq!(raw.take().expect("ready").kind, Kind::Part);
+        let data = stream(&begin(5), 100);
+        let mut at = 0;
+        raw.stream.set_nonblocking(true).expect("a socket");
+        let answer = loop {
+            if !silent || at == 0 {
+                let piece = &data[at % data.len()..data.len().min(at % data.len() + 1000)];
+                at += piece.len();
+                raw.put(Kind::Data, 1, piece);
+            }
+            let mut buffer = [0; 4096];
+            match raw.stream.read(&mut buffer) {
+                Ok(0) => panic!("it ended without a word"),
+                Ok(count) => raw.frames.push(&buffer[..count]),
+                Err(_) => std::thread::sleep(std::time::Duration::from_millis(20)),
+            }
+            if let Some(frame) = raw.frames.next().expect("frames").filter(|frame| frame.kind == Kind::Answer)
+            {
+                break serde_json::from_slice::<Answer>(&frame.payload).expect("an answer");
+            }
+        };
+        let promoting = matches!(answer, Answer::Last(Fault::Fenced { kind: Why::Promoting, .. }));
+        assert!(promoting, "{answer:?}");
+        let (ended, log) = raw.close();
+        assert!(ended.is_ok(), "{ended:?}");
+        assert_eq!(&log[log.len() - 2..], ["left partial", "permit given back"], "in this order");
+    }
+}

@@ -1,0 +1,128 @@
+//! `replicator pair demote`.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Failure;
+use super::Outcome;
+use super::setup::Common;
+use super::setup::Lines;
+use super::setup::Setup;
+use super::setup::now;
+use crate::cancel::Cancel;
+use crate::cli;
+use crate::pair::verbs::Node;
+use crate::pair::verbs::demote::demote;
+use crate::pair::verbs::look::look;
+use crate::pair::verbs::send::Sending;
+use crate::pair::verbs::send::send;
+
+/// Give the service of a pair away: end all writing on this node, and send what was written.
+///
+/// The roots become read-only and are unmounted, a last snapshot is taken of what was written, and it is sent to the other
+/// node for as long as the pair allows (final_send); the rest is for the next run. Where the other node is not there it is
+/// no failure. Nobody is promoted by it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    common: Common,
+
+    /// Send nothing.
+    #[arg(long)]
+    without_send: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  replicator pair demote nfs
+  replicator pair demote nfs --without-send
+
+The exit status is 0 when nothing is written any more, whether all could be sent or not; what was sent is said.";
+
+/// What became of the last send.
+enum Sent {
+    /// There is nothing that the other node had to get from this one.
+    Nothing,
+    All,
+    Not(String),
+}
+
+pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
+    let mut setup = Setup::new(&arguments.common, cancel)?;
+    let roots = setup.pair.roots.clone();
+    let holds = demote(&mut setup.node, &roots, &mut |line| cli::say(line))?;
+    let sent = match (holds, arguments.without_send) {
+        (false, _) => Sent::Nothing,
+        (true, true) => Sent::Not("it was not asked for".to_string()),
+        (true, false) => within(setup.pair.final_send, cancel, |cancel| last(&arguments.common, cancel)),
+    };
+    let (pair, node) = (&setup.pair.name, setup.name.as_str());
+    let why = match &sent {
+        Sent::Nothing | Sent::All => None,
+        Sent::Not(why) => Some(why),
+    };
+    cli::print(&if arguments.common.json {
+        let all = why.is_none();
+        format!("{:#}\n", json!({ "pair": pair, "node": node, "held": holds, "sent": all, "why_not": why }))
+    } else {
+        let sent = match &sent {
+            Sent::Nothing => "it had nothing to give".to_string(),
+            Sent::All => "the other node has everything".to_string(),
+            Sent::Not(why) => format!("not everything was sent ({why}): the next run does"),
+        };
+        format!("{pair}: {node} writes nothing any more; {sent}\n")
+    })?;
+    Ok(Outcome::Success)
+}
+
+/// Does something that is told to stop after this time.
+fn within(limit: Duration, cancel: &Cancel, what: impl FnOnce(&Cancel) -> Sent) -> Sent {
+    let inner = cancel.child();
+    let (done, over) = channel::<()>();
+    std::thread::scope(|scope| {
+        let flag = inner.clone();
+        scope.spawn(move || {
+            if over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                flag.cancel();
+            }
+        });
+        let sent = what(&inner);
+        drop(done);
+        match sent {
+            Sent::Not(_) if inner.is_cancelled() && !cancel.is_cancelled() => {
+                Sent::Not(format!("it took longer than {} seconds", limit.as_secs()))
+            }
+            sent => sent,
+        }
+    })
+}
+
+fn last(common: &Common, cancel: &Cancel) -> Sent {
+    match send_all(common, cancel) {
+        Ok(()) => Sent::All,
+        Err(failure) => Sent::Not(failure.message().to_string()),
+    }
+}
+
+fn send_all(common: &Common, cancel: &Cancel) -> Result<(), Failure> {
+    let mut setup = Setup::new(common, cancel)?;
+    let mut there = setup.connect()?;
+    let roots = setup.pair.roots.clone();
+    let side = look(setup.node.host(), setup.name.as_str(), &roots)?;
+    let locks = setup.locks(there.as_mut())?;
+    let (options, run) = (setup.pair.options.clone(), setup.sending());
+    let how = Sending { options: &options, run: &run, locks: &locks, observer: &Lines, cancel, now: now() };
+    let mut all = Ok(());
+    for root in &side.roots {
+        let Some(epoch) = root.epoch().filter(|epoch| epoch.holder == setup.name) else { continue };
+        let claim = (epoch.number, &setup.name);
+        // One root that cannot be sent keeps no other from it.
+        let sent = send(setup.node.host(), there.as_mut(), &root.name, claim, &how);
+        all = all.and(sent);
+    }
+    Ok(all?)
+}

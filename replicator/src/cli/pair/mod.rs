@@ -1,0 +1,44 @@
+//! `replicator pair`: two nodes with the same datasets, of which one has the service.
+
+use super::Failure;
+use super::Outcome;
+use crate::cancel::Cancel;
+
+mod demote;
+mod handover;
+mod promote;
+mod rejoin;
+mod role;
+mod setup;
+mod status;
+
+/// Two nodes with the same datasets, of which one at a time has the service.
+///
+/// A pair is a [pair.NAME] of the configuration, on both nodes. The one that has the service takes snapshots and sends
+/// them, the other one receives.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Role(role::Arguments),
+    Status(status::Arguments),
+    Promote(promote::Arguments),
+    Demote(demote::Arguments),
+    Rejoin(rejoin::Arguments),
+    Handover(handover::Arguments),
+}
+
+pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
+    match &arguments.command {
+        Command::Role(arguments) => role::run(arguments, cancel),
+        Command::Status(arguments) => status::run(arguments, cancel),
+        Command::Promote(arguments) => promote::run(arguments, cancel),
+        Command::Demote(arguments) => demote::run(arguments, cancel),
+        Command::Rejoin(arguments) => rejoin::run(arguments, cancel),
+        Command::Handover(arguments) => handover::run(arguments, cancel),
+    }
+}

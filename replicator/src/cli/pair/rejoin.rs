@@ -1,0 +1,59 @@
+//! `replicator pair rejoin`.
+
+use serde_json::json;
+
+use super::Failure;
+use super::Outcome;
+use super::setup::Common;
+use super::setup::Setup;
+use crate::cancel::Cancel;
+use crate::cli;
+use crate::cli::format;
+use crate::pair::verbs::rejoin::rejoin;
+
+/// Let a node follow that was active, after the other one has been promoted.
+///
+/// What this node wrote since is kept: a dataset that went its own way is renamed to NAME-divergent-EPOCH, and a clone of
+/// the newest snapshot that both nodes have goes on under its name. Nothing is destroyed and nothing rolled back. Then this
+/// node receives from the active one. What broke off is finished by calling it again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    common: Common,
+
+    /// Where a dataset has no snapshot in common with the active node: set it aside as a whole, and have everything sent
+    /// anew. Until that is done, this node has no copy of it under its name.
+    #[arg(long)]
+    full: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  replicator pair rejoin nfs
+  replicator pair rejoin nfs --json
+  replicator pair rejoin nfs --full
+
+The exit status is 0 when this node follows, 3 when a person has to decide, 4 when the other node cannot be asked.";
+
+pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
+    let mut setup = Setup::new(&arguments.common, cancel)?;
+    let mut there = setup.connect()?;
+    let (roots, peer) = (setup.pair.roots.clone(), setup.peer.clone());
+    let mut say = |line: &str| cli::say(line);
+    let done = rejoin(&mut setup.node, &roots, there.as_mut(), &peer, arguments.full, &mut say)?;
+    let (pair, node) = (&setup.pair.name, setup.name.as_str());
+    cli::print(&if arguments.common.json {
+        let (epoch, active, kept) = (done.epoch.to_string(), &done.active, &done.kept);
+        let json = json!({ "pair": pair, "node": node, "epoch": epoch, "active": active, "kept": kept });
+        format!("{json:#}\n")
+    } else {
+        let mut text = format!("{pair}: {node} follows {}, in epoch {}\n", done.active, done.epoch);
+        for kept in &done.kept {
+            let bytes = format::bytes(kept.bytes);
+            text.push_str(&format!("  {bytes} that only {} had are kept in {}\n", kept.dataset, kept.aside));
+        }
+        text
+    })?;
+    Ok(Outcome::Success)
+}

@@ -1,0 +1,157 @@
+//! What the verbs go by: the roots of a pair on one side, each with its epoch, its datasets and the properties that
+//! matter, in two questions a root.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use zfs_core::DatasetKind;
+use zfs_core::Guid;
+use zfs_core::name::DatasetName;
+
+use super::Refused;
+use super::VerbError;
+use crate::host::DatasetState;
+use crate::host::Depth;
+use crate::host::Host;
+use crate::host::Inventory;
+use crate::host::Properties;
+use crate::host::Property;
+use crate::host::PropertySource;
+use crate::host::Tree;
+use crate::marks;
+use crate::pair::epoch::Belief;
+use crate::pair::epoch::Epoch;
+use crate::pair::epoch::believe;
+
+/// The properties that the verbs look at.
+const NAMES: &[&str] = &["canmount", "mountpoint", "readonly", marks::EPOCH];
+
+/// A root on one side.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// Its name.
+    pub name: DatasetName,
+    /// The GUID of the pool.
+    pub pool: Guid,
+    /// It and what is below it; none where it is proven not to be there.
+    pub tree: Option<Tree>,
+    /// Of these, the properties that matter; of a node that rejoins, all.
+    pub properties: Properties,
+    /// What is believed of its epoch.
+    pub belief: Belief,
+}
+
+/// The roots of one side.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// The name of the node.
+    pub node: String,
+    /// In the order of the configuration.
+    pub roots: Vec<Root>,
+}
+
+/// The other side.
+#[derive(Clone, Debug)]
+pub enum Far {
+    /// It could not be asked, and why.
+    Away(String),
+    /// As it is.
+    Seen(Side),
+}
+
+impl Far {
+    /// The same root there.
+    #[must_use]
+    pub fn root(&self, name: &DatasetName) -> Option<&Root> {
+        match self {
+            Self::Away(_) => None,
+            Self::Seen(side) => side.roots.iter().find(|root| root.name == *name),
+        }
+    }
+}
+
+impl Root {
+    /// The epoch, if it has one.
+    #[must_use]
+    pub fn epoch(&self) -> Option<&Epoch> {
+        match &self.belief {
+            Belief::Known(epoch) => Some(epoch),
+            Belief::None | Belief::Unknown(_) => None,
+        }
+    }
+
+    /// Its datasets, parents first.
+    pub fn datasets(&self) -> impl DoubleEndedIterator<Item = &DatasetState> {
+        self.tree.iter().flat_map(Tree::datasets)
+    }
+
+    /// A property of one of its datasets.
+    #[must_use]
+    pub fn property(&self, dataset: &DatasetName, name: &str) -> Option<&Property> {
+        self.properties.get(dataset)?.get(name)
+    }
+
+    /// The same, as text; empty where it has none.
+    #[must_use]
+    pub fn value(&self, dataset: &DatasetName, name: &str) -> &str {
+        self.property(dataset, name).map_or("", |property| property.value.as_str())
+    }
+
+    /// Whether it was set on the dataset itself.
+    #[must_use]
+    pub fn is_local(&self, dataset: &DatasetName, name: &str) -> bool {
+        self.property(dataset, name).is_some_and(|property| property.source == PropertySource::Local)
+    }
+
+    /// The filesystems that a promoted node mounts, each with its mountpoint.
+    ///
+    /// # Errors
+    /// When one that is to be mounted has no place.
+    pub fn places(&self) -> Result<BTreeMap<DatasetName, PathBuf>, Refused> {
+        let mut places = BTreeMap::new();
+        for state in self.datasets() {
+            if state.kind != DatasetKind::Filesystem || self.value(&state.name, "canmount") == "off" {
+                continue;
+            }
+            let mountpoint = self.value(&state.name, "mountpoint");
+            match mountpoint {
+                // Of what people mount themselves, or not at all, they take care.
+                "legacy" | "none" if state.name != self.name => continue,
+                place if place.starts_with('/') => drop(places.insert(state.name.clone(), place.into())),
+                other => {
+                    let (dataset, mountpoint) = (state.name.clone(), other.to_string());
+                    return Err(Refused::NoMountpoint { dataset, mountpoint });
+                }
+            }
+        }
+        Ok(places)
+    }
+}
+
+/// Looks at the roots of one side.
+///
+/// # Errors
+/// When it cannot be asked. What is not there is no error.
+pub fn look(host: &mut dyn Host, node: &str, roots: &[DatasetName]) -> Result<Side, VerbError> {
+    let roots = roots.iter().map(|root| look_at(host, root)).collect::<Result<_, _>>()?;
+    Ok(Side { node: node.to_string(), roots })
+}
+
+fn look_at(host: &mut dyn Host, name: &DatasetName) -> Result<Root, VerbError> {
+    let pool = host.about(name.pool())?.guid;
+    let tree = match host.inventory(name, Depth::All)? {
+        Inventory::Present(tree) => Some(tree),
+        Inventory::Absent { .. } => None,
+    };
+    let properties = match &tree {
+        Some(_) => host.some_properties(
+            name,
+            Depth::All,
+            &NAMES.iter().map(|name| (*name).to_string()).collect::<Vec<_>>(),
+        )?,
+        None => Properties::new(),
+    };
+    let property = properties.get(name).and_then(|properties| properties.get(marks::EPOCH));
+    let belief = believe(property, pool);
+    Ok(Root { name: name.clone(), pool, tree, belief, properties })
+}

@@ -1,0 +1,334 @@
+//! Making a node the active one. Whether it may is decided here from what both sides are, and what has to be done for it:
+//! what a receive that broke off has kept goes, what somebody wrote to a standby is kept in a snapshot, the epoch is
+//! raised on all roots, they become writable, and are mounted. On a node that holds the newest epoch already only what is
+//! missing of this is done.
+
+use std::collections::BTreeMap;
+
+use zfs_core::name::DatasetName;
+
+use super::Refused;
+use super::Step;
+use super::VerbError;
+use super::carry_out;
+use super::look::Far;
+use super::look::Root;
+use super::look::Side;
+use super::look::look;
+use super::node::Mount;
+use super::node::Node;
+use super::snapshot_name;
+use super::take_together;
+use crate::config::pair::Guards;
+use crate::host::Change;
+use crate::host::Depth;
+use crate::host::Host;
+use crate::pair::epoch::Belief;
+use crate::pair::epoch::Epoch;
+use crate::pair::epoch::NodeName;
+use crate::pair::epoch::written;
+use crate::pair::fence::Held;
+use crate::pair::guards;
+use crate::pair::guards::Seen;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Goes on although the data are old, or the other node may be active, or nothing is known of the root before.
+    pub force: bool,
+    /// Limits.
+    pub guards: Guards,
+    /// The time in seconds since 1970.
+    pub now: i64,
+}
+
+/// All that the decision depends on.
+#[derive(Clone, Debug)]
+pub struct Facts<'f> {
+    /// This node.
+    pub node: &'f NodeName,
+    /// Its roots.
+    pub here: &'f Side,
+    /// The other side's.
+    pub there: &'f Far,
+    /// The kernel's word for each pool.
+    pub health: &'f BTreeMap<String, Option<String>>,
+    /// When the newest snapshot of each root was taken, in seconds since 1970.
+    pub newest: &'f BTreeMap<DatasetName, i64>,
+    /// What is mounted.
+    pub mounts: &'f [Mount],
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promoted {
+    /// The epoch of this node.
+    pub epoch: u64,
+    /// Whether it was raised.
+    pub raised: bool,
+    /// What is told and is no failure.
+    pub told: Vec<String>,
+}
+
+/// The steps to the active node, and its epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order.
+    pub steps: Vec<Step>,
+    /// What comes of it.
+    pub promoted: Promoted,
+}
+
+/// Which epoch the node has afterwards; `None` where it holds the newest already.
+///
+/// # Errors
+/// When it may not become the active one.
+pub fn epoch(facts: &Facts<'_>, asked: &Asked) -> Result<Option<u64>, Refused> {
+    let Facts { node, here, there, .. } = facts;
+    let mut all: Vec<&Epoch> = Vec::new();
+    for (side, root) in here.roots.iter().map(|root| (&here.node, root)).chain(far_roots(there)) {
+        if let Belief::Unknown(doubt) = &root.belief {
+            let (node, root, doubt) = (side.clone(), root.name.clone(), doubt.clone());
+            return Err(Refused::Doubtful { node, root, doubt });
+        }
+        all.extend(root.epoch());
+    }
+    let newest = all.iter().map(|epoch| epoch.number).max().unwrap_or(0);
+    for root in &here.roots {
+        let theirs = there.root(&root.name).and_then(Root::epoch).filter(|theirs| theirs.holder != **node);
+        if let (Some(ours), Some(theirs)) = (root.epoch(), theirs)
+            && ours.holder == **node
+            && !asked.force
+        {
+            if theirs.number == ours.number {
+                return Err(Refused::Both { root: root.name.clone(), number: ours.number });
+            }
+            if theirs.number > ours.number {
+                let (ours, theirs) = (ours.into(), theirs.into());
+                return Err(Refused::PeerIsNewer { root: root.name.clone(), ours, theirs });
+            }
+        }
+    }
+    let mine = |epoch: &&&Epoch| epoch.number == newest && epoch.holder == **node;
+    let others = all.iter().any(|epoch| epoch.number == newest && epoch.holder != **node);
+    if all.iter().any(|epoch| mine(&epoch)) && !others {
+        // Where a crash came between two roots, or the other node has handed it over, some still lack it.
+        let has = |root: &Root| root.epoch().is_some_and(|epoch| mine(&&epoch));
+        return Ok((!here.roots.iter().all(has)).then_some(newest));
+    }
+    let name = here.roots.first().map(|root| root.name.clone());
+    match (newest.checked_add(1), name) {
+        (Some(next), _) => Ok(Some(next)),
+        (None, Some(root)) => Err(Refused::NoMoreEpochs(root)),
+        (None, None) => Ok(None),
+    }
+}
+
+fn far_roots(there: &Far) -> impl Iterator<Item = (&String, &Root)> {
+    let side = match there {
+        Far::Away(_) => None,
+        Far::Seen(side) => Some(side),
+    };
+    side.into_iter().flat_map(|side| side.roots.iter().map(move |root| (&side.node, root)))
+}
+
+/// Decides whether the node may become the active one, and plans it.
+///
+/// # Errors
+/// When it may not.
+pub fn plan(facts: &Facts<'_>, asked: &Asked) -> Result<Plan, Refused> {
+    let raised = epoch(facts, asked)?;
+    let Facts { node, here, .. } = facts;
+    let held = here.roots.iter().filter_map(Root::epoch).map(|epoch| epoch.number).max();
+    let number = raised.or(held).unwrap_or(0);
+    let mut told = Vec::new();
+    for (pool, state) in facts.health {
+        told.extend(guards::health(pool, state.as_deref())?.map(|told| told.to_string()));
+    }
+    let (mut discards, mut keeps, mut epochs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut opens, mut mounts) = (Vec::new(), Vec::new());
+    for root in &here.roots {
+        safe(facts, asked, root, raised.is_some())?;
+        let was_ours = root.epoch().is_some_and(|epoch| epoch.holder == **node);
+        for state in root.datasets() {
+            if let Some(partial) = &state.partial {
+                told.push(format!("a partial receive of {} is thrown away ({})", state.name, partial.token));
+                let (dataset, partial) = (state.name.clone(), partial.clone());
+                discards.push(Step::Change(Change::DiscardPartial { dataset, partial }));
+            }
+            // On a node that is active already, what is written is no divergence.
+            if raised.is_some() && !was_ours && state.written > 0 && !state.snapshots.is_empty() {
+                let name = snapshot_name(state, "divergent", number).map_err(|error| Refused::Aside {
+                    dataset: state.name.clone(),
+                    why: error.to_string(),
+                })?;
+                told.push(format!("{} was written to as a standby: kept in {name}", state.name));
+                keeps.push(name);
+            }
+            opens.extend(open(root, &state.name).map(Step::Change));
+        }
+        let ours = Epoch { number, holder: (*node).clone(), pool: root.pool };
+        if root.epoch() != Some(&ours) {
+            let change = Change::SetProperties { dataset: root.name.clone(), set: vec![written(&ours)] };
+            epochs.push(Step::Change(change));
+        }
+        for (dataset, at) in root.places()? {
+            let on_top = facts.mounts.iter().rev().find(|mount| mount.at == at);
+            if !on_top.is_some_and(|mount| mount.dataset == dataset && mount.writable) {
+                mounts.push(Step::Mount { dataset, at });
+            }
+        }
+    }
+    let mut steps = discards;
+    steps.extend(take_together(keeps));
+    steps.extend(epochs);
+    steps.extend(opens);
+    steps.extend(mounts);
+    Ok(Plan { steps, promoted: Promoted { epoch: number, raised: raised.is_some(), told } })
+}
+
+/// Whether one root may become the active one.
+fn safe(facts: &Facts<'_>, asked: &Asked, root: &Root, raised: bool) -> Result<(), Refused> {
+    let Some(tree) = &root.tree else {
+        return Err(Refused::NoRoot { node: facts.here.node.clone(), root: root.name.clone() });
+    };
+    for state in tree.datasets() {
+        let incomplete = state.partial.is_some() && state.snapshots.is_empty();
+        if incomplete && (state.name == root.name || !asked.force) {
+            return Err(Refused::Incomplete(state.name.clone()));
+        }
+        let locked = state.encryption.as_ref().filter(|encryption| !encryption.key_loaded);
+        if let Some(encryption) = locked {
+            return Err(Refused::KeyNotLoaded(encryption.root.clone()));
+        }
+    }
+    let there = facts.there.root(&root.name);
+    if let Some(theirs) = there.and_then(|there| there.tree.as_ref()) {
+        // This one is to be the source from now on.
+        for state in tree.datasets() {
+            if let Some(theirs) = theirs.get(&state.name) {
+                guards::lineage(&state.name, Seen::Known(state), Seen::Known(theirs))?;
+            }
+        }
+    }
+    if asked.force || !raised {
+        return Ok(());
+    }
+    if root.belief == Belief::None {
+        let why = match facts.there {
+            Far::Away(why) => Some(format!("the other node cannot be asked: {why}")),
+            // Its data are common with those there, which was seen above; or there are none there.
+            Far::Seen(_) => None,
+        };
+        if let Some(why) = why {
+            return Err(Refused::NoLineage { root: root.name.clone(), why });
+        }
+    }
+    if let Some(there) = there
+        && let Some(epoch) = there.epoch().filter(|epoch| epoch.holder != *facts.node)
+        && there.value(&there.name, "readonly") == "off"
+    {
+        return Err(Refused::PeerIsActive { root: root.name.clone(), holder: epoch.holder.to_string() });
+    }
+    let limit = asked.guards.promote_age;
+    if let (Some(limit), Some(newest)) = (limit, facts.newest.get(&root.name)) {
+        let age = u64::try_from(asked.now.saturating_sub(*newest)).unwrap_or(0);
+        let limit = limit.as_secs();
+        let standby = root.epoch().is_none_or(|epoch| epoch.holder != *facts.node);
+        if age > limit && standby {
+            return Err(Refused::TooOld { root: root.name.clone(), age, limit });
+        }
+    }
+    Ok(())
+}
+
+/// Makes a dataset writable. It is mounted by promotions and not by a boot: a node that comes back from a power cut
+/// shall not write before it is known who is active.
+fn open(root: &Root, dataset: &DatasetName) -> Option<Change> {
+    let mut set = Vec::new();
+    let is_root = *dataset == root.name;
+    if root.value(dataset, "readonly") != "off" && (is_root || root.is_local(dataset, "readonly")) {
+        set.push(("readonly".to_string(), "off".to_string()));
+    }
+    if root.value(dataset, "canmount") == "on" {
+        set.push(("canmount".to_string(), "noauto".to_string()));
+    }
+    (!set.is_empty()).then(|| Change::SetProperties { dataset: dataset.clone(), set })
+}
+
+/// Promotes a node. `there` gives the host of the other one, or says why it cannot be asked.
+///
+/// # Errors
+/// When it is not safe, or a step fails: then the same verb goes on from there.
+pub fn promote(
+    node: &mut dyn Node,
+    roots: &[DatasetName],
+    there: Result<(&mut dyn Host, &NodeName), String>,
+    asked: &Asked,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Promoted, VerbError> {
+    let far = match there {
+        Err(why) => Far::Away(why),
+        Ok((host, name)) => match look(host, name.as_str(), roots) {
+            Ok(side) => Far::Seen(side),
+            Err(VerbError::Host(error)) if error.is_cancelled() => return Err(error.into()),
+            Err(error) => Far::Away(error.to_string()),
+        },
+    };
+    // What would be refused anyway ends no receive.
+    let name = node.name().clone();
+    planned(node, &name, roots, &far, asked)?;
+    let _closed = node.close(roots)?;
+    // The receive that was in flight has left something, or has come to its end.
+    let plan = planned(node, &name, roots, &far, asked)?;
+    carry_out(node, &plan.steps, tell)?;
+    Ok(plan.promoted)
+}
+
+/// Promotes a node to an epoch that the other one has just given away.
+///
+/// # Errors
+/// When its roots are not in the epoch before that one, or already in it; when it is not safe otherwise.
+pub fn take_over(node: &mut dyn Node, roots: &[DatasetName], number: u64) -> Result<(), VerbError> {
+    let name = node.name().clone();
+    let side = look(node.host(), name.as_str(), roots)?;
+    for root in &side.roots {
+        let follows = root.epoch().is_some_and(|epoch| {
+            epoch.number.checked_add(1) == Some(number) || epoch.number == number && epoch.holder == name
+        });
+        if !follows {
+            let ours = root.epoch().map(Held::from);
+            return Err(Refused::NotNext { root: root.name.clone(), number, ours }.into());
+        }
+    }
+    let asked = Asked { force: false, guards: Guards::default(), now: 0 };
+    let why = "it has given the service away".to_string();
+    promote(node, roots, Err(why), &asked, &mut |_| {}).map(drop)
+}
+
+fn planned(
+    node: &mut dyn Node,
+    name: &NodeName,
+    roots: &[DatasetName],
+    there: &Far,
+    asked: &Asked,
+) -> Result<Plan, VerbError> {
+    let here = look(node.host(), name.as_str(), roots)?;
+    let mut health = BTreeMap::new();
+    for root in roots {
+        if !health.contains_key(root.pool()) {
+            health.insert(root.pool().to_string(), node.health(root.pool())?);
+        }
+    }
+    let mut newest = BTreeMap::new();
+    if asked.guards.promote_age.is_some() {
+        for root in here.roots.iter().filter(|root| root.tree.is_some()) {
+            let dates = node.host().dates(&root.name, Depth::One)?;
+            newest
+                .extend(dates.into_iter().map(|(_, date)| date).max().map(|date| (root.name.clone(), date)));
+        }
+    }
+    let mounts = node.mounts()?;
+    let facts = Facts { node: name, here: &here, there, health: &health, newest: &newest, mounts: &mounts };
+    Ok(plan(&facts, asked)?)
+}

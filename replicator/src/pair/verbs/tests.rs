@@ -1,0 +1,283 @@
+//! The verbs on the ZFS in memory: what each leaves, that a second call changes nothing, and a crash before and after every
+//! single effect, after which the same verb comes to the same end.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use zfs_core::DatasetKind;
+use zfs_core::name::SnapshotName;
+
+use super::*;
+use crate::cancel::Cancel;
+use crate::config::pair::Guards;
+use crate::engine::Observer;
+use crate::engine::Place;
+use crate::engine::Run;
+use crate::host::Deed;
+use crate::host::Host;
+use crate::model::Fault;
+use crate::model::ModelHost;
+use crate::model::Moment;
+use crate::model::World;
+use crate::pair::epoch::Epoch;
+use crate::pair::epoch::NodeName;
+use crate::pair::epoch::written;
+use crate::plan::Options;
+use crate::transfer::Moved;
+use crate::transfer::retry::Backoff;
+
+mod crashes;
+mod decisions;
+
+fn name(text: &str) -> DatasetName {
+    text.parse().expect("a name")
+}
+
+fn snap(text: &str) -> SnapshotName {
+    text.parse().expect("a name")
+}
+
+fn node_name(text: &str) -> NodeName {
+    text.parse().expect("a name")
+}
+
+struct Quiet;
+
+impl Observer for Quiet {
+    fn step_started(&self, _: Place, _: &crate::plan::Step) {}
+    fn progress(&self, _: Place, _: Moved) {}
+    fn step_finished(&self, _: Place, _: &crate::plan::Step, _: Moved) {}
+    fn retry(&self, _: &DatasetName, _: &RunError, _: Duration) {}
+    fn note(&self, _: &str) {}
+}
+
+/// What is mounted on a machine: it outlives the process.
+type Mounts = Arc<Mutex<Vec<Mount>>>;
+
+struct TestNode {
+    name: NodeName,
+    host: ModelHost,
+    mounts: Mounts,
+    health: &'static str,
+}
+
+impl Node for TestNode {
+    fn name(&self) -> &NodeName {
+        &self.name
+    }
+
+    fn host(&mut self) -> &mut dyn Host {
+        &mut self.host
+    }
+
+    fn close(&mut self, _: &[DatasetName]) -> Result<Box<dyn Send>, LockError> {
+        Ok(Box::new(()))
+    }
+
+    fn health(&mut self, _: &str) -> Result<Option<String>, HostError> {
+        Ok(Some(self.health.to_string()))
+    }
+
+    fn take(&mut self, snapshots: &[SnapshotName]) -> Result<(), HostError> {
+        snapshots
+            .iter()
+            .try_for_each(|snapshot| self.host.deed(&Deed::Snapshot { snapshot: snapshot.clone() }))
+    }
+
+    fn mounts(&mut self) -> Result<Vec<Mount>, HostError> {
+        let readonly = |mount: &Mount| {
+            let found = self.host.clone().some_properties(
+                &mount.dataset,
+                crate::host::Depth::One,
+                &["readonly".to_string()],
+            );
+            let found = found.ok().and_then(|mut all| all.get_mut(&mount.dataset)?.remove("readonly"));
+            found.is_some_and(|one| one.value == "on")
+        };
+        let mounts = self.mounts.lock().expect("no panic").clone();
+        Ok(mounts.into_iter().map(|mount| Mount { writable: !readonly(&mount), ..mount }).collect())
+    }
+
+    fn mount(&mut self, dataset: &DatasetName, at: &Path) -> Result<(), HostError> {
+        let mount = Mount { dataset: dataset.clone(), at: at.to_path_buf(), writable: true };
+        self.mounts.lock().expect("no panic").push(mount);
+        Ok(())
+    }
+
+    fn unmount(&mut self, mount: &Mount) -> Result<(), HostError> {
+        self.mounts.lock().expect("no panic").retain(|one| one.at != mount.at);
+        Ok(())
+    }
+}
+
+/// Two nodes with a pool `tank` each.
+struct Case {
+    world: World,
+    mounts: [Mounts; 2],
+}
+
+const ROOT: &str = "tank/data";
+const CHILD: &str = "tank/data/x";
+
+impl Case {
+    /// `a` was promoted, has written, and `b` has all of it.
+    fn new() -> Self {
+        let world = World::new(7, &["a", "b"]);
+        world.on("a", |a| {
+            a.create_pool("tank");
+            for dataset in [ROOT, CHILD] {
+                let place = vec![("mountpoint".to_string(), format!("/{dataset}"))];
+                a.create(&name(dataset), DatasetKind::Filesystem, &place).expect("create");
+                a.write(&name(dataset), 1, 1);
+            }
+            a.snapshot(&[ROOT, CHILD].map(|dataset| snap(&format!("{dataset}@1")))).expect("snapshot");
+        });
+        world.on("b", |b| b.create_pool("tank"));
+        let case = Self { world, mounts: Default::default() };
+        case.promote("a", true).expect("the first promotion");
+        case.send("a").expect("everything is sent");
+        case.world.on("b", |b| {
+            for dataset in [ROOT, CHILD] {
+                let place = vec![("mountpoint".to_string(), format!("/{dataset}"))];
+                b.set_properties(&name(dataset), &place).expect("set");
+            }
+        });
+        case.world.restart();
+        case
+    }
+
+    fn node(&self, on: &str) -> TestNode {
+        let mounts = self.mounts[usize::from(on == "b")].clone();
+        TestNode { name: node_name(on), host: self.world.host(on), mounts, health: "ONLINE" }
+    }
+
+    fn asked(force: bool) -> promote::Asked {
+        promote::Asked { force, guards: Guards::default(), now: 1_000_000 }
+    }
+
+    /// Each is told of the other one.
+    fn promote(&self, on: &str, force: bool) -> Result<promote::Promoted, VerbError> {
+        let mut there = self.world.host(other(on));
+        let peer = node_name(other(on));
+        let there: Result<(&mut dyn Host, &NodeName), String> = Ok((&mut there, &peer));
+        promote::promote(&mut self.node(on), &[name(ROOT)], there, &Self::asked(force), &mut |_| {})
+    }
+
+    /// The other one has lost its power.
+    fn promote_alone(&self, on: &str) -> Result<promote::Promoted, VerbError> {
+        let away = Err("no route".to_string());
+        promote::promote(&mut self.node(on), &[name(ROOT)], away, &Self::asked(false), &mut |_| {})
+    }
+
+    fn demote(&self, on: &str) -> Result<bool, VerbError> {
+        demote::demote(&mut self.node(on), &[name(ROOT)], &mut |_| {})
+    }
+
+    fn rejoin(&self, on: &str) -> Result<rejoin::Rejoined, VerbError> {
+        let (mut there, peer) = (self.world.host(other(on)), node_name(other(on)));
+        rejoin::rejoin(&mut self.node(on), &[name(ROOT)], &mut there, &peer, false, &mut |_| {})
+    }
+
+    fn handover(&self, from: &str) -> Result<u64, VerbError> {
+        let (mut there, peer) = (self.world.host(other(from)), node_name(other(from)));
+        let (options, run, cancel) = (Options::default(), quick(), Cancel::new());
+        let how = send::Sending {
+            options: &options,
+            run: &run,
+            locks: &BTreeMap::new(),
+            observer: &Quiet,
+            cancel: &cancel,
+            now: 0,
+        };
+        let (roots, asked) = ([name(ROOT)], Self::asked(false));
+        handover::handover(&mut self.node(from), &roots, &mut there, &peer, &asked, &how, &mut |_| {})
+    }
+
+    /// What the timer does on the active node.
+    fn send(&self, from: &str) -> Result<(), VerbError> {
+        let mut there = self.world.host(other(from));
+        let (options, run, cancel) = (Options::default(), quick(), Cancel::new());
+        let how = send::Sending {
+            options: &options,
+            run: &run,
+            locks: &BTreeMap::new(),
+            observer: &Quiet,
+            cancel: &cancel,
+            now: 0,
+        };
+        let mut node = self.node(from);
+        let side = look::look(node.host(), from, &[name(ROOT)])?;
+        let epoch = side.roots[0].epoch().map_or(0, |epoch| epoch.number);
+        send::send(node.host(), &mut there, &name(ROOT), (epoch, &node_name(from)), &how)
+    }
+
+    fn write(&self, on: &str, dataset: &str, block: u64, value: u64) {
+        self.world.on(on, |machine| machine.write(&name(dataset), block, value));
+    }
+
+    fn snapshot(&self, on: &str, short: &str) {
+        let all = [ROOT, CHILD].map(|dataset| snap(&format!("{dataset}@{short}")));
+        self.world.on(on, |machine| machine.snapshot(&all).expect("snapshot"));
+    }
+
+    fn value(&self, on: &str, dataset: &str, property: &str) -> String {
+        let found = self.world.on(on, |machine| machine.property(&name(dataset), property));
+        found.map_or_else(String::new, |property| property.value)
+    }
+
+    /// Number and holder of the root.
+    fn epoch(&self, on: &str) -> (u64, String) {
+        let value = self.value(on, ROOT, marks::EPOCH);
+        let epoch = Epoch::read(&value).unwrap_or_else(|| panic!("{value:?}"));
+        let pool = self.world.on(on, |machine| machine.pool_guid("tank"));
+        assert_eq!(epoch.pool, pool, "it names its own pool");
+        (epoch.number, epoch.holder.to_string())
+    }
+
+    fn mounted(&self, on: &str) -> Vec<String> {
+        let mounts = self.node(on).mounts().expect("known");
+        mounts.iter().filter(|mount| mount.writable).map(|mount| mount.dataset.to_string()).collect()
+    }
+
+    fn datasets(&self, on: &str) -> Vec<String> {
+        self.world.on(on, |machine| machine.datasets().map(|(name, _)| name.to_string()).collect())
+    }
+
+    fn snapshots(&self, on: &str, dataset: &str) -> Vec<String> {
+        self.world.on(on, |machine| {
+            let found = machine.dataset(&name(dataset)).unwrap_or_else(|| panic!("{dataset} on {on}"));
+            found.snapshots.iter().map(|snap| snap.short.clone()).collect()
+        })
+    }
+
+    fn same(&self, dataset: &str) -> bool {
+        let of = |on: &str| {
+            self.world.on(on, |machine| machine.dataset(&name(dataset)).map(|found| found.content.clone()))
+        };
+        let (a, b) = (of("a"), of("b"));
+        assert!(a.is_some(), "there is nothing to compare");
+        a == b
+    }
+}
+
+fn other(node: &str) -> &'static str {
+    if node == "a" { "b" } else { "a" }
+}
+
+fn quick() -> Run {
+    let soon = Duration::from_millis(1);
+    Run { backoff: Backoff { first: soon, longest: soon, ..Backoff::default() }, ..Run::default() }
+}
+
+fn refused(result: Result<impl std::fmt::Debug, VerbError>) -> Refused {
+    match result {
+        Err(VerbError::Refused(refused)) => {
+            assert!(!refused.hint().is_empty());
+            *refused
+        }
+        other => panic!("{other:?}"),
+    }
+}
