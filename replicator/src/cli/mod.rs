@@ -32,6 +32,7 @@ mod plan_text;
 mod progress;
 mod prune;
 mod replicate;
+mod roles;
 mod run;
 mod shadow;
 mod signals;

@@ -10,6 +10,7 @@ use zfs_core::name::DatasetName;
 use super::Failure;
 use super::Outcome;
 use super::config::From;
+use super::roles::Roles;
 use crate::cancel::Cancel;
 use crate::clock;
 use crate::lock::PolicyLock;
@@ -56,7 +57,10 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let zfs = Zfs::open()?;
     let _lock =
         if arguments.dry_run { None } else { Some(PolicyLock::take(PATIENCE, &|| cancel.is_cancelled())?) };
-    let survey = Survey::new(&zfs, &config)?;
+    let roles = Roles::look(&config, cancel)?;
+    roles.tell();
+    let mut survey = Survey::new(&zfs, &config)?;
+    roles.restrict(&mut survey);
     super::config::tell(&survey.resolved.problems);
     known(&survey, &wanted, |effective| effective.policy.snapshot, "takes no snapshots")?;
     let troubles = tell(&survey, &wanted);

@@ -8,9 +8,15 @@ use std::time::Duration;
 use serde_json::json;
 use zfs_core::name::DatasetName;
 
+use super::dataset::Freshness;
+use super::job::FarEnd;
+use super::job::Job;
 use super::job::Limits;
 use super::job::Link;
+use super::job::Pruner;
+use super::job::Target;
 use super::place::Place;
+use crate::endpoint::Endpoint;
 use crate::endpoint::Machine;
 use crate::plan::Options;
 use crate::role::Role;
@@ -43,6 +49,35 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// Each root as a job into the other node, for who looks after what both have in common: on either node the newest
+    /// common snapshot stays, as a snapshot, because after a takeover it is the base of the other direction. No run
+    /// carries these out; that is for the active node, with its epoch.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<Job> {
+        let job = |root: &DatasetName| Job {
+            name: format!("pair {}: {root}", self.name),
+            place: self.place.clone(),
+            source: Endpoint { machine: None, dataset: root.clone() },
+            link: Link::default(),
+            options: Options { recursive: true, bookmarks: false, ..self.options.clone() },
+            ignore_space: false,
+            targets: vec![Target {
+                name: self.peer.node.clone(),
+                place: self.place.clone(),
+                endpoint: Endpoint { machine: Some(self.peer.machine.clone()), dataset: root.clone() },
+                link: Link { far_end: FarEnd::Agent, ..self.peer.link.clone() },
+                limits: self.limits,
+                optional: false,
+                pruner: Pruner::Target,
+                retention: None,
+                lag: Freshness::default(),
+                base_limit: None,
+                base_warn: None,
+            }],
+        };
+        self.roots.iter().map(job).collect()
+    }
+
     /// For JSON: what a person wants to see of it.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {

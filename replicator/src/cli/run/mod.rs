@@ -8,10 +8,12 @@ use zfs_core::Zfs;
 use super::Failure;
 use super::Outcome;
 use super::config::From;
+use super::roles::Roles;
 use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::jobs::Network;
 
+mod pairs;
 mod phases;
 mod record;
 
@@ -77,6 +79,7 @@ impl Phase {
 /// What all phases need.
 struct Context<'c> {
     config: &'c Config,
+    roles: &'c Roles<'c>,
     zfs: &'c Zfs,
     network: &'c Network,
     cancel: &'c Cancel,
@@ -108,16 +111,22 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let (config, _) = arguments.from.usable()?;
     let zfs = Zfs::open()?;
     let network = Network { zfs: zfs.clone(), cancel: cancel.clone() };
+    let started = Timestamp::now();
+    let roles = Roles::look(&config, cancel)?;
+    roles.tell();
     let context = Context {
         config: &config,
+        roles: &roles,
         zfs: &zfs,
         network: &network,
         cancel,
         dry_run: arguments.dry_run,
         json: arguments.json,
     };
-    let started = Timestamp::now();
     let mut failures = Vec::new();
+    if !roles.are_settled() {
+        failures.push(Outcome::NoRole);
+    }
     let mut parts = serde_json::Map::new();
     let mut lines = Vec::new();
     let wanted = |phase: &Phase| arguments.only.is_empty() || arguments.only.contains(phase);
@@ -157,6 +166,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         "ended": Timestamp::now().as_second(),
         "process": std::process::id(),
         "dry_run": arguments.dry_run,
+        "pairs": roles.to_json(),
         "status": outcome as u8,
         "phases": parts,
     });

@@ -15,6 +15,7 @@ use crate::cli::format;
 use crate::cli::outcome::of_run;
 use crate::cli::progress;
 use crate::cli::prune::Prepared;
+use crate::cli::roles::with_pairs;
 use crate::cli::snapshot::PATIENCE;
 use crate::clock;
 use crate::config::job::Job;
@@ -36,7 +37,8 @@ use crate::transfer::Moved;
 const NAMES: usize = 1000;
 
 fn survey(context: &Context<'_>) -> Result<(Survey, Vec<serde_json::Value>), Failure> {
-    let survey = Survey::new(context.zfs, context.config)?;
+    let mut survey = Survey::new(context.zfs, context.config)?;
+    context.roles.restrict(&mut survey);
     cli::config::tell(&survey.resolved.problems);
     let troubles = cli::snapshot::tell(&survey, &BTreeSet::new());
     Ok((survey, troubles))
@@ -104,7 +106,7 @@ pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
     let _lock = lock(context)?;
     let (survey, troubles) = survey(context)?;
     let all = BTreeSet::new();
-    let (config, network) = (context.config, context.network);
+    let (config, network) = (&with_pairs(context.config), context.network);
     let prepared = Prepared::new(config, &survey, &all, context.zfs, network, clock::now());
     prepared.tell();
     let plan = prepared.plan(&survey, &all);
@@ -155,7 +157,8 @@ pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
 /// What should have been done and is not: datasets that are not there, pools that cannot be listed, snapshots that are due
 /// still.
 pub(super) fn check(context: &Context<'_>) -> Result<Ended, Failure> {
-    let survey = Survey::new(context.zfs, context.config)?;
+    let mut survey = Survey::new(context.zfs, context.config)?;
+    context.roles.restrict(&mut survey);
     let missing: Vec<_> = survey.missing().map(|effective| effective.dataset.to_string()).collect();
     let troubles: Vec<_> = survey.troubles.iter().map(|trouble| trouble.error.to_string()).collect();
     let plan = take::plan(&survey, &BTreeSet::new(), clock::now());
@@ -189,12 +192,13 @@ pub(super) fn replicate(context: &Context<'_>) -> Result<Ended, Failure> {
             all.one(context, job, target);
         }
     }
+    super::pairs::replicate(context, &mut all);
     Ok(all.ended(context))
 }
 
 /// What the jobs of a run came to.
 #[derive(Default)]
-struct Replication {
+pub(super) struct Replication {
     jobs: usize,
     up_to_date: usize,
     passed_over: usize,

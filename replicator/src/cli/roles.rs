@@ -1,0 +1,117 @@
+//! The roles of this node in all pairs of a configuration, for commands that go by its policies and jobs.
+
+use std::thread;
+
+use serde_json::json;
+
+use super::Failure;
+use super::Outcome;
+use crate::cancel::Cancel;
+use crate::config::Config;
+use crate::config::pair::Pair;
+use crate::pair::rules;
+use crate::role::Role;
+use crate::role::decide::Names;
+use crate::role::decide::Purpose;
+use crate::role::watch::Decision;
+use crate::role::watch::Eyes;
+use crate::role::watch::Fence;
+use crate::role::watch::watch;
+use crate::survey::Survey;
+
+/// What this node is in a pair, as long as the fence says so.
+pub(super) struct InPair<'c> {
+    pub(super) pair: &'c Pair,
+    pub(super) names: Names,
+    pub(super) decision: Decision,
+    /// None where the role is not known.
+    pub(super) fence: Option<Fence>,
+}
+
+/// What this node is in each pair.
+#[derive(Default)]
+pub(super) struct Roles<'c> {
+    pub(super) pairs: Vec<InPair<'c>>,
+}
+
+impl<'c> Roles<'c> {
+    /// Looks as often as each pair says; all pairs side by side, since most of it is waiting.
+    ///
+    /// # Errors
+    /// When the run is to stop.
+    pub(super) fn look(config: &'c Config, cancel: &Cancel) -> Result<Self, Failure> {
+        let state = &config.folders.state;
+        let look = |pair: &'c Pair| -> Result<InPair<'c>, Failure> {
+            let names = Names::of(pair);
+            let mut eyes = Eyes::of(pair, state.clone());
+            let decision = watch(&mut eyes, &names, &pair.watch, Purpose::Run, cancel)
+                .map_err(|error| Failure::new(Outcome::Interrupted, error.to_string()))?;
+            let fence = Fence::new(eyes, names.clone(), Purpose::Run, &decision, cancel.clone()).ok();
+            Ok(InPair { pair, names, decision, fence })
+        };
+        let lost = |_| Err(Failure::new(Outcome::Failed, "a defect of this program: a look panicked"));
+        let pairs = thread::scope(|scope| {
+            let looking: Vec<_> = config.pairs.iter().map(|pair| scope.spawn(move || look(pair))).collect();
+            looking.into_iter().map(|look| look.join().unwrap_or_else(lost)).collect::<Result<Vec<_>, _>>()
+        });
+        Ok(Self { pairs: pairs? })
+    }
+
+    /// Tells each role on standard error, with the reasons where it is not as it should be.
+    pub(super) fn tell(&self) {
+        for one in &self.pairs {
+            let verdict = &one.decision.verdict;
+            let head = format!("pair {}: {} is {}", one.pair.name, one.names.here, verdict.role);
+            if one.is_settled() {
+                super::say(&head);
+                continue;
+            }
+            let reasons: Vec<_> = verdict.reasons.iter().map(|reason| reason.text.as_str()).collect();
+            super::say(&format!("{head}: {}", reasons.join("; ")));
+            super::say(&format!("  what to do: {}", verdict.remedy.text(&one.pair.name, &one.names)));
+        }
+    }
+
+    /// Takes from the policies of a survey what the roles do not allow now. What a node was when the run began may be over.
+    pub(super) fn restrict(&self, survey: &mut Survey) {
+        for one in &self.pairs {
+            rules::restrict(survey, &one.pair.roots, one.now());
+        }
+    }
+
+    /// Whether all roles are known and allow something.
+    pub(super) fn are_settled(&self) -> bool {
+        self.pairs.iter().all(InPair::is_settled)
+    }
+
+    /// For the record of a run.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        let one = |one: &InPair<'_>| {
+            let verdict = &one.decision.verdict;
+            let reasons: Vec<_> = verdict.reasons.iter().map(|reason| reason.text.as_str()).collect();
+            json!({ "pair": one.pair.name, "node": one.names.here, "role": verdict.role, "reasons": reasons })
+        };
+        self.pairs.iter().map(one).collect()
+    }
+}
+
+impl InPair<'_> {
+    /// What it is now, by one cheap look.
+    pub(super) fn now(&self) -> Role {
+        match &self.fence {
+            Some(fence) if fence.check().is_ok() => fence.role(),
+            _ => Role::Unknown,
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        matches!(self.decision.verdict.role, Role::Active | Role::Standby)
+    }
+}
+
+/// The configuration with the roots of pairs as jobs, for who decides what both sides need.
+pub(super) fn with_pairs(config: &Config) -> Config {
+    let mut all = config.clone();
+    all.jobs.extend(config.pairs.iter().flat_map(Pair::jobs));
+    all
+}
