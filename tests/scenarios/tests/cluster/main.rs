@@ -23,6 +23,7 @@ mod monitor;
 mod names;
 mod no_op;
 mod overlap;
+mod pair;
 mod prometheus;
 mod promote;
 mod properties;
