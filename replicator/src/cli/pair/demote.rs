@@ -9,16 +9,11 @@ use serde_json::json;
 use super::Failure;
 use super::Outcome;
 use super::setup::Common;
-use super::setup::Lines;
 use super::setup::Setup;
-use super::setup::now;
+use super::setup::send_all;
 use crate::cancel::Cancel;
 use crate::cli;
-use crate::pair::verbs::Node;
 use crate::pair::verbs::demote::demote;
-use crate::pair::verbs::look::look;
-use crate::pair::verbs::send::Sending;
-use crate::pair::verbs::send::send;
 
 /// Give the service of a pair away: end all writing on this node, and send what was written.
 ///
@@ -106,23 +101,4 @@ fn last(common: &Common, cancel: &Cancel) -> Sent {
         Ok(()) => Sent::All,
         Err(failure) => Sent::Not(failure.message().to_string()),
     }
-}
-
-fn send_all(common: &Common, cancel: &Cancel) -> Result<(), Failure> {
-    let mut setup = Setup::new(common, cancel)?;
-    let mut there = setup.connect()?;
-    let roots = setup.pair.roots.clone();
-    let side = look(setup.node.host(), setup.name.as_str(), &roots)?;
-    let locks = setup.locks(there.as_mut())?;
-    let (options, run) = (setup.pair.options.clone(), setup.sending());
-    let how = Sending { options: &options, run: &run, locks: &locks, observer: &Lines, cancel, now: now() };
-    let mut all = Ok(());
-    for root in &side.roots {
-        let Some(epoch) = root.epoch().filter(|epoch| epoch.holder == setup.name) else { continue };
-        let claim = (epoch.number, &setup.name);
-        // One root that cannot be sent keeps no other from it.
-        let sent = send(setup.node.host(), there.as_mut(), &root.name, claim, &how);
-        all = all.and(sent);
-    }
-    Ok(all?)
 }

@@ -9,6 +9,7 @@ mod handover;
 mod promote;
 mod rejoin;
 mod role;
+mod send;
 mod setup;
 mod status;
 
@@ -27,6 +28,7 @@ enum Command {
     Role(role::Arguments),
     Status(status::Arguments),
     Promote(promote::Arguments),
+    Send(send::Arguments),
     Demote(demote::Arguments),
     Rejoin(rejoin::Arguments),
     Handover(handover::Arguments),
@@ -37,6 +39,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         Command::Role(arguments) => role::run(arguments, cancel),
         Command::Status(arguments) => status::run(arguments, cancel),
         Command::Promote(arguments) => promote::run(arguments, cancel),
+        Command::Send(arguments) => send::run(arguments, cancel),
         Command::Demote(arguments) => demote::run(arguments, cancel),
         Command::Rejoin(arguments) => rejoin::run(arguments, cancel),
         Command::Handover(arguments) => handover::run(arguments, cancel),

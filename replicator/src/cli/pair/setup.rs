@@ -2,6 +2,7 @@
 //! roots are sent.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,10 +30,14 @@ use crate::host::Host;
 use crate::jobs::keep_others_out;
 use crate::lock::RunLock;
 use crate::pair::NodeName;
+use crate::pair::verbs::Node;
 use crate::pair::verbs::Refused;
 use crate::pair::verbs::VerbError;
+use crate::pair::verbs::look::look;
 use crate::pair::verbs::node::LocalNode;
 use crate::pair::verbs::promote;
+use crate::pair::verbs::send::Sending;
+use crate::pair::verbs::send::send;
 use crate::plan::Step;
 use crate::transfer::Budget;
 use crate::transfer::Limiter;
@@ -79,6 +84,8 @@ fn find_pair<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Pair, Fai
 
 /// A pair and this node of it.
 pub(super) struct Setup {
+    /// The folder of what this program remembers.
+    pub(super) state: PathBuf,
     pub(super) pair: Pair,
     pub(super) node: LocalNode,
     pub(super) name: NodeName,
@@ -101,7 +108,8 @@ impl Setup {
             return Err(Failure::new(Outcome::Configuration, message));
         }
         let node = LocalNode::new(name.clone(), Zfs::open()?, cancel.clone());
-        Ok(Self { pair, node, name, peer, cancel: cancel.clone() })
+        let state = config.folders.state.clone();
+        Ok(Self { state, pair, node, name, peer, cancel: cancel.clone() })
     }
 
     /// The other node, which has to have an agent.
@@ -146,6 +154,26 @@ impl Setup {
         }
         Ok(locks)
     }
+}
+
+/// Sends all roots that this node holds.
+pub(super) fn send_all(common: &Common, cancel: &Cancel) -> Result<(), Failure> {
+    let mut setup = Setup::new(common, cancel)?;
+    let mut there = setup.connect()?;
+    let roots = setup.pair.roots.clone();
+    let side = look(setup.node.host(), setup.name.as_str(), &roots)?;
+    let locks = setup.locks(there.as_mut())?;
+    let (options, run) = (setup.pair.options.clone(), setup.sending());
+    let how = Sending { options: &options, run: &run, locks: &locks, observer: &Lines, cancel, now: now() };
+    let mut all = Ok(());
+    for root in &side.roots {
+        let Some(epoch) = root.epoch().filter(|epoch| epoch.holder == setup.name) else { continue };
+        let claim = (epoch.number, &setup.name);
+        // One root that cannot be sent keeps no other from it.
+        let sent = send(setup.node.host(), there.as_mut(), &root.name, claim, &how);
+        all = all.and(sent);
+    }
+    Ok(all?)
 }
 
 pub(super) fn now() -> i64 {

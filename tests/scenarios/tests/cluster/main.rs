@@ -24,6 +24,7 @@ mod moving;
 mod names;
 mod no_op;
 mod overlap;
+mod pair;
 mod prometheus;
 mod promote;
 mod properties;
