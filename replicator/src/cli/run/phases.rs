@@ -254,7 +254,7 @@ impl Replication {
         match jobs::replicate(job, target, context.network, &lines, with_pool, now, context.cancel) {
             Ok(done) => {
                 let seen = done.seen(job, target, now);
-                if let Err(problem) = Memory::remember(state, context.config, vec![seen]) {
+                if let Err(problem) = Memory::remember(state, &with_pairs(context.config), vec![seen]) {
                     cli::say(&format!("warning: {problem}"));
                 }
                 self.done(&title, job, target, &done);
