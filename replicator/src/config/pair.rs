@@ -70,7 +70,7 @@ impl Pair {
                 optional: false,
                 pruner: Pruner::Target,
                 retention: None,
-                lag: Freshness::default(),
+                lag: Freshness { warn: None, critical: None },
                 base_limit: None,
                 base_warn: None,
             }],

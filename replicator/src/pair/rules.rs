@@ -85,7 +85,11 @@ mod tests {
         for role in [Role::Isolated, Role::Unknown] {
             let (taken, still) = left(role);
             assert_eq!(taken, others, "{role}");
-            let kept: Vec<_> = pruned.iter().filter(|name| !name.contains("/nfs") || name.contains("nfs2")).cloned().collect();
+            let kept: Vec<_> = pruned
+                .iter()
+                .filter(|name| !name.contains("/nfs") || name.contains("nfs2"))
+                .cloned()
+                .collect();
             assert_eq!(still, kept, "{role}");
         }
     }

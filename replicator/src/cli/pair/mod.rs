@@ -10,7 +10,7 @@ mod promote;
 mod rejoin;
 mod role;
 mod send;
-mod setup;
+pub(super) mod setup;
 mod status;
 
 /// Two nodes with the same datasets, of which one at a time has the service.

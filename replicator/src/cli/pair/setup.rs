@@ -27,6 +27,7 @@ use crate::engine::Run;
 use crate::engine::RunError;
 use crate::host::Depth;
 use crate::host::Host;
+use crate::jobs::Done;
 use crate::jobs::keep_others_out;
 use crate::lock::RunLock;
 use crate::pair::NodeName;
@@ -83,7 +84,7 @@ fn find_pair<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Pair, Fai
 }
 
 /// A pair and this node of it.
-pub(super) struct Setup {
+pub(in crate::cli) struct Setup {
     /// The folder of what this program remembers.
     pub(super) state: PathBuf,
     pub(super) pair: Pair,
@@ -97,6 +98,11 @@ impl Setup {
     pub(super) fn new(common: &Common, cancel: &Cancel) -> Result<Self, Failure> {
         let (config, _) = common.from.usable()?;
         let pair = find_pair(&config, common.pair.as_deref())?.clone();
+        Self::of(config.folders.state.clone(), pair, cancel)
+    }
+
+    /// This node of a pair. `state` is the folder of what this program remembers.
+    pub(in crate::cli) fn of(state: PathBuf, pair: Pair, cancel: &Cancel) -> Result<Self, Failure> {
         let bad = |error| Failure::from(VerbError::from(Refused::Name(error)));
         let name = match &pair.node {
             Some(name) => name.parse(),
@@ -108,7 +114,6 @@ impl Setup {
             return Err(Failure::new(Outcome::Configuration, message));
         }
         let node = LocalNode::new(name.clone(), Zfs::open()?, cancel.clone());
-        let state = config.folders.state.clone();
         Ok(Self { state, pair, node, name, peer, cancel: cancel.clone() })
     }
 
@@ -141,6 +146,32 @@ impl Setup {
         Run { transfer, jobs: usize::try_from(limits.datasets).unwrap_or(1).max(1), backoff, lock: None }
     }
 
+    /// Sends all roots that this node holds, and gives what was done for each.
+    pub(in crate::cli) fn send(
+        &mut self,
+        observer: &dyn Observer,
+    ) -> Result<Vec<(DatasetName, Done)>, Failure> {
+        let mut there = self.connect()?;
+        let side = look(self.node.host(), self.name.as_str(), &self.pair.roots)?;
+        let locks = self.locks(there.as_mut())?;
+        let (options, run, cancel) = (self.pair.options.clone(), self.sending(), self.cancel.clone());
+        let how =
+            Sending { options: &options, run: &run, locks: &locks, observer, cancel: &cancel, now: now() };
+        let (mut all, mut failed) = (Vec::new(), None);
+        for root in &side.roots {
+            let Some(epoch) = root.epoch().filter(|epoch| epoch.holder == self.name) else { continue };
+            // One root that cannot be sent keeps no other from it.
+            match send(self.node.host(), there.as_mut(), &root.name, (epoch.number, &self.name), &how) {
+                Ok(done) => all.push((root.name.clone(), done)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(all),
+        }
+    }
+
     /// Keeps other runs out of the roots of the other node.
     pub(super) fn locks(
         &self,
@@ -158,22 +189,7 @@ impl Setup {
 
 /// Sends all roots that this node holds.
 pub(super) fn send_all(common: &Common, cancel: &Cancel) -> Result<(), Failure> {
-    let mut setup = Setup::new(common, cancel)?;
-    let mut there = setup.connect()?;
-    let roots = setup.pair.roots.clone();
-    let side = look(setup.node.host(), setup.name.as_str(), &roots)?;
-    let locks = setup.locks(there.as_mut())?;
-    let (options, run) = (setup.pair.options.clone(), setup.sending());
-    let how = Sending { options: &options, run: &run, locks: &locks, observer: &Lines, cancel, now: now() };
-    let mut all = Ok(());
-    for root in &side.roots {
-        let Some(epoch) = root.epoch().filter(|epoch| epoch.holder == setup.name) else { continue };
-        let claim = (epoch.number, &setup.name);
-        // One root that cannot be sent keeps no other from it.
-        let sent = send(setup.node.host(), there.as_mut(), &root.name, claim, &how);
-        all = all.and(sent);
-    }
-    Ok(all?)
+    Setup::new(common, cancel)?.send(&Lines).map(drop)
 }
 
 pub(super) fn now() -> i64 {

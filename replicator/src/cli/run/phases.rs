@@ -199,14 +199,14 @@ pub(super) fn replicate(context: &Context<'_>) -> Result<Ended, Failure> {
 /// What the jobs of a run came to.
 #[derive(Default)]
 pub(super) struct Replication {
-    jobs: usize,
-    up_to_date: usize,
+    pub(super) jobs: usize,
+    pub(super) up_to_date: usize,
     passed_over: usize,
     /// Of targets that were not.
     datasets_passed_over: usize,
-    moved: Moved,
-    failures: Vec<Outcome>,
-    json: Vec<serde_json::Value>,
+    pub(super) moved: Moved,
+    pub(super) failures: Vec<Outcome>,
+    pub(super) json: Vec<serde_json::Value>,
 }
 
 impl Replication {
@@ -338,8 +338,8 @@ impl Replication {
 }
 
 /// A line for each stream that arrived, for a journal.
-struct Lines<'l> {
-    title: &'l str,
+pub(super) struct Lines<'l> {
+    pub(super) title: &'l str,
 }
 
 impl Observer for Lines<'_> {

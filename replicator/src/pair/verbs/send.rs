@@ -16,6 +16,7 @@ use crate::engine::Observer;
 use crate::engine::Request;
 use crate::engine::Run;
 use crate::host::Host;
+use crate::jobs::Done;
 use crate::lock::RunLock;
 use crate::pair::epoch::NodeName;
 use crate::pair::fence::Claim;
@@ -48,7 +49,7 @@ pub fn send(
     root: &DatasetName,
     (epoch, holder): (u64, &NodeName),
     how: &Sending<'_>,
-) -> Result<(), VerbError> {
+) -> Result<Done, VerbError> {
     target.present(&Claim { root: root.clone(), epoch, holder: holder.clone() })?;
     let request = Request {
         source: root.clone(),
@@ -67,11 +68,12 @@ pub fn send(
     };
     let plan = engine::prepare(source, target, &request)?;
     let run = Run { lock: how.locks.get(root).cloned(), ..how.run.clone() };
-    let report = engine::execute(&plan, &request.options, source, target, &run, how.observer, how.cancel)?;
-    let failed = report.datasets.into_iter().find_map(|dataset| dataset.error);
-    match failed.or(report.errors_after.into_iter().next()) {
+    let mut report =
+        engine::execute(&plan, &request.options, source, target, &run, how.observer, how.cancel)?;
+    let failed = report.datasets.iter_mut().find_map(|dataset| dataset.error.take());
+    match failed.or_else(|| report.errors_after.pop()) {
         Some(error) => Err(error.into()),
-        None => Ok(()),
+        None => Ok(Done { plan, report, pool: None }),
     }
 }
 

@@ -211,7 +211,7 @@ impl Case {
         let mut node = self.node(from);
         let side = look::look(node.host(), from, &[name(ROOT)])?;
         let epoch = side.roots[0].epoch().map_or(0, |epoch| epoch.number);
-        send::send(node.host(), &mut there, &name(ROOT), (epoch, &node_name(from)), &how)
+        send::send(node.host(), &mut there, &name(ROOT), (epoch, &node_name(from)), &how).map(drop)
     }
 
     fn write(&self, on: &str, dataset: &str, block: u64, value: u64) {

@@ -1,0 +1,131 @@
+//! Pairs of nodes in a run: the active node sends, and looks again before each step whether it still is the active one.
+
+use std::time::Duration;
+
+use serde_json::json;
+use zfs_core::name::DatasetName;
+
+use super::Context;
+use super::Failure;
+use super::Outcome;
+use super::phases::Lines;
+use super::phases::Replication;
+use crate::cancel::Cancel;
+use crate::cli;
+use crate::cli::pair::setup::Setup;
+use crate::cli::roles::InPair;
+use crate::cli::roles::with_pairs;
+use crate::engine::Observer;
+use crate::engine::Place;
+use crate::engine::RunError;
+use crate::jobs::memory::Memory;
+use crate::plan::Step;
+use crate::role::Role;
+use crate::role::watch::Fence;
+use crate::transfer::Moved;
+
+/// Sends what the other nodes lack, of each pair in which this node is active.
+pub(super) fn replicate(context: &Context<'_>, all: &mut Replication) {
+    for one in &context.roles.pairs {
+        if context.cancel.is_cancelled() {
+            all.failures.push(Outcome::Interrupted);
+            return;
+        }
+        let title = format!("pair {}", one.pair.name);
+        let role = one.now();
+        let (Role::Active, Some(fence)) = (role, &one.fence) else {
+            // What is wrong with a role was told, and counted, when it was found.
+            all.json.push(json!({ "pair": one.pair.name, "role": role, "state": "nothing is sent" }));
+            continue;
+        };
+        if context.dry_run {
+            context.show(&format!("{title}: would send to {}\n", one.pair.peer.node));
+            continue;
+        }
+        all.jobs += 1;
+        if let Err(failure) = send(context, one, fence, &title, all) {
+            all.json.push(json!({ "pair": one.pair.name, "role": role, "state": "failed", "message": failure.message() }));
+            all.failures.push(failure.outcome);
+            cli::complain(&failure);
+        }
+    }
+}
+
+fn send(
+    context: &Context<'_>,
+    one: &InPair<'_>,
+    fence: &Fence,
+    title: &str,
+    all: &mut Replication,
+) -> Result<(), Failure> {
+    let cancel = context.cancel.child();
+    let state = &context.config.folders.state;
+    let mut setup = Setup::of(state.clone(), one.pair.clone(), &cancel)?;
+    let observer = Fenced { lines: Lines { title }, fence, cancel: &cancel };
+    let sent = setup.send(&observer);
+    if let Err(fenced) = fence.check() {
+        let hint = "nothing more was sent; the next run finds out what this node is now".to_string();
+        return Err(Failure::new(Outcome::NoRole, format!("{title}: {fenced}")).hinted(hint));
+    }
+    let (mut bytes, mut wire, mut steps, mut datasets) = (0u64, 0u64, 0, 0);
+    let now = jiff::Timestamp::now().as_second();
+    let jobs = one.pair.jobs();
+    let mut seen = Vec::new();
+    for (root, done) in sent? {
+        let moved = done.report.moved();
+        bytes = bytes.saturating_add(moved.plain);
+        wire = wire.saturating_add(moved.wire);
+        steps += done.report.steps();
+        datasets += done.report.datasets.len();
+        let job = jobs.iter().find(|job| job.source.dataset == root);
+        seen.extend(job.and_then(|job| Some(done.seen(job, job.targets.first()?, now))));
+    }
+    if let Err(problem) = Memory::remember(state, &with_pairs(context.config), seen) {
+        cli::say(&format!("warning: {problem}"));
+    }
+    all.up_to_date += 1;
+    all.moved.plain = all.moved.plain.saturating_add(bytes);
+    all.moved.wire = all.moved.wire.saturating_add(wire);
+    all.json.push(json!({
+        "pair": one.pair.name,
+        "role": Role::Active,
+        "to": one.pair.peer.node,
+        "datasets": datasets,
+        "steps": steps,
+        "bytes": bytes,
+        "bytes_on_the_wire": wire,
+    }));
+    Ok(())
+}
+
+/// Looks before each step whether it may be taken, and ends everything where it may not.
+struct Fenced<'f> {
+    lines: Lines<'f>,
+    fence: &'f Fence,
+    cancel: &'f Cancel,
+}
+
+impl Observer for Fenced<'_> {
+    fn step_started(&self, place: Place, step: &Step) {
+        if self.fence.check().is_err() {
+            self.cancel.cancel();
+        }
+        self.lines.step_started(place, step);
+    }
+
+    fn progress(&self, place: Place, moved: Moved) {
+        self.lines.progress(place, moved);
+    }
+
+    fn step_finished(&self, place: Place, step: &Step, moved: Moved) {
+        self.lines.step_finished(place, step, moved);
+    }
+
+    fn retry(&self, dataset: &DatasetName, error: &RunError, after: Duration) {
+        self.lines.retry(dataset, error, after);
+    }
+
+    fn note(&self, text: &str) {
+        self.lines.note(text);
+    }
+}
