@@ -12,7 +12,7 @@ use crate::faults::until;
 use crate::replicas::*;
 
 /// The configuration of a node; the decider is a word of the test.
-fn configure(node: &Node, role: &str) {
+pub(crate) fn configure(node: &Node, role: &str) {
     let peer = if node.name() == "node1" { "node2" } else { "node1" };
     let config = format!(
         r#"
@@ -36,7 +36,7 @@ fn verb(node: &Node, arguments: &str) -> Output {
 }
 
 /// One that must end with this status and say these words.
-fn ends(node: &Node, arguments: &str, code: i32, words: &[&str]) -> String {
+pub(crate) fn ends(node: &Node, arguments: &str, code: i32, words: &[&str]) -> String {
     let output = verb(node, arguments);
     let said = format!("{}\n{}", output.out(), output.err());
     assert_eq!(output.code(), code, "pair {arguments} on {}\n{said}", node.name());
@@ -73,7 +73,7 @@ fn sums(node: &Node) -> String {
 }
 
 /// node1 is active with data in `tank/data` and `tank/data/photos`, node2 has all of it.
-fn paired() -> Cluster {
+pub(crate) fn paired() -> Cluster {
     let cluster = Cluster::boot(2).expect("two nodes");
     let (a, b) = (cluster.node(1), cluster.node(2));
     sh(a, TANK);
