@@ -68,6 +68,7 @@ pub(super) fn compare(
             (status, state(node, pool, "c"), done.out(), done.err())
         });
         *statuses.entry(real.0.clone()).or_default() += 1;
+        last.clone_from(&ours.1);
         if real.0 == "hangs" {
             // It does where a receive fails at once and mbuffer still has something for it. What it did so far says
             // nothing.
@@ -83,7 +84,6 @@ pub(super) fn compare(
         for line in real.1.iter().filter(|line| !ours.1.contains(line)) {
             differences.push(format!("{}: - {line}", round.options));
         }
-        last.clone_from(&ours.1);
         if ours.1.iter().any(|line| line.contains("#replicator") || line.contains("held by replicator")) {
             differences.push("something of our own replications is left".to_string());
         }
