@@ -212,8 +212,7 @@ fn place(lines: &str) -> (tempfile::TempDir, Proxmox) {
     write("ha", HA_JSON);
     let pvesh = folder.path().join("pvesh");
     script(&pvesh, &format!("#!/bin/sh\ncd {}\n{lines}\n", folder.path().display()));
-    let files = folder.path().to_path_buf();
-    let source = Proxmox::new(103, files, pvesh, names(), Duration::from_secs(30));
+    let source = Proxmox::new(103, folder.path(), pvesh, names(), Duration::from_secs(30));
     (folder, source)
 }
 
