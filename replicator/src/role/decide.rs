@@ -311,9 +311,12 @@ fn by_owner(names: &Names, seen: &Observation, word: &Word, owner: &Owner, ours:
 fn active(seen: &Observation, word: &Word, shown: &str) -> Verdict {
     let mut reasons = vec![reason(About::Owner, "the service is here")];
     if word.said.is_none() {
-        for about in [About::Quorum, About::Ha] {
-            reasons.push(reason(about, seen.show(about)));
-        }
+        reasons.push(reason(About::Quorum, seen.show(About::Quorum)));
+        let ha = match word.reading.ha {
+            Seen::Known(Ha::Armed) => "HA is armed",
+            _ => "HA has nothing to do with the service: people move it",
+        };
+        reasons.push(reason(About::Ha, ha));
     }
     reasons.push(reason(About::Epoch, format!("this node has {shown}")));
     match &seen.peer {

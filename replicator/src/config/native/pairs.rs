@@ -264,7 +264,7 @@ fn etcd(fields: &Fields<'_, '_>) -> Option<Decider> {
         match text.parse::<SocketAddr>() {
             Ok(address) => endpoints.push(address),
             Err(_) => {
-                inner.reader.error(span, format!("\"{}\" is not an address with a port", shown(text)), fix)
+                inner.reader.error(span, format!("\"{}\" is not an address with a port", shown(text)), fix);
             }
         }
     }

@@ -50,7 +50,7 @@ pub fn of(pair: &Pair) -> Box<dyn Source> {
     let (names, timeout) = (Names::of(pair), pair.watch.timeout);
     match &pair.decider {
         Decider::Proxmox { guest, files, pvesh } => {
-            Box::new(proxmox::Proxmox::new(*guest, files.clone(), pvesh.clone(), names, timeout))
+            Box::new(proxmox::Proxmox::new(*guest, files, pvesh.clone(), names, timeout))
         }
         Decider::Pacemaker { resource } => {
             Box::new(pacemaker::Pacemaker::new(resource.clone(), names, timeout))

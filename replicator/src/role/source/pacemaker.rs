@@ -124,9 +124,8 @@ fn reading(root: Node<'_, '_>, resource: &str, names: &Names) -> Result<Reading,
     if found.is_empty() {
         return Err(format!("it lists no resource {resource}"));
     }
-    let ha = if yes(options, "maintenance-mode") || yes(here, "maintenance") {
-        Seen::Known(Ha::Disarmed)
-    } else if found.iter().any(|one| one.attribute("managed") != Some("true")) {
+    let unmanaged = found.iter().any(|one| one.attribute("managed") != Some("true"));
+    let ha = if unmanaged || yes(options, "maintenance-mode") || yes(here, "maintenance") {
         Seen::Known(Ha::Disarmed)
     } else if options.attribute("no-quorum-policy") == Some("ignore") {
         Seen::unknown(

@@ -33,6 +33,7 @@ mod relay;
 mod replicas;
 mod replicate;
 mod retries;
+mod role;
 mod runs;
 mod sanoid;
 mod ssh_auth;

@@ -22,6 +22,7 @@ mod properties;
 mod read_only;
 mod receive;
 mod resume;
+mod role;
 mod sanoid;
 mod send;
 mod signals;

@@ -43,7 +43,7 @@ pub(super) struct Proxmox {
 }
 
 impl Proxmox {
-    pub(super) fn new(guest: u32, files: PathBuf, pvesh: PathBuf, names: Names, timeout: Duration) -> Self {
+    pub(super) fn new(guest: u32, files: &Path, pvesh: PathBuf, names: Names, timeout: Duration) -> Self {
         let (vmlist, members) = (files.join(".vmlist"), files.join(".members"));
         Self { guest, vmlist, members, pvesh, names, timeout }
     }

@@ -65,6 +65,9 @@ pub(super) struct Service {
     pub(super) moving: bool,
 }
 
+/// The state of a guest that HA was told to leave alone.
+const IGNORED: &str = "ignored";
+
 /// States of a managed guest in which its node changes.
 const MOVING: [&str; 4] = ["migrate", "relocate", "fence", "recovery"];
 
@@ -143,7 +146,7 @@ pub(super) fn resources(text: &[u8], guest: u32) -> Result<Guest, String> {
     Ok(Guest {
         node: node(text("node").ok_or("the guest has no node")?)?,
         migrating: text("lock") == Some("migrate"),
-        managed: text("hastate").is_some(),
+        managed: text("hastate").is_some_and(|state| state != IGNORED),
     })
 }
 
@@ -162,10 +165,12 @@ pub(super) fn ha(text: &[u8], guest: u32) -> Result<HaStatus, String> {
         Some(other) => Err(format!("HA says that it is {}", cut(other))),
     };
     let ids = [format!("ct:{guest}"), format!("vm:{guest}")];
-    let service = of_type("service").find(|one| text(one, "sid").is_some_and(|sid| ids.contains(&sid)));
+    let state = |one: &Value| text(one, "crm_state").or_else(|| text(one, "state")).unwrap_or_default();
+    let service = of_type("service")
+        .find(|one| text(one, "sid").is_some_and(|sid| ids.contains(&sid)))
+        .filter(|one| state(one) != IGNORED);
     let service = service.map(|one| {
-        let state = text(one, "crm_state").or_else(|| text(one, "state"));
-        let moving = state.is_some_and(|state| MOVING.contains(&state.as_str()));
+        let moving = MOVING.contains(&state(one).as_str());
         text(one, "node").map(|name| node(&name)).transpose().map(|node| Service { node, moving })
     });
     Ok(HaStatus { quorum: quorum(quorate)?, armed, service: service.transpose()? })

@@ -189,6 +189,10 @@ fn what_holds_back_is_seen() {
     let lost = MEMBERS.replace("\"quorate\": 1", "\"quorate\": 0");
     let ha = HA_JSON.replace("\"quorate\":1", "\"quorate\":0");
     assert_eq!(read(VMLIST, &lost, RESOURCES_JSON, &ha).quorum, Seen::Known(Quorum::Lost));
+    // One that HA was told to leave alone, whether HA still lists it or not.
+    let resources = RESOURCES_JSON.replace("\"hastate\":\"started\"", "\"hastate\":\"ignored\"");
+    let ha = HA_JSON.replace("\"crm_state\":\"started\"", "\"crm_state\":\"ignored\"");
+    assert_eq!(read(VMLIST, MEMBERS, &resources, &ha).ha, Seen::Known(Ha::NoHa));
     // A guest that people move: HA has nothing to do with it, armed or not.
     let resources = RESOURCES_JSON.replace(",\"hastate\":\"started\"", "");
     let ha: Vec<_> = HA_JSON.lines().filter(|line| !line.contains("service:")).collect();
@@ -212,8 +216,7 @@ fn place(lines: &str) -> (tempfile::TempDir, Proxmox) {
     write("ha", HA_JSON);
     let pvesh = folder.path().join("pvesh");
     script(&pvesh, &format!("#!/bin/sh\ncd {}\n{lines}\n", folder.path().display()));
-    let files = folder.path().to_path_buf();
-    let source = Proxmox::new(103, files, pvesh, names(), Duration::from_secs(30));
+    let source = Proxmox::new(103, folder.path(), pvesh, names(), Duration::from_secs(30));
     (folder, source)
 }
 
