@@ -44,8 +44,8 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let (options, run) = (setup.pair.options.clone(), setup.sending());
     let how = Sending { options: &options, run: &run, locks: &locks, observer: &Lines, cancel, now: now() };
     let mut say = |line: &str| cli::say(line);
-    let epoch = handover(&mut setup.node, &roots, there.as_mut(), &peer, &asked, &how, &mut say)?;
-    let promoted = !arguments.without_promotion;
+    let given = handover(&mut setup.node, &roots, there.as_mut(), &peer, &asked, &how, &mut say)?;
+    let (epoch, promoted) = (given.epoch, !arguments.without_promotion);
     if promoted {
         there.take_over(&roots, &peer, epoch).map_err(|error| {
             let message = format!("everything is on {peer}, which could not be promoted: {error}");
@@ -56,8 +56,12 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let (pair, node) = (&setup.pair.name, setup.name.as_str());
     cli::print(&if arguments.common.json {
         let (to, epoch) = (peer.as_str(), epoch.to_string());
-        let json = json!({ "pair": pair, "from": node, "to": to, "epoch": epoch, "promoted": promoted });
+        let json = json!({
+            "pair": pair, "from": node, "to": to, "epoch": epoch, "given_now": given.now, "promoted": promoted,
+        });
         format!("{json:#}\n")
+    } else if !given.now {
+        format!("{pair}: {peer} had the service already, in epoch {epoch}\n")
     } else if promoted {
         format!("{pair}: {peer} is active now, in epoch {epoch}; it has everything that {node} had\n")
     } else {

@@ -21,7 +21,16 @@ use crate::pair::epoch::Epoch;
 use crate::pair::epoch::NodeName;
 use crate::pair::epoch::written;
 
-/// Hands all roots over to `peer`; gives its epoch.
+/// What a handover came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The epoch of the other node.
+    pub epoch: u64,
+    /// Whether this run has given anything; else the other node had it already.
+    pub now: bool,
+}
+
+/// Hands all roots over to `peer`.
 ///
 /// # Errors
 /// When this node does not have the service, or something is not on the other one: then this node is as it was.
@@ -33,7 +42,7 @@ pub fn handover(
     asked: &promote::Asked,
     how: &Sending<'_>,
     tell: &mut dyn FnMut(&str),
-) -> Result<u64, VerbError> {
+) -> Result<Given, VerbError> {
     let name = node.name().clone();
     let side = look(node.host(), name.as_str(), roots)?;
     let newest = side.roots.iter().filter_map(|root| root.epoch()).max_by_key(|epoch| epoch.number).cloned();
@@ -43,7 +52,7 @@ pub fn handover(
     };
     if newest.holder == *peer && side.roots.iter().all(|root| given(root, newest.number)) {
         // An earlier run has done it.
-        return Ok(newest.number);
+        return Ok(Given { epoch: newest.number, now: false });
     }
     // Where a crash came between two roots, the first of them are given away, and all was sent before.
     let number = if newest.holder == *peer { newest.number.checked_sub(1) } else { Some(newest.number) };
@@ -75,7 +84,7 @@ pub fn handover(
             carry_out(node, &[step], tell)?;
         }
     }
-    Ok(next)
+    Ok(Given { epoch: next, now: true })
 }
 
 fn give(

@@ -39,6 +39,9 @@ pub struct Root {
     pub properties: Properties,
     /// What is believed of its epoch.
     pub belief: Belief,
+    /// The nearest dataset above it on which a mountpoint was set, and that; only of this node, and only where it was
+    /// looked for.
+    pub above: Option<(DatasetName, String)>,
 }
 
 /// The roots of one side.
@@ -113,10 +116,9 @@ impl Root {
             if state.kind != DatasetKind::Filesystem || self.value(&state.name, "canmount") == "off" {
                 continue;
             }
-            let mountpoint = self.value(&state.name, "mountpoint");
-            match mountpoint {
+            match self.mountpoint(&state.name).as_str() {
                 // Of what people mount themselves, or not at all, they take care.
-                "legacy" | "none" if state.name != self.name => continue,
+                "legacy" | "none" if state.name != self.name => {}
                 place if place.starts_with('/') => drop(places.insert(state.name.clone(), place.into())),
                 other => {
                     let (dataset, mountpoint) = (state.name.clone(), other.to_string());
@@ -126,6 +128,46 @@ impl Root {
         }
         Ok(places)
     }
+
+    /// Where a dataset is to be mounted. The kernel gives an inherited mountpoint as it was set above, and one that
+    /// nobody set not at all: what lies between is added here, as the zfs command does.
+    fn mountpoint(&self, dataset: &DatasetName) -> String {
+        let mut next = Some(dataset.clone());
+        let mut set = self.above.clone();
+        while let Some(name) = next.filter(|name| name.is_within(&self.name)) {
+            let property = self.property(&name, "mountpoint");
+            let own = |source| matches!(source, PropertySource::Local | PropertySource::Received);
+            if let Some(property) = property.filter(|property| own(property.source)) {
+                set = Some((name, property.value.clone()));
+                break;
+            }
+            next = name.parent();
+        }
+        let Some((owner, value)) = set else { return format!("/{dataset}") };
+        match dataset.strip_prefix(&owner).filter(|rest| value.starts_with('/') && !rest.is_empty()) {
+            Some(rest) => format!("{}/{rest}", value.trim_end_matches('/')),
+            None => value,
+        }
+    }
+}
+
+/// As [`look`], with what the mountpoints of the roots depend on above them.
+///
+/// # Errors
+/// When the host cannot be asked.
+pub fn look_own(host: &mut dyn Host, node: &str, roots: &[DatasetName]) -> Result<Side, VerbError> {
+    let mut side = look(host, node, roots)?;
+    for root in side.roots.iter_mut().filter(|root| root.tree.is_some()) {
+        let mut next = root.name.parent();
+        while let Some(name) = next.filter(|_| root.above.is_none()) {
+            let mut found = host.some_properties(&name, Depth::One, &["mountpoint".to_string()])?;
+            let property = found.get_mut(&name).and_then(|properties| properties.remove("mountpoint"));
+            let own = |one: &Property| matches!(one.source, PropertySource::Local | PropertySource::Received);
+            root.above = property.filter(own).map(|property| (name.clone(), property.value));
+            next = name.parent();
+        }
+    }
+    Ok(side)
 }
 
 /// Looks at the roots of one side.
@@ -153,5 +195,47 @@ fn look_at(host: &mut dyn Host, name: &DatasetName) -> Result<Root, VerbError> {
     };
     let property = properties.get(name).and_then(|properties| properties.get(marks::EPOCH));
     let belief = believe(property, pool);
-    Ok(Root { name: name.clone(), pool, tree, belief, properties })
+    Ok(Root { name: name.clone(), pool, tree, belief, properties, above: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the kernel of a real pool gives them.
+    #[test]
+    fn a_mountpoint_is_where_the_zfs_command_would_mount() {
+        let name = |text: &str| -> DatasetName { text.parse().expect("a name") };
+        let property = |value: &str, source| Property { value: value.to_string(), source };
+        let one = |dataset: &str, value: &str, source| {
+            (name(dataset), BTreeMap::from([("mountpoint".to_string(), property(value, source))]))
+        };
+        let mut root = Root {
+            name: name("tank/data"),
+            pool: Guid(1),
+            tree: None,
+            properties: Properties::from([
+                one("tank/data", "/tank", PropertySource::Inherited),
+                one("tank/data/x", "/srv/x", PropertySource::Local),
+                one("tank/data/x/y", "/srv/x", PropertySource::Inherited),
+                one("tank/data/z", "none", PropertySource::Local),
+                one("tank/data/z/a", "none", PropertySource::Inherited),
+            ]),
+            belief: Belief::None,
+            above: Some((name("tank"), "/tank".to_string())),
+        };
+        for (dataset, place) in [
+            ("tank/data", "/tank/data"),
+            ("tank/data/w/w", "/tank/data/w/w"),
+            ("tank/data/x", "/srv/x"),
+            ("tank/data/x/y", "/srv/x/y"),
+            ("tank/data/z/a", "none"),
+        ] {
+            assert_eq!(root.mountpoint(&name(dataset)), place);
+        }
+        root.above = Some((name("tank"), "/".to_string()));
+        assert_eq!(root.mountpoint(&name("tank/data")), "/data");
+        root.above = None;
+        assert_eq!(root.mountpoint(&name("tank/data")), "/tank/data");
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use zfs_core::DatasetKind;
 use zfs_core::name::DatasetName;
 
 use super::Refused;
@@ -15,6 +16,7 @@ use super::look::Far;
 use super::look::Root;
 use super::look::Side;
 use super::look::look;
+use super::look::look_own;
 use super::node::Mount;
 use super::node::Node;
 use super::snapshot_name;
@@ -226,7 +228,7 @@ fn safe(facts: &Facts<'_>, asked: &Asked, root: &Root, raised: bool) -> Result<(
     }
     if let Some(there) = there
         && let Some(epoch) = there.epoch().filter(|epoch| epoch.holder != *facts.node)
-        && there.value(&there.name, "readonly") == "off"
+        && there.value(&there.name, "readonly") != "on"
     {
         return Err(Refused::PeerIsActive { root: root.name.clone(), holder: epoch.holder.to_string() });
     }
@@ -250,7 +252,9 @@ fn open(root: &Root, dataset: &DatasetName) -> Option<Change> {
     if root.value(dataset, "readonly") != "off" && (is_root || root.is_local(dataset, "readonly")) {
         set.push(("readonly".to_string(), "off".to_string()));
     }
-    if root.value(dataset, "canmount") == "on" {
+    let kind = root.tree.as_ref().and_then(|tree| tree.get(dataset)).map(|state| state.kind);
+    // The kernel does not tell what nobody set: it is on then.
+    if kind == Some(DatasetKind::Filesystem) && matches!(root.value(dataset, "canmount"), "on" | "") {
         set.push(("canmount".to_string(), "noauto".to_string()));
     }
     (!set.is_empty()).then(|| Change::SetProperties { dataset: dataset.clone(), set })
@@ -313,7 +317,7 @@ fn planned(
     there: &Far,
     asked: &Asked,
 ) -> Result<Plan, VerbError> {
-    let here = look(node.host(), name.as_str(), roots)?;
+    let here = look_own(node.host(), name.as_str(), roots)?;
     let mut health = BTreeMap::new();
     for root in roots {
         if !health.contains_key(root.pool()) {

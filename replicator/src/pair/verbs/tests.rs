@@ -181,7 +181,7 @@ impl Case {
         rejoin::rejoin(&mut self.node(on), &[name(ROOT)], &mut there, &peer, false, &mut |_| {})
     }
 
-    fn handover(&self, from: &str) -> Result<u64, VerbError> {
+    fn handover(&self, from: &str) -> Result<handover::Given, VerbError> {
         let (mut there, peer) = (self.world.host(other(from)), node_name(other(from)));
         let (options, run, cancel) = (Options::default(), quick(), Cancel::new());
         let how = send::Sending {

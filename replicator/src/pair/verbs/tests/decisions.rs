@@ -186,11 +186,13 @@ fn a_handover_loses_nothing_and_goes_back() {
         let number = case.epoch(from).0;
         case.write(from, ROOT, 4, value);
         case.write(from, CHILD, 4, value);
-        assert_eq!(case.handover(from).expect("handed over"), number + 1);
+        let given = case.handover(from).expect("handed over");
+        assert_eq!(given, handover::Given { epoch: number + 1, now: true });
         assert_eq!(case.epoch(from), (number + 1, other(from).to_string()));
         assert!(case.same(ROOT) && case.same(CHILD));
         assert_eq!(case.mounted(from), Vec::<String>::new());
-        assert_eq!(case.handover(from).expect("done already"), number + 1);
+        let given = case.handover(from).expect("done already");
+        assert_eq!(given, handover::Given { epoch: number + 1, now: false });
         let promoted = case.promote(other(from), false).expect("promoted");
         assert_eq!(promoted.epoch, number + 1);
         assert_eq!(case.mounted(other(from)), [ROOT, CHILD]);
