@@ -9,8 +9,8 @@ use serde_json::json;
 use super::Failure;
 use super::Outcome;
 use super::setup::Common;
+use super::setup::Lines;
 use super::setup::Setup;
-use super::setup::send_all;
 use crate::cancel::Cancel;
 use crate::cli;
 use crate::pair::verbs::demote::demote;
@@ -39,7 +39,7 @@ Examples:
 The exit status is 0 when nothing is written any more, whether all could be sent or not; what was sent is said.";
 
 /// What became of the last send.
-enum Sent {
+pub(super) enum Sent {
     /// There is nothing that the other node had to get from this one.
     Nothing,
     All,
@@ -48,13 +48,7 @@ enum Sent {
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
     let mut setup = Setup::new(&arguments.common, cancel)?;
-    let roots = setup.pair.roots.clone();
-    let holds = demote(&mut setup.node, &roots, &mut |line| cli::say(line))?;
-    let sent = match (holds, arguments.without_send) {
-        (false, _) => Sent::Nothing,
-        (true, true) => Sent::Not("it was not asked for".to_string()),
-        (true, false) => within(setup.pair.final_send, cancel, |cancel| last(&arguments.common, cancel)),
-    };
+    let (holds, sent) = demote_here(&mut setup, arguments.without_send, cancel)?;
     let (pair, node) = (&setup.pair.name, setup.name.as_str());
     let why = match &sent {
         Sent::Nothing | Sent::All => None,
@@ -72,6 +66,22 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         format!("{pair}: {node} writes nothing any more; {sent}\n")
     })?;
     Ok(Outcome::Success)
+}
+
+/// Demotes this node, and sends what the other one lacks within the time that the pair has for it.
+pub(super) fn demote_here(
+    setup: &mut Setup,
+    without_send: bool,
+    cancel: &Cancel,
+) -> Result<(bool, Sent), Failure> {
+    let roots = setup.pair.roots.clone();
+    let holds = demote(&mut setup.node, &roots, &mut |line| cli::say(line))?;
+    let sent = match (holds, without_send) {
+        (false, _) => Sent::Nothing,
+        (true, true) => Sent::Not("it was not asked for".to_string()),
+        (true, false) => within(setup.pair.final_send, cancel, |cancel| last(setup, cancel)),
+    };
+    Ok((holds, sent))
 }
 
 /// Does something that is told to stop after this time.
@@ -96,9 +106,11 @@ fn within(limit: Duration, cancel: &Cancel, what: impl FnOnce(&Cancel) -> Sent) 
     })
 }
 
-fn last(common: &Common, cancel: &Cancel) -> Sent {
-    match send_all(common, cancel) {
-        Ok(()) => Sent::All,
+fn last(setup: &Setup, cancel: &Cancel) -> Sent {
+    let sent =
+        Setup::of(setup.state.clone(), setup.pair.clone(), cancel).and_then(|mut setup| setup.send(&Lines));
+    match sent {
+        Ok(_) => Sent::All,
         Err(failure) => Sent::Not(failure.message().to_string()),
     }
 }

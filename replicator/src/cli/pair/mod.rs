@@ -6,6 +6,7 @@ use crate::cancel::Cancel;
 
 mod demote;
 mod handover;
+mod hook;
 mod promote;
 mod rejoin;
 mod role;
@@ -32,6 +33,7 @@ enum Command {
     Demote(demote::Arguments),
     Rejoin(rejoin::Arguments),
     Handover(handover::Arguments),
+    Hook(hook::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
@@ -43,5 +45,6 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         Command::Demote(arguments) => demote::run(arguments, cancel),
         Command::Rejoin(arguments) => rejoin::run(arguments, cancel),
         Command::Handover(arguments) => handover::run(arguments, cancel),
+        Command::Hook(arguments) => hook::run(arguments, cancel),
     }
 }

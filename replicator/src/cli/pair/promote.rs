@@ -10,6 +10,7 @@ use crate::cancel::Cancel;
 use crate::cli;
 use crate::host::Host;
 use crate::pair::NodeName;
+use crate::pair::verbs::promote::Promoted;
 use crate::pair::verbs::promote::promote;
 
 /// Make this node the active one of a pair.
@@ -44,7 +45,23 @@ The exit status is 0 when this node is active, 3 when that is not safe, 7 while 
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
     let mut setup = Setup::new(&arguments.common, cancel)?;
-    let asked = setup.asked(arguments.force);
+    let done = promote_here(&mut setup, arguments.force, cancel)?;
+    let (pair, node) = (&setup.pair.name, setup.name.as_str());
+    cli::print(&if arguments.common.json {
+        let (epoch, raised, told) = (done.epoch.to_string(), done.raised, &done.told);
+        let json = json!({ "pair": pair, "node": node, "epoch": epoch, "raised": raised, "told": told });
+        format!("{json:#}\n")
+    } else if done.raised {
+        format!("{pair}: {node} is active now, in epoch {}\n", done.epoch)
+    } else {
+        format!("{pair}: {node} was active already, in epoch {}\n", done.epoch)
+    })?;
+    Ok(Outcome::Success)
+}
+
+/// Promotes this node, and tells what is done.
+pub(super) fn promote_here(setup: &mut Setup, force: bool, cancel: &Cancel) -> Result<Promoted, Failure> {
+    let asked = setup.asked(force);
     let mut there = setup.connect().map_err(|failure| failure.message().to_string());
     if cancel.is_cancelled() {
         return Err(Failure::new(Outcome::Interrupted, "interrupted"));
@@ -62,15 +79,5 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     for line in &done.told {
         cli::say(line);
     }
-    let (pair, node) = (&setup.pair.name, setup.name.as_str());
-    cli::print(&if arguments.common.json {
-        let (epoch, raised, told) = (done.epoch.to_string(), done.raised, &done.told);
-        let json = json!({ "pair": pair, "node": node, "epoch": epoch, "raised": raised, "told": told });
-        format!("{json:#}\n")
-    } else if done.raised {
-        format!("{pair}: {node} is active now, in epoch {}\n", done.epoch)
-    } else {
-        format!("{pair}: {node} was active already, in epoch {}\n", done.epoch)
-    })?;
-    Ok(Outcome::Success)
+    Ok(done)
 }

@@ -63,7 +63,7 @@ pub(super) struct Common {
 }
 
 /// The pair of that name, or the only one.
-fn find_pair<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Pair, Failure> {
+pub(super) fn named<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Pair, Failure> {
     let mut found = config.pairs.iter().filter(|pair| name.is_none_or(|name| pair.name == name));
     let all: Vec<_> = config.pairs.iter().map(|pair| pair.name.as_str()).collect();
     let hint = match all.as_slice() {
@@ -97,7 +97,7 @@ pub(in crate::cli) struct Setup {
 impl Setup {
     pub(super) fn new(common: &Common, cancel: &Cancel) -> Result<Self, Failure> {
         let (config, _) = common.from.usable()?;
-        let pair = find_pair(&config, common.pair.as_deref())?.clone();
+        let pair = named(&config, common.pair.as_deref())?.clone();
         Self::of(config.folders.state.clone(), pair, cancel)
     }
 

@@ -25,6 +25,7 @@ mod names;
 mod no_op;
 mod overlap;
 mod pair;
+mod pair_hook;
 mod pair_runs;
 mod prometheus;
 mod promote;
