@@ -21,6 +21,7 @@ use crate::engine::RunError;
 use crate::jobs::memory::Memory;
 use crate::plan::Step;
 use crate::role::Role;
+use crate::role::decide::Remedy;
 use crate::role::watch::Fence;
 use crate::transfer::Moved;
 
@@ -33,7 +34,10 @@ pub(super) fn replicate(context: &Context<'_>, all: &mut Replication) {
         }
         let title = format!("pair {}", one.pair.name);
         let role = one.now();
-        let (Role::Active, Some(fence)) = (role, &one.fence) else {
+        // A node that gave the service away and could not send everything in time goes on to, as long as nobody has taken
+        // over: the other node lets it in only until then.
+        let gives = role == Role::Isolated && one.decision.verdict.remedy == Remedy::Handover;
+        let (true, Some(fence)) = (role == Role::Active || gives, &one.fence) else {
             // What is wrong with a role was told, and counted, when it was found.
             all.json.push(json!({ "pair": one.pair.name, "role": role, "state": "nothing is sent" }));
             continue;
@@ -88,7 +92,7 @@ fn send(
     all.moved.wire = all.moved.wire.saturating_add(wire);
     all.json.push(json!({
         "pair": one.pair.name,
-        "role": Role::Active,
+        "role": one.decision.verdict.role,
         "to": one.pair.peer.node,
         "datasets": datasets,
         "steps": steps,

@@ -144,6 +144,14 @@ pub enum Refused {
         /// The other node.
         holder: String,
     },
+    /// The other node can be asked, and has what was not sent yet.
+    #[error("{dataset} lacks {missing} snapshot{} that the other node has", if *missing == 1 { "" } else { "s" })]
+    Behind {
+        /// The dataset.
+        dataset: DatasetName,
+        /// How many are missing.
+        missing: usize,
+    },
     /// There are no more epochs.
     #[error("the epoch of {0} is the last one there is")]
     NoMoreEpochs(DatasetName),
@@ -234,6 +242,9 @@ impl Refused {
             }
             Self::Both { .. } => "decide which node goes on, `replicator pair promote --force` there, and `replicator pair rejoin` on the other one".to_string(),
             Self::PeerIsActive { holder, .. } => format!("`replicator pair demote` on {holder}, or --force if nothing can write there"),
+            Self::Behind { .. } => {
+                "`replicator run` on the other node sends them; --force goes on without, and they are kept there".to_string()
+            }
             Self::NoMoreEpochs(_) => "look at the epochs with `replicator pair status`".to_string(),
             Self::NotMounted { .. } => "see what else is mounted there (`findmnt`), and promote again".to_string(),
             Self::NoMountpoint { dataset, .. } => format!("zfs set mountpoint=PATH {dataset}"),

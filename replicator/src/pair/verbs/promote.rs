@@ -23,6 +23,7 @@ use super::snapshot_name;
 use super::take_together;
 use crate::config::pair::Guards;
 use crate::host::Change;
+use crate::host::DatasetState;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::pair::epoch::Belief;
@@ -232,6 +233,11 @@ fn safe(facts: &Facts<'_>, asked: &Asked, root: &Root, raised: bool) -> Result<(
     {
         return Err(Refused::PeerIsActive { root: root.name.clone(), holder: epoch.holder.to_string() });
     }
+    if let Some(theirs) = there.and_then(|there| there.tree.as_ref()) {
+        tree.datasets().iter().try_for_each(|state| {
+            theirs.get(&state.name).map_or(Ok(()), |theirs| caught_up(state, theirs))
+        })?;
+    }
     let limit = asked.guards.promote_age;
     if let (Some(limit), Some(newest)) = (limit, facts.newest.get(&root.name)) {
         let age = u64::try_from(asked.now.saturating_sub(*newest)).unwrap_or(0);
@@ -240,6 +246,19 @@ fn safe(facts: &Facts<'_>, asked: &Asked, root: &Root, raised: bool) -> Result<(
         if age > limit && standby {
             return Err(Refused::TooOld { root: root.name.clone(), age, limit });
         }
+    }
+    Ok(())
+}
+
+/// Whether this node has what the other one took last, which can be asked and has not been able to send it yet.
+fn caught_up(ours: &DatasetState, theirs: &DatasetState) -> Result<(), Refused> {
+    let has = |guid| ours.snapshots.iter().any(|one| one.guid == guid);
+    let Some(common) = theirs.snapshots.iter().rposition(|one| has(one.guid)) else { return Ok(()) };
+    let missing = theirs.snapshots.len() - common - 1;
+    // Where this one went on from there itself, that is the history that counts.
+    let is_newest = ours.snapshots.last().is_some_and(|one| one.guid == theirs.snapshots[common].guid);
+    if missing > 0 && is_newest {
+        return Err(Refused::Behind { dataset: ours.name.clone(), missing });
     }
     Ok(())
 }

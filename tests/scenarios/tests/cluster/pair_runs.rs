@@ -21,7 +21,7 @@ use = "few"
 "#;
 
 /// A time to begin at: noon of some day, and 20 minutes.
-const NOON: u64 = 1_795_435_200 + 1200;
+const NOON: usize = 1_795_435_200 + 1200;
 
 /// The configuration of a pair, and policies.
 fn with_policies(node: &Node, role: &str) {
@@ -32,7 +32,7 @@ fn with_policies(node: &Node, role: &str) {
     sh(node, &format!("chmod 644 {file}; replicator config check"));
 }
 
-fn set_clock(node: &Node, hour: u64) {
+fn set_clock(node: &Node, hour: usize) {
     sh(node, &format!("date --utc --set @{} > /dev/null", NOON + hour * 3600));
 }
 
@@ -75,7 +75,7 @@ fn the_runs_of_both_nodes_go_by_their_roles() {
             set_clock(node, hour);
             run(node, 0);
         }
-        assert_eq!(taken(a, "tank/data").len(), 2.min(usize::try_from(hour).expect("small") + 1));
+        assert_eq!(taken(a, "tank/data").len(), 2.min(hour + 1));
         assert_eq!(taken(a, "tank/data/photos"), taken(b, "tank/data/photos"));
     }
     let common = taken(b, "tank/data").pop().expect("a snapshot");

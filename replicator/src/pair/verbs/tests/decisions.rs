@@ -52,6 +52,19 @@ fn a_standby_is_not_writable_and_becomes_so_by_promotion() {
 }
 
 #[test]
+fn what_the_other_node_could_not_send_yet_keeps_this_one_from_being_promoted() {
+    let case = Case::new();
+    case.write("a", ROOT, 9, 9);
+    case.snapshot("a", "2");
+    case.demote("a").expect("demoted");
+    let behind = refused(case.promote("b", false));
+    assert!(matches!(&behind, Refused::Behind { missing, .. } if *missing > 0), "{behind:?}");
+    // Once it is sent it is no hindrance.
+    case.send("a").expect("sent");
+    assert_eq!(case.promote("b", false).expect("promoted").epoch, 2);
+}
+
+#[test]
 fn who_is_still_active_keeps_the_other_one_from_being_promoted() {
     let case = Case::new();
     assert!(matches!(refused(case.promote("b", false)), Refused::PeerIsActive { .. }));
