@@ -225,7 +225,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 Ok(self.host.take_over(&roots, &node, epoch.get())?)
             }
             Request::Apply(change) => self.apply(change, None),
-            Request::ApplyFor { claim, change } => self.apply(change, Some(claim.claim())),
+            Request::ApplyFor { claim, change } => self.apply(change, Some(&claim.claim())),
             Request::Content { snapshot, volume } => {
                 let kind = if volume { DatasetKind::Volume } else { DatasetKind::Filesystem };
                 self.content(id, &snapshot.0, kind)
@@ -336,7 +336,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         Ok(())
     }
 
-    fn apply(&mut self, change: ChangeRequest, claim: Option<Claim>) -> Result<(), Trouble> {
+    fn apply(&mut self, change: ChangeRequest, claim: Option<&Claim>) -> Result<(), Trouble> {
         let change = change.change();
         self.limits.change(&change)?;
         let mut origin = None;
@@ -350,7 +350,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
             }
         }
         let admitted = match Asked::change(&change, origin.as_ref()) {
-            Some(asked) => Some(self.admit(&asked, claim.as_ref())?),
+            Some(asked) => Some(self.admit(&asked, claim)?),
             None => None,
         };
         self.host.apply(&change)?;

@@ -83,9 +83,15 @@ impl Root {
         }
     }
 
-    /// Its datasets, parents first.
+    /// Its datasets, parents first, without those that a rejoin has set aside.
     pub fn datasets(&self) -> impl DoubleEndedIterator<Item = &DatasetState> {
-        self.tree.iter().flat_map(Tree::datasets)
+        self.tree.iter().flat_map(Tree::datasets).filter(|state| !self.is_aside(&state.name))
+    }
+
+    /// Whether a dataset was set aside by a rejoin, or lies in one that was.
+    fn is_aside(&self, dataset: &DatasetName) -> bool {
+        let below = dataset.strip_prefix(&self.name).unwrap_or_default();
+        below.split('/').any(is_name_aside)
     }
 
     /// A property of one of its datasets.
@@ -149,6 +155,12 @@ impl Root {
             None => value,
         }
     }
+}
+
+/// Whether the last part of a name is one that a rejoin gives.
+pub(super) fn is_name_aside(name: &str) -> bool {
+    let epoch = name.rsplit_once("-divergent-").map(|(_, epoch)| epoch);
+    epoch.is_some_and(|epoch| !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// As [`look`], with what the mountpoints of the roots depend on above them.

@@ -152,7 +152,8 @@ pub fn plan(facts: &Facts<'_>, asked: &Asked) -> Result<Plan, Refused> {
     let (mut opens, mut mounts) = (Vec::new(), Vec::new());
     for root in &here.roots {
         safe(facts, asked, root, raised.is_some())?;
-        let was_ours = root.epoch().is_some_and(|epoch| epoch.holder == **node);
+        // Before the first promotion of a pair there was no standby either.
+        let stood_by = root.epoch().is_some_and(|epoch| epoch.holder != **node);
         for state in root.datasets() {
             if let Some(partial) = &state.partial {
                 told.push(format!("a partial receive of {} is thrown away ({})", state.name, partial.token));
@@ -160,7 +161,7 @@ pub fn plan(facts: &Facts<'_>, asked: &Asked) -> Result<Plan, Refused> {
                 discards.push(Step::Change(Change::DiscardPartial { dataset, partial }));
             }
             // On a node that is active already, what is written is no divergence.
-            if raised.is_some() && !was_ours && state.written > 0 && !state.snapshots.is_empty() {
+            if raised.is_some() && stood_by && state.written > 0 && !state.snapshots.is_empty() {
                 let name = snapshot_name(state, "divergent", number).map_err(|error| Refused::Aside {
                     dataset: state.name.clone(),
                     why: error.to_string(),

@@ -16,6 +16,7 @@ use super::carry_out;
 use super::demote;
 use super::look::Far;
 use super::look::Root;
+use super::look::is_name_aside;
 use super::look::look;
 use super::node::Node;
 use crate::host::Base;
@@ -166,7 +167,7 @@ pub fn next(root: &DatasetName, facts: &Facts) -> Result<Option<Next>, Refused> 
         if gone.is_some() && ours.is_some() {
             let below = facts.datasets.keys().find(|name| {
                 // One that was set aside itself, in this epoch or before, is no dataset of its own any more.
-                name.parent().as_ref() == Some(&there) && !name.last().contains("-divergent-")
+                name.parent().as_ref() == Some(&there) && !is_name_aside(name.last())
             });
             if let Some(from) = below {
                 let to = dataset

@@ -104,9 +104,11 @@ fn nothing_is_received_but_from_the_node_that_was_promoted_last() {
     refused(a, plain, 3, &["epoch 1 of node1", "does not say for which epoch"]);
     let below = "tank/data/photos root@node2:tank/data/new --far-end agent";
     refused(a, below, 3, &["does not say for which epoch"]);
-    // Into the active one, whoever comes.
-    refused(b, "-r tank/data root@node1:tank/data/copy --far-end agent", 3, &["tank/data belongs to a pair"]);
     assert_eq!(before, state(b));
+    // Into the active one, whoever comes.
+    let active = state(a);
+    refused(b, "-r tank/data root@node1:tank/data/copy --far-end agent", 3, &["tank/data belongs to a pair"]);
+    assert_eq!(active, state(a));
     // Somebody may write to the standby.
     sh(b, "zfs set readonly=off tank/data; zfs mount tank/data");
     ends(a, "send data", 3, &["tank/data is mounted and writable"]);
