@@ -24,13 +24,8 @@ use crate::role::watch::watch;
 /// Where promotion is not safe the start is refused, with the reason. A start on the node that is active already changes
 /// nothing. After the stop the roots become read-only and are unmounted, and what the other node lacks is sent within the
 /// time that the pair has for it (final_send); the timer sends the rest. Other phases do nothing.
-///
-/// Set it on the guest with a script on a storage for snippets that both nodes have:
-///
-///     #!/bin/sh
-///     exec /usr/sbin/replicator pair hook nfs "$1" "$2"
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES, verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The pair, as the configuration calls it.
     #[arg(value_name = "PAIR")]
@@ -49,6 +44,11 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
+Set it on the guest with a script on a storage for snippets that both nodes have:
+
+  #!/bin/sh
+  exec replicator pair hook nfs \"$1\" \"$2\"
+
 Examples:
   pct set 103 --hookscript local:snippets/nfs-pair.sh
   replicator pair hook nfs 103 pre-start

@@ -140,7 +140,10 @@ fn a_stream_that_was_changed_on_its_way_is_never_accepted_over_every_way() {
         route.grow(1);
         let ways = if route.way.far_end == "agent" { ["off", "on"].as_slice() } else { &["off"] };
         for compress in ways.iter().chain(ways) {
-            let at = 20_000 + random.borrow_mut().below(SIZE * 3 / 4 - kept);
+            // Not before something of the file was written: a resumed receive that breaks off sooner sets ZFS back to the
+            // beginning of the file (docs/openzfs-bugs.md), and nothing could be said of what is kept. Four of these are
+            // less than the whole.
+            let at = 400_000 + random.borrow_mut().below(SIZE / 6);
             route.bend(Bend::Flip(at));
             let output = route.run(&format!("--retries 0 --compress {compress}"));
             assert_ne!(output.code(), 0, "byte {at} was changed, and that was a success: {}", output.out());
