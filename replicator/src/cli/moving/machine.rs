@@ -67,10 +67,12 @@ impl Machine<'_> {
     fn read(&mut self, file: &Path) -> Option<String> {
         let path = self.path(file);
         let mut text = Vec::new();
-        let read = std::fs::File::open(&path).and_then(|opened| match opened.metadata()? {
-            about if about.is_file() && about.len() <= LARGEST => opened.take(LARGEST).read_to_end(&mut text),
-            _ => Ok(0),
-        });
+        // Looked at before it is opened: to open a named pipe is to wait for who writes into it.
+        let read =
+            std::fs::metadata(&path).and_then(|about| match about.is_file() && about.len() <= LARGEST {
+                true => std::fs::File::open(&path)?.take(LARGEST).read_to_end(&mut text),
+                false => Ok(0),
+            });
         match read {
             Ok(_) => String::from_utf8(text).ok(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -363,6 +365,15 @@ mod tests {
         assert_eq!(unclear, ["/home/bob/replicate.sh:6", "/etc/systemd/system/t@.service:2"]);
         assert!(found.unread.is_empty(), "{:?}", found.unread);
         assert_eq!(found.calls[1].program, Program::Sanoid);
+    }
+
+    #[test]
+    fn a_named_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), "etc/cron.d/x", "5 * * * * root syncoid a/b c/d\n");
+        let made = std::process::Command::new("mkfifo").arg(folder.path().join("etc/cron.d/pipe")).status();
+        assert!(made.expect("mkfifo").success());
+        assert_eq!(look(folder.path()).calls.len(), 1);
     }
 
     #[test]
