@@ -1,24 +1,15 @@
 //! This machine, through its kernel. Starts no process.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::time::Duration;
-
-use bytes::Bytes;
 use zfs_core::Dataset;
 use zfs_core::ErrorKind;
 use zfs_core::Guid;
-use zfs_core::PropertySet;
 use zfs_core::Zfs;
-use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
 use zfs_core::name::HoldTag;
 use zfs_core::name::SnapshotName;
 use zfs_core::receive::ReceiveRequest;
-use zfs_core::receive::Receiver;
 use zfs_core::send::SendFlags;
 use zfs_core::send::SendRequest;
-use zfs_core::send::SendStream;
 use zfs_core::token::Limits;
 use zfs_core::token::ResumeToken;
 
@@ -35,7 +26,6 @@ use super::Host;
 use super::HostError;
 use super::Incoming;
 use super::Inventory;
-use super::Next;
 use super::Outgoing;
 use super::Properties;
 use super::Property;
@@ -50,7 +40,6 @@ use super::Tree;
 use super::Version;
 use super::listing;
 use crate::cancel::Cancel;
-use crate::cancel::TICK;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
 use crate::lock::LockError;
@@ -65,9 +54,20 @@ use crate::pair::verbs::node::LocalNode;
 use crate::pair::verbs::promote;
 use crate::transport::TransportError;
 
+mod changes;
 mod content;
 mod deeds;
 mod holds;
+mod mounts;
+mod permit;
+mod streams;
+
+use changes::set;
+use mounts::is_mounted;
+use mounts::is_mounted_writable;
+use permit::no_permit;
+use streams::LocalIncoming;
+use streams::LocalOutgoing;
 
 /// The datasets of this machine.
 pub struct Local {
@@ -158,14 +158,6 @@ impl Local {
             None => request,
         }
     }
-
-    /// Refuses to go on with something that is not what the plan was made for.
-    fn need_guid(&self, name: &str, expected: Guid, found: Option<Guid>) -> Result<(), HostError> {
-        if found == Some(expected) {
-            return Ok(());
-        }
-        Err(HostError::Changed { host: LABEL.to_string(), name: name.to_string(), expected, found })
-    }
 }
 
 /// The most locks of one host. A run needs one.
@@ -207,15 +199,6 @@ fn state(dataset: &Dataset) -> Result<DatasetState, HostError> {
         snapshots: Vec::new(),
         bookmarks: Vec::new(),
     })
-}
-
-fn set(properties: &[(String, String)]) -> PropertySet {
-    properties.iter().fold(PropertySet::new(), |set, (name, value)| set.text(name, value))
-}
-
-/// Whether a change failed because what it makes is there already.
-fn exists(error: &zfs_core::Error) -> bool {
-    error.kind() == ErrorKind::Exists
 }
 
 impl Host for Local {
@@ -267,8 +250,7 @@ impl Host for Local {
     }
 
     fn is_mounted_writable(&mut self, dataset: &DatasetName) -> Result<bool, HostError> {
-        let mounts = mounts()?;
-        Ok(mounts.lines().any(|line| is_mount_of(line, dataset.as_str()) && is_writable(line)))
+        is_mounted_writable(dataset.as_str())
     }
 
     fn breaker(&self) -> Option<Cancel> {
@@ -445,47 +427,7 @@ impl Host for Local {
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
-        match change {
-            Change::CreateFilesystem { dataset, set: properties } => {
-                match self.zfs.create_filesystem(dataset, &set(properties)) {
-                    Err(error) if exists(&error) && self.zfs.find_dataset(dataset)?.is_some() => {}
-                    made => made.map(drop)?,
-                }
-            }
-            Change::Bookmark { bookmarks } => self.bookmark(bookmarks)?,
-            Change::DestroyBookmarks { bookmarks } => self.destroy_bookmarks(bookmarks)?,
-            Change::Rename { from, guid, to } => {
-                let found = self.zfs.find_dataset(from)?.map(|found| found.guid);
-                self.need_guid(from.as_str(), *guid, found)?;
-                self.zfs.rename(from, to)?;
-            }
-            Change::Clone { snapshot, guid, to, set: properties } => {
-                let found = self.zfs.find_snapshot(snapshot)?.map(|found| found.guid);
-                self.need_guid(snapshot.as_str(), *guid, found)?;
-                self.zfs.clone_snapshot(snapshot, to, &set(properties))?;
-            }
-            Change::Promote { dataset } => self.zfs.promote(dataset)?,
-            Change::SetProperties { dataset, set: properties } => {
-                self.zfs.set_properties(dataset, &set(properties))?;
-            }
-            Change::UnsetProperties { dataset, names } => {
-                for name in names {
-                    self.zfs.inherit_property(dataset, name)?;
-                }
-            }
-            Change::DestroySnapshots { dataset, newest, snapshots } => {
-                self.destroy_snapshots(dataset, *newest, snapshots)?;
-            }
-            Change::PruneSnapshots { dataset, snapshots } => self.prune_snapshots(dataset, snapshots)?,
-            Change::Destroy { dataset, guid, .. } => {
-                let Some(found) = self.zfs.find_dataset(dataset)? else { return Ok(()) };
-                self.need_guid(dataset.as_str(), *guid, Some(found.guid))?;
-                need_mark(&found)?;
-                self.zfs.destroy(dataset)?;
-            }
-            Change::DiscardPartial { dataset, .. } => drop(self.zfs.abort_receive(dataset)?),
-        }
-        Ok(())
+        self.change(change)
     }
 
     fn deed(&mut self, deed: &Deed) -> Result<(), HostError> {
@@ -522,229 +464,5 @@ impl Local {
             Depth::One => Ok(Properties::from([read(self.zfs.dataset(root)?)])),
             Depth::All => self.zfs.tree(root)?.map(|dataset| Ok(read(dataset?))).collect(),
         }
-    }
-
-    fn bookmark(&self, bookmarks: &[(BookmarkName, SnapshotName, Guid)]) -> Result<(), HostError> {
-        let there = self.bookmark_guids(bookmarks.iter().map(|(name, ..)| name))?;
-        let mut missing = Vec::new();
-        for (name, snapshot, guid) in bookmarks {
-            match there.get(name) {
-                Some(found) => self.need_guid(name.as_str(), *guid, Some(*found))?,
-                None => missing.push((name.clone(), snapshot.clone().into())),
-            }
-        }
-        Ok(self.zfs.bookmark(&missing)?)
-    }
-
-    fn destroy_bookmarks(&self, bookmarks: &[(BookmarkName, Guid)]) -> Result<(), HostError> {
-        let there = self.bookmark_guids(bookmarks.iter().map(|(name, _)| name))?;
-        let doomed = bookmarks.iter().filter(|(name, guid)| there.get(name) == Some(guid));
-        Ok(self.zfs.destroy_bookmarks(&doomed.map(|(name, _)| name.clone()).collect::<Vec<_>>())?)
-    }
-
-    fn destroy_snapshots(
-        &self,
-        dataset: &DatasetName,
-        newest: Guid,
-        snapshots: &[(SnapshotName, Guid)],
-    ) -> Result<(), HostError> {
-        let Some(found) = self.zfs.find_dataset(dataset)? else { return Ok(()) };
-        need_mark(&found)?;
-        let there = self.zfs.snapshots(dataset)?.collect::<Result<Vec<_>, _>>()?;
-        if let Some(last) = there.iter().max_by_key(|one| one.createtxg) {
-            self.need_guid(last.name.as_str(), newest, Some(last.guid))?;
-        }
-        let there: HashMap<&SnapshotName, Guid> = there.iter().map(|one| (&one.name, one.guid)).collect();
-        for (name, guid) in snapshots {
-            if let Some(found) = there.get(name) {
-                self.need_guid(name.as_str(), *guid, Some(*found))?;
-            }
-        }
-        let names: Vec<SnapshotName> = snapshots.iter().map(|(name, _)| name.clone()).collect();
-        Ok(self.zfs.destroy_snapshots_together(&names)?)
-    }
-
-    fn prune_snapshots(
-        &self,
-        dataset: &DatasetName,
-        snapshots: &[(SnapshotName, Guid)],
-    ) -> Result<(), HostError> {
-        if self.zfs.find_dataset(dataset)?.is_none() {
-            return Ok(());
-        }
-        let there = self.zfs.snapshots(dataset)?.collect::<Result<Vec<_>, _>>()?;
-        let newest = there.iter().max_by_key(|one| one.createtxg).map(|one| &one.name);
-        let there: HashMap<&SnapshotName, Guid> = there.iter().map(|one| (&one.name, one.guid)).collect();
-        for (name, guid) in snapshots {
-            if let Some(found) = there.get(name) {
-                self.need_guid(name.as_str(), *guid, Some(*found))?;
-            }
-            if newest == Some(name) {
-                return Err(HostError::Newest { host: LABEL.to_string(), snapshot: name.clone() });
-            }
-        }
-        let names: Vec<SnapshotName> = snapshots.iter().map(|(name, _)| name.clone()).collect();
-        Ok(self.zfs.destroy_snapshots_together(&names)?)
-    }
-
-    /// All bookmarks of the datasets in question.
-    fn bookmark_guids<'n>(
-        &self,
-        names: impl Iterator<Item = &'n BookmarkName>,
-    ) -> Result<HashMap<BookmarkName, Guid>, HostError> {
-        let datasets: HashSet<&DatasetName> = names.map(BookmarkName::dataset).collect();
-        let mut there = HashMap::new();
-        for dataset in datasets {
-            there.extend(self.zfs.bookmarks(dataset)?.into_iter().map(|found| (found.name, found.guid)));
-        }
-        Ok(there)
-    }
-}
-
-/// Nothing is destroyed that is not marked as gone at the source, whoever asks.
-fn need_mark(dataset: &Dataset) -> Result<(), HostError> {
-    let mark = dataset.properties.get(marks::GONE);
-    let mark = mark.filter(|mark| mark.source == zfs_core::Source::Local);
-    match mark.and_then(|mark| marks::Gone::read(&mark.text())) {
-        Some(_) => Ok(()),
-        None => Err(HostError::NotMarked { host: LABEL.to_string(), dataset: dataset.name.clone() }),
-    }
-}
-
-impl Permit for Pass {
-    fn is_recalled(&self) -> Result<bool, HostError> {
-        self.is_wanted().map_err(no_permit)
-    }
-}
-
-fn no_permit(error: LockError) -> HostError {
-    match error {
-        LockError::Closed { dataset, process } => {
-            HostError::Closed { host: LABEL.to_string(), dataset, process }
-        }
-        error => TransportError::Local {
-            what: "cannot look after promotions".to_string(),
-            cause: error.to_string(),
-        }
-        .into(),
-    }
-}
-
-/// Whether a filesystem is mounted where this process sees it.
-fn is_mounted(dataset: &str) -> Result<bool, HostError> {
-    Ok(mounts()?.lines().any(|line| is_mount_of(line, dataset)))
-}
-
-fn mounts() -> Result<String, HostError> {
-    std::fs::read_to_string("/proc/self/mounts").map_err(|error| {
-        let what = "cannot read /proc/self/mounts".to_string();
-        TransportError::Local { what, cause: error.to_string() }.into()
-    })
-}
-
-/// Whether the options in a line of /proc/self/mounts say so. The property `readonly` shows there, too.
-fn is_writable(line: &str) -> bool {
-    line.split(' ').nth(3).is_none_or(|options| !options.split(',').any(|option| option == "ro"))
-}
-
-/// Whether a line of /proc/self/mounts is of this dataset: it writes spaces and the like as backslash and octal digits.
-fn is_mount_of(line: &str, dataset: &str) -> bool {
-    let mut fields = line.split(' ');
-    let (source, kind) = (fields.next().unwrap_or_default(), fields.nth(1).unwrap_or_default());
-    kind == "zfs" && source.replace("\\040", " ") == dataset
-}
-
-/// The typed error inside an I/O error, where there is one.
-fn unwrap(error: std::io::Error, doing: &'static str) -> HostError {
-    match error.downcast::<zfs_core::Error>() {
-        Ok(error) => HostError::Zfs(error),
-        Err(error) => {
-            TransportError::Local { what: format!("cannot {doing}"), cause: error.to_string() }.into()
-        }
-    }
-}
-
-/// How long a block that has begun waits for more: the kernel fills the pipe again as soon as there is room.
-const GATHER: Duration = Duration::from_millis(20);
-
-struct LocalOutgoing {
-    stream: SendStream,
-}
-
-impl Outgoing for LocalOutgoing {
-    fn next(&mut self, limit: usize) -> Result<Next, HostError> {
-        let failed = |error| unwrap(error, "read the stream");
-        if !self.stream.wait(TICK).map_err(failed)? {
-            return Ok(Next::Nothing);
-        }
-        // A read gives at most what is in the pipe; a block is what a few of them bring.
-        let mut block = Vec::with_capacity(limit);
-        while block.len() < limit && (block.is_empty() || self.stream.wait(GATHER).map_err(failed)?) {
-            match self.stream.append_to(&mut block) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Ok(if block.is_empty() { Next::End } else { Next::Block(block.into()) })
-    }
-
-    fn idle(&mut self) -> Result<(), HostError> {
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), HostError> {
-        self.stream.finish()?;
-        Ok(())
-    }
-}
-
-struct LocalIncoming {
-    receiver: Receiver,
-    cancel: Cancel,
-}
-
-impl Incoming for LocalIncoming {
-    fn write(&mut self, block: &Bytes) -> Result<(), HostError> {
-        let mut rest = block.as_ref();
-        while !rest.is_empty() {
-            if self.cancel.is_cancelled() {
-                return Err(HostError::Cancelled);
-            }
-            match self.receiver.write_within(rest, TICK) {
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unwrap(error, "write the stream")),
-            }
-        }
-        Ok(())
-    }
-
-    fn idle(&mut self) -> Result<bool, HostError> {
-        Ok(false)
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), HostError> {
-        self.receiver.finish()?;
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mount_is_found_whatever_its_name() {
-        let line = "tank/a\\040b /mnt/x\\040y zfs rw,relatime,xattr 0 0";
-        assert!(is_mount_of(line, "tank/a b"));
-        assert!(!is_mount_of(line, "tank/a"));
-        assert!(!is_mount_of("tank/a /mnt tmpfs rw 0 0", "tank/a"));
-        assert!(!is_mount_of("tank/a@s /mnt zfs ro 0 0", "tank/a"));
-        assert!(!is_mount_of("", ""));
-        assert!(is_writable(line) && is_writable("tank/a /ro zfs rw,xattr,nor 0 0"));
-        assert!(!is_writable("tank/a /mnt zfs ro,relatime 0 0"));
-        assert!(is_writable(""), "what is not understood may be written to");
     }
 }
