@@ -1,6 +1,8 @@
 //! `replicator check`.
 
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use zfs_core::Zfs;
 
@@ -33,6 +35,10 @@ pub(super) struct Arguments {
     /// As JSON.
     #[arg(long)]
     json: bool,
+
+    /// How long each end of a job may take to answer everything, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
 }
 
 const HELP: &str = "\
@@ -46,7 +52,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let (config, _) = arguments.from.usable()?;
     let mut sections = vec![this_machine(&config)];
     for job in &config.jobs {
-        of_job(job, cancel, &mut sections);
+        of_job(job, Duration::from_secs(arguments.timeout), cancel, &mut sections);
         if cancel.is_cancelled() {
             return Err(Failure::new(Outcome::Interrupted, "interrupted"));
         }
@@ -144,30 +150,45 @@ fn hangs(pool: &str) -> Option<Finding> {
     })
 }
 
-fn of_job(job: &Job, cancel: &Cancel, sections: &mut Vec<Section>) {
+/// Looks at both ends of a job, each end with the whole time. An end that does not answer keeps nobody from being told
+/// about the others.
+fn of_job(job: &Job, patience: Duration, cancel: &Cancel, sections: &mut Vec<Section>) {
     let mut clock = || jiff::Timestamp::now().as_second();
+    // One flag for both hosts: while a target is looked at, the source is asked, too.
+    let cancel = cancel.child();
+    let mut source = None;
     let mut section = Section::new(format!("job {}: from {}", job.name, job.source));
-    let mut source = match host(&job.source, &job.link, cancel) {
-        Ok(host) => host,
-        Err(finding) => {
-            section.findings.push(finding);
-            sections.push(section);
-            return;
-        }
-    };
-    section.findings = check::source(&mut *source, job, &mut clock);
+    section.findings = within(patience, &cancel, &job.source, || {
+        let mut host = host(&job.source, &job.link, &cancel)?;
+        let findings = check::source(&mut *host, job, &mut clock);
+        source = Some(host);
+        Ok(findings)
+    });
     let usable = section.grade() < check::Grade::Fail;
+    let reached = source.is_some();
     sections.push(section);
+    if !reached {
+        return;
+    }
     for target in &job.targets {
         let mut section = Section::new(format!("job {}: to {} ({})", job.name, target.name, target.endpoint));
-        match host(&target.endpoint, &target.link, cancel) {
-            Err(finding) => section.findings.push(finding),
-            Ok(mut host) if usable => {
-                section.findings = check::target(&mut *source, &mut *host, job, target, &mut clock);
+        section.findings = within(patience, &cancel, &target.endpoint, || {
+            let mut there = host(&target.endpoint, &target.link, &cancel)?;
+            if usable {
+                let mut from = match source.take() {
+                    Some(from) => from,
+                    None => host(&job.source, &job.link, &cancel)?,
+                };
+                let findings = check::target(&mut *from, &mut *there, job, target, &mut clock);
+                source = Some(from);
+                Ok(findings)
+            } else {
+                Ok(check::reached(&mut *there))
             }
-            Ok(mut host) => {
-                section.findings = check::reached(&mut *host);
-            }
+        });
+        if cancel.is_cancelled() {
+            // Nobody knows what it was asked last.
+            source = None;
         }
         // A disk that is not always there need not be there now.
         if target.optional {
@@ -175,6 +196,35 @@ fn of_job(job: &Job, cancel: &Cancel, sections: &mut Vec<Section>) {
         }
         sections.push(section);
     }
+}
+
+/// Asks an end, and gives up when the time is over. What was found out before then is kept.
+fn within(
+    patience: Duration,
+    cancel: &Cancel,
+    end: &Endpoint,
+    ask: impl FnOnce() -> Result<Vec<Finding>, Finding>,
+) -> Vec<Finding> {
+    cancel.reset();
+    let (done, wait) = mpsc::channel::<()>();
+    let flag = cancel.clone();
+    let watch = std::thread::spawn(move || {
+        let over = wait.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout);
+        if over {
+            flag.cancel();
+        }
+        over
+    });
+    let mut findings = ask().unwrap_or_else(|finding| vec![finding]);
+    drop(done);
+    if watch.join().unwrap_or_default() && findings.iter().any(|one| one.grade == check::Grade::Fail) {
+        // What failed after the time was over, failed because of that.
+        findings.retain(|one| one.grade < check::Grade::Fail);
+        let text = format!("{end} does not answer everything within {} seconds", patience.as_secs());
+        let fix = "look after `zpool status` and the load there, or wait longer with --timeout";
+        findings.push(Finding::fail("reach", text, fix.to_string()));
+    }
+    findings
 }
 
 fn host(endpoint: &Endpoint, link: &Link, cancel: &Cancel) -> Result<Box<dyn Host>, Finding> {

@@ -104,6 +104,19 @@ fn what_would_fail_is_found_and_what_it_says_helps() {
     sh(b, "truncate -s 100M /tmp/old; zpool create -d -O mountpoint=none old /tmp/old");
     configure(a, "name = \"nas\"\nto = \"root@node2:old/data\"");
     has(&ends(a, "check", 1), &["FAIL features", "zpool set feature@extensible_dataset=enabled old"]);
+
+    // A machine that answers and whose ZFS does not, and another beside it that does.
+    let both = "name = \"nas\"\nto = \"root@node2:back/data\"\n[[replication.target]]\nname = \"disk\"\nto = \"tank/copy\"";
+    configure(a, both);
+    sh(
+        b,
+        "printf '#!/bin/sh\nexec sleep 600\n' > /tmp/hangs; chmod +x /tmp/hangs; mount --bind /tmp/hangs $(command -v zfs)",
+    );
+    let silent = ends(a, "check --timeout 8", 1);
+    has(&silent, &["FAIL reach", "does not answer everything within 8 seconds", "--timeout"]);
+    has(&silent, &["to disk (tank/copy)", "would send"]);
+    sh(b, "umount $(command -v zfs)");
+    has(&ends(a, "check", 0), &["to nas (root@node2:back/data)", "all is good"]);
     sh(a, "echo '[[dataset' > /root/replicator.toml");
     ends(a, "check", 8);
 }
