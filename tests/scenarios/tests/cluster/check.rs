@@ -113,7 +113,7 @@ fn what_would_fail_is_found_and_what_it_says_helps() {
         "printf '#!/bin/sh\nexec sleep 600\n' > /tmp/hangs; chmod +x /tmp/hangs; mount --bind /tmp/hangs $(command -v zfs)",
     );
     let silent = ends(a, "check --timeout 8", 1);
-    has(&silent, &["FAIL reach", "does not answer everything within 8 seconds", "--timeout"]);
+    has(&silent, &["FAIL reach", "was answered within 8 seconds", "--timeout"]);
     has(&silent, &["to disk (tank/copy)", "would send"]);
     sh(b, "umount $(command -v zfs)");
     has(&ends(a, "check", 0), &["to nas (root@node2:back/data)", "all is good"]);
