@@ -149,6 +149,10 @@ impl Machine {
         }
         let (marks_moved, marks_kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
             parent.bookmarks.clone().into_iter().partition(|(_, mark)| mark.createtxg <= txg);
+        // The kernel means to refuse this too, and panics; what asks it looks first, here as there.
+        if marks_moved.keys().any(|short| clone.bookmarks.contains_key(short)) {
+            return Err(refused(ErrorKind::Exists));
+        }
         let grandparent = parent.origin;
         self.txg(name.pool());
         if let Some(parent) = self.datasets.get_mut(&parent_name) {

@@ -253,6 +253,9 @@ fn promotion_turns_clone_and_origin_round() {
         here.snapshot(&[snap("tank/c@1")]).expect("snapshot");
         refused(here.promote(&name("tank/c")), ErrorKind::Exists);
         here.rename_snapshot(&snap("tank/c@1"), &snap("tank/c@own")).expect("rename");
+        here.bookmark(&[(mark("tank/c#1"), snap("tank/c@own").into())]).expect("bookmark");
+        refused(here.promote(&name("tank/c")), ErrorKind::Exists);
+        here.destroy_bookmarks(&[mark("tank/c#1")]);
         here.promote(&name("tank/c")).expect("promote");
         refused(here.promote(&name("tank/c")), ErrorKind::WrongType);
         let shorts = |machine: &Machine, text: &str| {

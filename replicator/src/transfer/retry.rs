@@ -119,7 +119,9 @@ impl Class {
             }
             HostError::Busy { .. } => Self::Transient(Transient::TargetBusy),
             // Who has the service has just changed, or is about to: nothing of that passes by itself.
-            HostError::Closed { .. } | HostError::Fenced { .. } => Self::Operator(Operator::Other),
+            HostError::Closed { .. } | HostError::Fenced { .. } | HostError::BookmarkInTheWay { .. } => {
+                Self::Operator(Operator::Other)
+            }
             HostError::NoPool { .. } => Self::Operator(Operator::Pool),
             HostError::NoZfs { .. } => Self::Operator(Operator::Host),
             HostError::BadAnswer { .. } => Self::Operator(Operator::Other),
@@ -183,6 +185,8 @@ fn of_kind(operation: Operation, kind: ErrorKind, errno: i32, kept: Option<u64>)
             K::Busy,
         ) => Class::Transient(Transient::TargetBusy),
         (_, K::NotFound | K::ParentNotFound) => Class::Replan(Replan::Gone),
+        // A snapshot or bookmark that somebody has to give another name, or destroy.
+        (O::Promote, K::Exists) => Class::Operator(Operator::Other),
         (_, K::Exists) => Class::Replan(Replan::Exists),
         (_, K::NoSpace) => Class::Operator(Operator::Space),
         (_, K::QuotaExceeded) => Class::Operator(Operator::Quota),

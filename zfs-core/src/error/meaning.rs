@@ -166,6 +166,9 @@ pub(super) fn hint(operation: Operation, kind: ErrorKind) -> Option<&'static str
         (_, K::QuotaExceeded) => {
             "raise the quota or limit (`zfs get quota,refquota,snapshot_limit,filesystem_limit`)"
         }
+        (O::Promote, K::Exists) => {
+            "destroy one of the two of that name, or give the snapshot another; nothing was promoted"
+        }
         (_, K::Held) => "see `zfs holds`; release the hold first if it is yours",
         (_, K::HasClones) => "see the `clones` property; promote or destroy the clones first",
         (_, K::ReadOnly) => "import the pool writable (`zpool import` without `-o readonly=on`)",

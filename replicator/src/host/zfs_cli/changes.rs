@@ -56,6 +56,7 @@ impl ZfsCli {
                 self.run("clone", snapshot.as_str(), script)
             }
             Change::Promote { dataset } => {
+                self.no_bookmark_in_the_way(dataset)?;
                 let script = self.script(["promote", dataset.as_str()])?;
                 self.run("promote", dataset.as_str(), script)
             }
@@ -89,6 +90,64 @@ impl ZfsCli {
                 self.run("throw away the partial receive of", dataset.as_str(), script)
             }
         }
+    }
+
+    /// As [`zfs_core::Zfs::promote`] does itself: bookmarks of one name stop a machine whose `zfs promote` meets them.
+    fn no_bookmark_in_the_way(&mut self, dataset: &DatasetName) -> Result<(), HostError> {
+        let own = self.bookmarks_until(dataset, u64::MAX)?;
+        if own.is_empty() {
+            return Ok(());
+        }
+        let Some(origin) = self.lines(["get", "-Hp", "-o", "value", "origin", dataset.as_str()])?.pop()
+        else {
+            return Ok(());
+        };
+        // A dash where it is no clone, which zfs then says itself.
+        let Ok(origin) = SnapshotName::try_from(origin.as_str()) else { return Ok(()) };
+        let until = self.lines(["get", "-Hp", "-o", "value", "createtxg", origin.as_str()])?.pop();
+        let Some(until) = until.and_then(|text| text.parse().ok()) else { return Ok(()) };
+        let moving = self.bookmarks_until(origin.dataset(), until)?;
+        match own.into_iter().find(|short| moving.contains(short)) {
+            None => Ok(()),
+            Some(name) => Err(HostError::BookmarkInTheWay {
+                host: self.label.clone(),
+                dataset: dataset.clone(),
+                origin: origin.dataset().clone(),
+                name,
+            }),
+        }
+    }
+
+    /// The short names of the bookmarks of a dataset whose snapshots are no younger than that.
+    fn bookmarks_until(&mut self, dataset: &DatasetName, until: u64) -> Result<BTreeSet<String>, HostError> {
+        let listed = self.lines([
+            "list",
+            "-Hp",
+            "-d",
+            "1",
+            "-t",
+            "bookmark",
+            "-o",
+            "createtxg,name",
+            dataset.as_str(),
+        ])?;
+        let of_line = |line: &String| {
+            let (txg, name) = line.split_once('\t')?;
+            let (_, short) = name.split_once('#')?;
+            (txg.parse::<u64>().ok()? <= until).then(|| short.to_string())
+        };
+        Ok(listed.iter().filter_map(of_line).collect())
+    }
+
+    /// The lines that a `zfs` command says.
+    fn lines<const N: usize>(&mut self, arguments: [&str; N]) -> Result<Vec<String>, HostError> {
+        let mut said = Vec::new();
+        let script = self.script(arguments)?;
+        self.list("list", arguments[N - 1], script, &mut |line| {
+            said.push(line.to_string());
+            Ok(())
+        })?;
+        Ok(said)
     }
 
     /// The bookmarks of some datasets, with their GUIDs.

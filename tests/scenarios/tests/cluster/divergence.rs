@@ -455,3 +455,35 @@ fn parents_siblings_and_renamed_children_diverge_at_once() {
     }
     assert_eq!(sh(node, "zfs list -H -o name -r back | grep -c diverged"), "4");
 }
+
+/// A bookmark of a clone that is about to be promoted may have the name of one that would come over to it. The kernel of
+/// the target would stop at that; so it is not asked.
+#[test]
+fn a_bookmark_in_the_way_of_a_promotion_is_named_and_stops_no_machine() {
+    let cluster = pair();
+    let (node, far) = (cluster.node(1), cluster.node(2));
+    for far_end in ["zfs", "agent"] {
+        let (source, target) = (format!("tank/{far_end}"), format!("back/{far_end}"));
+        let route = format!("{source} node2:{target} --far-end {far_end} --divergence preserve");
+        fill(node, &source, 2);
+        completely(node, &[node, far], &route);
+        change(node, &source, 3);
+        // As a run leaves it that ended before it promoted; then somebody made bookmarks.
+        let aside = format!("{target}_diverged_20261122T181500Z");
+        sh(
+            far,
+            &format!(
+                "zfs rename {target} {aside}; zfs clone -o readonly=on -o canmount=noauto {aside}@s2 {target}
+                 zfs bookmark {aside}@s1 '{aside}#mine'
+                 zfs snapshot {target}@x; zfs bookmark {target}@x '{target}#mine'; zfs destroy {target}@x"
+            ),
+        );
+        let before = state(far);
+        let said = refused(node, &route, 1, &["both", &target, &aside, "mine", "destroy"]);
+        assert!(!said.contains("destroyed"), "{said}");
+        assert_eq!(state(far), before, "{far_end}");
+        sh(far, &format!("zfs destroy '{target}#mine'"));
+        completely(node, &[node, far], &route);
+        assert_same((node, &source), (far, &target));
+    }
+}

@@ -21,7 +21,7 @@ fn threads_and_files_are_back_after_200_cancelled_transfers() {
         let into = || ReceiveRequest::new(pool.snap("b@one"));
         // Once before counting, for what is made on first use and kept.
         drop(pool.zfs.send(&request).expect("send"));
-        let before = child::threads_and_files();
+        let before = child::threads_and_files_at_rest();
 
         let mut cut_short = 0;
         for round in 0..ROUNDS {

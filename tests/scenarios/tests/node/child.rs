@@ -51,7 +51,7 @@ pub(crate) fn unprivileged<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 /// How many threads and open files this process has.
-pub(crate) fn threads_and_files() -> (usize, usize) {
+fn threads_and_files() -> (usize, usize) {
     let count = |folder| std::fs::read_dir(folder).expect("/proc").count();
     (count("/proc/self/task"), count("/proc/self/fd"))
 }
@@ -66,6 +66,19 @@ pub(crate) fn threads_and_files_settled(expected: (usize, usize)) -> (usize, usi
         thread::sleep(std::time::Duration::from_millis(10));
     }
     threads_and_files()
+}
+
+/// As [`threads_and_files`], once they have stayed the same for half a second: the count to compare with later.
+pub(crate) fn threads_and_files_at_rest() -> (usize, usize) {
+    let mut last = threads_and_files();
+    let mut same = 0;
+    while same < 50 {
+        thread::sleep(std::time::Duration::from_millis(10));
+        let now = threads_and_files();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+    }
+    last
 }
 
 /// Whether this process has a thread of that name.

@@ -1,8 +1,11 @@
 //! Clones and their promotion.
 
+use std::collections::BTreeSet;
+
 use zfs_core::ErrorKind;
 use zfs_core::Operation;
 use zfs_core::PropertySet;
+use zfs_core::bookmark::BookmarkSource;
 use zfs_core::name::DatasetName;
 
 use crate::expect::fails;
@@ -58,4 +61,37 @@ fn promotion_names_the_snapshot_in_the_way() {
     pool.snapshot("clone@one");
     let error = fails(pool.zfs.promote(&clone), Operation::Promote, ErrorKind::Exists, clone.as_str());
     assert!(error.to_string().contains("\"one\""), "{error}");
+}
+
+/// A kernel that is asked for this stops. What comes after would not run.
+#[test]
+fn promotion_names_the_bookmark_in_the_way() {
+    let pool = Pool::new();
+    let name = pool.filesystem("a");
+    let keep = |name: &str, snapshot| {
+        pool.zfs.bookmark(&[(pool.mark(name), BookmarkSource::from(snapshot))]).expect("bookmark");
+    };
+    keep("a#old", pool.snapshot("a@one"));
+    let origin = pool.snapshot("a@two");
+    keep("a#at", origin.clone());
+    let clone = pool.dataset("clone");
+    pool.zfs.clone_snapshot(&origin, &clone, &PropertySet::new()).expect("clone");
+    keep("a#new", pool.snapshot("a@three"));
+    let own = pool.snapshot("clone@own");
+    // Older than the origin, and the origin itself.
+    for short in ["old", "at"] {
+        keep(&format!("clone#{short}"), own.clone());
+        let error = fails(pool.zfs.promote(&clone), Operation::Promote, ErrorKind::Exists, clone.as_str());
+        assert!(error.to_string().contains(&format!("{name} have a bookmark named \"{short}\"")), "{error}");
+        pool.zfs.destroy_bookmarks(&[pool.mark(&format!("clone#{short}"))]).expect("destroy");
+    }
+    // What stays with the dataset is in nobody's way.
+    keep("clone#new", own);
+    pool.zfs.promote(&clone).expect("promote");
+    let shorts = |name: &DatasetName| {
+        let all = pool.zfs.bookmarks(name).expect("list");
+        all.iter().map(|one| one.name.short().to_string()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(shorts(&clone), ["at", "new", "old"].map(String::from).into());
+    assert_eq!(shorts(&name), ["new".to_string()].into());
 }
