@@ -14,6 +14,7 @@ use super::config::From;
 use super::roles::Roles;
 use super::roles::with_pairs;
 use super::snapshot::PATIENCE;
+use super::snapshot::Spent;
 use super::snapshot::known;
 use super::snapshot::named;
 use super::snapshot::tell;
@@ -76,7 +77,8 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let _lock = if only_looks { None } else { Some(PolicyLock::take(PATIENCE, &|| cancel.is_cancelled())?) };
     let roles = Roles::look(&config, cancel)?;
     roles.tell();
-    let mut survey = Survey::new(&zfs, &config)?;
+    let mut spent = Spent::default();
+    let mut survey = spent.looking(|| Survey::new(&zfs, &config))?;
     roles.restrict(&mut survey);
     super::config::tell(&survey.resolved.problems);
     known(&survey, &wanted, |effective| effective.policy.prune, "is not pruned")?;
@@ -85,7 +87,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let config = with_pairs(&config);
     let prepared = Prepared::new(&config, &survey, &wanted, &zfs, &network, clock::now());
     prepared.tell();
-    let plan = prepared.plan(&survey, &wanted);
+    let plan = spent.deciding(|| prepared.plan(&survey, &wanted));
     if only_looks {
         let targets = if wanted.is_empty() {
             Targets::prune(&config, &survey, &network, true)
@@ -99,6 +101,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
                 "targets": prepared.to_json(),
                 "at_targets": targets.json,
                 "troubles": troubles,
+                "seconds": spent.to_json(),
             });
             format!("{value:#}\n")
         } else {

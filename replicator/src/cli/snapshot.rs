@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::time::Duration;
+use std::time::Instant;
 
 use serde_json::json;
 use zfs_core::Zfs;
@@ -59,15 +60,22 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         if arguments.dry_run { None } else { Some(PolicyLock::take(PATIENCE, &|| cancel.is_cancelled())?) };
     let roles = Roles::look(&config, cancel)?;
     roles.tell();
-    let mut survey = Survey::new(&zfs, &config)?;
+    let mut spent = Spent::default();
+    let mut survey = spent.looking(|| Survey::new(&zfs, &config))?;
     roles.restrict(&mut survey);
     super::config::tell(&survey.resolved.problems);
     known(&survey, &wanted, |effective| effective.policy.snapshot, "takes no snapshots")?;
     let troubles = tell(&survey, &wanted);
-    let plan = take::plan(&survey, &wanted, clock::now());
+    let plan = spent.deciding(|| take::plan(&survey, &wanted, clock::now()));
     if arguments.dry_run {
         let text = if arguments.json {
-            format!("{:#}\n", json!({ "dry_run": true, "plan": plan.to_json(), "troubles": troubles }))
+            let value = json!({
+                "dry_run": true,
+                "plan": plan.to_json(),
+                "troubles": troubles,
+                "seconds": spent.to_json(),
+            });
+            format!("{value:#}\n")
         } else {
             describe(&plan)
         };
@@ -96,6 +104,37 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         return Ok(Outcome::Interrupted);
     }
     Ok(if report.is_success() && troubles.is_empty() { Outcome::Success } else { Outcome::Failed })
+}
+
+/// Where the time of a dry run went.
+#[derive(Default)]
+pub(super) struct Spent {
+    looking: Duration,
+    deciding: Duration,
+}
+
+impl Spent {
+    /// Looks at what is there.
+    pub(super) fn looking<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        measured(&mut self.looking, work)
+    }
+
+    /// Decides what is to be done.
+    pub(super) fn deciding<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        measured(&mut self.deciding, work)
+    }
+
+    /// In seconds.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        json!({ "looking": self.looking.as_secs_f64(), "deciding": self.deciding.as_secs_f64() })
+    }
+}
+
+fn measured<T>(spent: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let done = work();
+    *spent += began.elapsed();
+    done
 }
 
 /// Names of datasets from the command line.

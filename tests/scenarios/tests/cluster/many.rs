@@ -62,14 +62,17 @@ fn many_datasets_are_decided_on_in_little_memory_and_taken_in_one_call() {
         node,
         "zfs list -H -r -t filesystem,volume,snapshot -o name,guid,createtxg,creation tank > /dev/null",
     );
+    let [due, going] =
+        [due, going].map(|plan| -> serde_json::Value { serde_json::from_str(&plan.out()).expect("JSON") });
     println!(
-        "{count} datasets with {EACH} snapshots: due in {taking:.1?}, what goes in {pruning:.1?} (zfs list: {listing:.1?}), {peak:?} KiB"
+        "{count} datasets with {EACH} snapshots: due in {taking:.1?}, what goes in {pruning:.1?} (zfs list: {listing:.1?}), {peak:?} KiB
+of that, in seconds: due {}, what goes {}",
+        due["seconds"], going["seconds"]
     );
     assert!(peak.is_none_or(|peak| peak < MEMORY), "{peak:?} KiB");
     assert!(peak.is_some() || !long(), "nothing was measured");
     // Nothing was done so far, and each of the datasets is in both plans.
-    for plan in [due.out(), going.out()] {
-        let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
+    for plan in [due, going] {
         assert!(plan.to_string().matches("tank/all/d").count() >= count);
     }
     let (taken, _) = run(node, "replicator run --json --only snapshot,prune,check");
