@@ -55,5 +55,5 @@ pub use dataset::{Bookmark, Dataset, DatasetKind, Hold, Snapshot, SnapshotDetail
 pub use error::{Error, ErrorKind, OpenError, Operation, Result};
 pub use handle::Zfs;
 pub use id::{Guid, Txg};
-pub use list::{Children, DetailedSnapshots, Snapshots, Tree};
+pub use list::{Children, DetailedSnapshots, NumberedSnapshots, Snapshots, Tree};
 pub use property::{PropertySet, Source};

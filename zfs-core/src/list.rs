@@ -12,9 +12,11 @@ use crate::dataset::{Dataset, Snapshot, SnapshotDetails};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::ffi::Ioctl;
 use crate::name::{DatasetName, SnapshotName};
-use crate::nvlist::NvList;
+use crate::nvlist::{Limits, NvError, NvList, view};
 use crate::property::Properties;
 use crate::{Guid, Txg, Zfs};
+
+type NvResult<T> = std::result::Result<T, NvError>;
 
 /// Large enough for the properties of nearly every dataset; grown when the kernel asks for more.
 const ANSWER_BYTES: usize = 16 << 10;
@@ -82,6 +84,18 @@ impl Zfs {
         Ok(DetailedSnapshots { cursor })
     }
 
+    /// The snapshots of a dataset, each with the numbers that some of its properties are, `None` for one that the kernel
+    /// does not report (see [`SnapshotDetails`] for names and units). In no particular order. Only these numbers are
+    /// read of what the kernel says, which takes a fraction of the work of [`Zfs::snapshots_with_properties`].
+    pub fn snapshots_with_numbers<const N: usize>(
+        &self,
+        dataset: &DatasetName,
+        properties: [&'static str; N],
+    ) -> Result<NumberedSnapshots<N>> {
+        let cursor = Cursor::open(self, dataset, Ioctl::SnapshotListNext, Operation::ListSnapshots)?;
+        Ok(NumberedSnapshots { cursor, properties })
+    }
+
     /// Statistics, and properties where asked for, of a dataset or snapshot.
     fn inspect(&self, name: &str, with_properties: bool) -> Result<(Stats, Properties)> {
         let mut command = Command::new(name);
@@ -131,7 +145,7 @@ fn call(
 }
 
 fn decode(bytes: &[u8], name: &str, operation: Operation) -> Result<NvList> {
-    NvList::decode(bytes, &crate::nvlist::Limits::default())
+    NvList::decode(bytes, &Limits::default())
         .map_err(|error| Error::found(operation, name, ErrorKind::BadAnswer, error.to_string()))
 }
 
@@ -356,4 +370,41 @@ impl Iterator for DetailedSnapshots {
             Ok(SnapshotDetails { snapshot, properties: self.cursor.properties(&entry)? })
         }))
     }
+}
+
+/// The snapshots of a dataset with a few numbers; see [`Zfs::snapshots_with_numbers`].
+pub struct NumberedSnapshots<const N: usize> {
+    cursor: Cursor,
+    properties: [&'static str; N],
+}
+
+impl<const N: usize> Iterator for NumberedSnapshots<N> {
+    type Item = Result<(Snapshot, [Option<u64>; N])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.cursor.next_snapshot()?.and_then(|(snapshot, entry)| {
+            let found = numbers(&self.cursor.answer[..entry.length], &self.properties);
+            let numbers = found.map_err(|error| {
+                Error::found(self.cursor.operation, &entry.name, ErrorKind::BadAnswer, error.to_string())
+            })?;
+            Ok((snapshot, numbers))
+        }))
+    }
+}
+
+/// The numbers of these properties, of a list in the kernel's own encoding.
+fn numbers<const N: usize>(answer: &[u8], properties: &[&str; N]) -> NvResult<[Option<u64>; N]> {
+    let mut numbers = [None; N];
+    let mut left = N;
+    for pair in view::native(answer, &Limits::default())? {
+        let pair = pair?;
+        let wanted = properties.iter().position(|property| property.as_bytes() == pair.name);
+        let (Some(at), Some(list)) = (wanted, pair.list()) else { continue };
+        numbers[at] = list.u64("value")?;
+        left -= 1;
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(numbers)
 }

@@ -219,12 +219,10 @@ fn rows_of(
     if arguments.wants(Kind::Snapshot) {
         let mut rows = Vec::new();
         if fields.iter().any(|field| field.needs_properties()) {
-            for details in zfs.snapshots_with_properties(&dataset.name)? {
-                let details = details?;
-                let number = |name| details.properties.number(name);
-                let (creation, used) = (number("creation"), number("used"));
-                let (referenced, written) = (number("referenced"), number("written"));
-                rows.push(Row { creation, used, referenced, written, ..snapshot_row(&details.snapshot) });
+            let wanted = ["creation", "used", "referenced", "written"];
+            for found in zfs.snapshots_with_numbers(&dataset.name, wanted)? {
+                let (snapshot, [creation, used, referenced, written]) = found?;
+                rows.push(Row { creation, used, referenced, written, ..snapshot_row(&snapshot) });
             }
         } else {
             for snapshot in zfs.snapshots(&dataset.name)? {

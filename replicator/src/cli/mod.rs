@@ -183,6 +183,14 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Prints JSON for people and programs, as it is made.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let mut out = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
+    serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
+    writeln!(out)?;
+    out.flush().map_err(Failure::from)
+}
+
 /// Standard output, whose errors become failures instead of panics.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();

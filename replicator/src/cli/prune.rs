@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::json;
 use zfs_core::Zfs;
 use zfs_core::name::DatasetName;
@@ -94,20 +95,19 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         } else {
             Targets::default()
         };
-        let text = if arguments.json {
-            let value = json!({
-                "dry_run": true,
-                "plan": plan.to_json(),
-                "targets": prepared.to_json(),
-                "at_targets": targets.json,
-                "troubles": troubles,
-                "seconds": spent.to_json(),
-            });
-            format!("{value:#}\n")
+        if arguments.json {
+            let (targets, at_targets) = (prepared.to_json(), &targets.json);
+            super::print_json(&Looked {
+                dry_run: true,
+                plan: &plan,
+                targets,
+                at_targets,
+                troubles: &troubles,
+                seconds: spent.to_json(),
+            })?;
         } else {
-            describe(&plan, arguments.explain) + &targets.text
-        };
-        super::print(&text)?;
+            super::print(&(describe(&plan, arguments.explain) + &targets.text))?;
+        }
         let well = troubles.is_empty() && targets.failures.is_empty();
         return Ok(if well { Outcome::Success } else { Outcome::Failed });
     }
@@ -118,29 +118,49 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     } else {
         Targets::default()
     };
-    let text = if arguments.json {
-        let value = json!({
-            "plan": plan.to_json(),
-            "targets": prepared.to_json(),
-            "result": report.to_json(),
-            "at_targets": targets.json,
-            "troubles": troubles,
-        });
-        format!("{value:#}\n")
+    if arguments.json {
+        let (targets, at_targets) = (prepared.to_json(), &targets.json);
+        super::print_json(&Done {
+            plan: &plan,
+            targets,
+            result: report.to_json(),
+            at_targets,
+            troubles: &troubles,
+        })?;
     } else {
         let own = match report.destroyed.len() {
             0 => "nothing was destroyed\n".to_string(),
             1 => format!("destroyed {}\n", report.destroyed[0]),
             many => format!("destroyed {many} snapshots\n"),
         };
-        own + &targets.text
-    };
-    super::print(&text)?;
+        super::print(&(own + &targets.text))?;
+    }
     if report.interrupted {
         return Ok(Outcome::Interrupted);
     }
     let well = report.is_success() && troubles.is_empty() && targets.failures.is_empty();
     Ok(if well { Outcome::Success } else { Outcome::Failed })
+}
+
+/// What `--json` tells of a look.
+#[derive(Serialize)]
+struct Looked<'a> {
+    dry_run: bool,
+    plan: &'a Plan<'a>,
+    targets: serde_json::Value,
+    at_targets: &'a [serde_json::Value],
+    troubles: &'a [serde_json::Value],
+    seconds: serde_json::Value,
+}
+
+/// What it tells of what was done.
+#[derive(Serialize)]
+struct Done<'a> {
+    plan: &'a Plan<'a>,
+    targets: serde_json::Value,
+    result: serde_json::Value,
+    at_targets: &'a [serde_json::Value],
+    troubles: &'a [serde_json::Value],
 }
 
 /// What became of the targets that are pruned from here.

@@ -114,11 +114,9 @@ impl Local {
         let mut state = state(dataset)?;
         if state.encrypted() {
             // Only here are the properties needed, and they cost the kernel several times the work.
-            for found in self.zfs.snapshots_with_properties(&dataset.name)? {
-                let found = found?;
-                let ivset = found.properties.number("ivsetguid").map(Guid);
-                let zfs_core::Snapshot { name, guid, createtxg, .. } = found.snapshot;
-                state.snapshots.push(Snapshot { name, guid, createtxg, ivset });
+            for found in self.zfs.snapshots_with_numbers(&dataset.name, ["ivsetguid"])? {
+                let (zfs_core::Snapshot { name, guid, createtxg, .. }, [ivset]) = found?;
+                state.snapshots.push(Snapshot { name, guid, createtxg, ivset: ivset.map(Guid) });
             }
         } else {
             for found in self.zfs.snapshots(&dataset.name)? {
@@ -315,13 +313,13 @@ impl Host for Local {
         let bytes = number(&found, "usedbydataset")?.saturating_add(number(&found, "usedbysnapshots")?);
         let mut cost =
             RemovalCost { bytes, mounted: is_mounted(dataset.as_str())?, held: None, cloned: None };
-        for snapshot in self.zfs.snapshots_with_properties(dataset)? {
-            let snapshot = snapshot?;
-            if snapshot.properties.number("userrefs").is_none_or(|holds| holds > 0) {
-                cost.held.get_or_insert(snapshot.snapshot.name.clone());
+        for found in self.zfs.snapshots_with_numbers(dataset, ["userrefs"])? {
+            let (snapshot, [holds]) = found?;
+            if holds.is_none_or(|holds| holds > 0) {
+                cost.held.get_or_insert(snapshot.name.clone());
             }
-            if snapshot.snapshot.clones > 0 {
-                cost.cloned.get_or_insert(snapshot.snapshot.name);
+            if snapshot.clones > 0 {
+                cost.cloned.get_or_insert(snapshot.name);
             }
         }
         Ok(cost)
@@ -336,14 +334,14 @@ impl Host for Local {
         };
         let mut dates = Vec::new();
         for dataset in datasets {
-            for found in self.zfs.snapshots_with_properties(&dataset)? {
-                let found = found?;
-                let creation = found.properties.number("creation").ok_or_else(|| HostError::BadAnswer {
+            for found in self.zfs.snapshots_with_numbers(&dataset, ["creation"])? {
+                let (snapshot, [creation]) = found?;
+                let creation = creation.ok_or_else(|| HostError::BadAnswer {
                     host: LABEL.to_string(),
                     operation: "the question for the dates of snapshots",
-                    why: format!("{} has no date", found.snapshot.name),
+                    why: format!("{} has no date", snapshot.name),
                 })?;
-                dates.push((found.snapshot.name, i64::try_from(creation).unwrap_or(i64::MAX)));
+                dates.push((snapshot.name, i64::try_from(creation).unwrap_or(i64::MAX)));
             }
         }
         Ok(dates)

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::Serializer;
+use serde::ser::SerializeStruct;
 use serde_json::json;
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
@@ -77,11 +80,32 @@ impl<'a> Plan<'a> {
     pub fn count(&self) -> usize {
         self.datasets.iter().map(|one| one.going().count()).sum()
     }
+}
 
-    /// For JSON: times in seconds since 1970.
-    #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
-        let decision = |one: &Decision<'_>| {
+/// Times are in seconds since 1970. One decision is made into JSON at a time: there can be very many.
+impl Serialize for Plan<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Plan", 2)?;
+        fields.serialize_field("time", &self.time.as_second())?;
+        fields.serialize_field("datasets", &self.datasets)?;
+        fields.end()
+    }
+}
+
+impl Serialize for DatasetPlan<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("DatasetPlan", 2)?;
+        fields.serialize_field("dataset", self.dataset.as_str())?;
+        fields.serialize_field("snapshots", &Decisions(&self.decisions))?;
+        fields.end()
+    }
+}
+
+struct Decisions<'d, 'a>(&'d [Decision<'a>]);
+
+impl Serialize for Decisions<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|one| {
             json!({
                 "snapshot": one.snapshot.name.as_str(),
                 "guid": one.snapshot.guid.0,
@@ -90,14 +114,7 @@ impl<'a> Plan<'a> {
                 "reason": one.reason,
                 "why": one.reason.to_string(),
             })
-        };
-        let datasets = self.datasets.iter().map(|one| {
-            json!({
-                "dataset": one.dataset.as_str(),
-                "snapshots": one.decisions.iter().map(decision).collect::<Vec<_>>(),
-            })
-        });
-        json!({ "time": self.time.as_second(), "datasets": datasets.collect::<Vec<_>>() })
+        }))
     }
 }
 

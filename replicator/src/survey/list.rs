@@ -68,22 +68,18 @@ impl Lister for Zfs {
     fn snapshots(&self, dataset: &DatasetName) -> Result<Option<Vec<ListedSnapshot>>, SurveyError> {
         let list = || {
             let mut all = Vec::new();
-            for found in self.snapshots_with_properties(dataset)? {
-                let found = found?;
-                let number = |property| {
-                    let value = found.properties.number(property);
-                    value.ok_or_else(|| missing(&found.snapshot.name, property))
-                };
-                let creation = number("creation")?;
+            for found in self.snapshots_with_numbers(dataset, ["creation", "userrefs"])? {
+                let (found, [creation, holds]) = found?;
+                let creation = creation.ok_or_else(|| missing(&found.name, "creation"))?;
                 all.push(ListedSnapshot {
-                    clones: found.snapshot.clones,
-                    holds: number("userrefs")?,
+                    clones: found.clones,
+                    holds: holds.ok_or_else(|| missing(&found.name, "userrefs"))?,
                     snapshot: Snapshot {
-                        guid: found.snapshot.guid,
-                        createtxg: found.snapshot.createtxg,
+                        guid: found.guid,
+                        createtxg: found.createtxg,
                         // Beyond what a date can be, it is in the future in any case.
                         creation: i64::try_from(creation).unwrap_or(i64::MAX),
-                        name: found.snapshot.name,
+                        name: found.name,
                     },
                 });
             }

@@ -117,7 +117,7 @@ pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
         let mut failures = failures(&troubles, true, false);
         failures.extend(targets.failures);
         let json = json!({
-            "plan": plan.to_json(),
+            "plan": plan,
             "targets": prepared.to_json(),
             "at_targets": targets.json,
             "troubles": troubles,

@@ -25,13 +25,12 @@ pub(super) fn list(zfs: &Zfs, root: &DatasetName, depth: Depth) -> Result<Vec<He
 }
 
 fn of_dataset(zfs: &Zfs, dataset: &DatasetName, all: &mut Vec<Held>) -> Result<(), HostError> {
-    for found in zfs.snapshots_with_properties(dataset)? {
-        let found = found?;
+    for found in zfs.snapshots_with_numbers(dataset, ["userrefs"])? {
+        let (zfs_core::Snapshot { name, .. }, [holds]) = found?;
         // Asked for only where there are some; where the count is missing, it is asked for as well.
-        if found.properties.number("userrefs") == Some(0) {
+        if holds == Some(0) {
             continue;
         }
-        let name = found.snapshot.name;
         for hold in zfs.holds(&name)? {
             all.push(Held::new(name.clone(), hold.tag, Some(hold.created), |process| Some(runs(process))));
         }

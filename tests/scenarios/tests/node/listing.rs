@@ -141,9 +141,15 @@ fn snapshots_equal_what_the_command_prints() {
         let dataset = dataset.expect("entry").name;
         let simple: Vec<_> = pool.zfs.snapshots(&dataset).expect("list").map(|s| s.expect("entry")).collect();
         let detailed = pool.zfs.snapshots_with_properties(&dataset).expect("list").map(|s| s.expect("entry"));
-        for (simple, detailed) in simple.iter().zip(detailed.collect::<Vec<_>>()) {
+        let wanted = ["userrefs", "creation", "no such property", "used"];
+        let numbered = pool.zfs.snapshots_with_numbers(&dataset, wanted).expect("list");
+        let numbered: Vec<_> = numbered.map(|s| s.expect("entry")).collect();
+        assert_eq!(numbered.len(), simple.len());
+        for ((simple, detailed), numbered) in simple.iter().zip(detailed.collect::<Vec<_>>()).zip(numbered) {
             assert_eq!(*simple, detailed.snapshot);
             let rows = &printed[simple.name.as_str()];
+            assert_eq!(*simple, numbered.0);
+            assert_eq!(numbered.1, wanted.map(|name| rows.get(name)?.0.parse().ok()));
             let compared = compare(&pool, simple.name.as_str(), &detailed.properties, rows);
             assert!(compared > 8, "only {compared} properties of {}", simple.name);
             assert_eq!(rows["guid"].0, simple.guid.to_string());
