@@ -86,7 +86,8 @@ impl Zfs {
 
     /// The snapshots of a dataset, each with the numbers that some of its properties are, `None` for one that the kernel
     /// does not report (see [`SnapshotDetails`] for names and units). In no particular order. Only these numbers are
-    /// read of what the kernel says, which takes a fraction of the work of [`Zfs::snapshots_with_properties`].
+    /// read of what the kernel says, and nothing else of it is kept; the kernel's own work is that of
+    /// [`Zfs::snapshots_with_properties`].
     pub fn snapshots_with_numbers<const N: usize>(
         &self,
         dataset: &DatasetName,

@@ -98,14 +98,14 @@ impl ZfsCli {
         if own.is_empty() {
             return Ok(());
         }
-        let Some(origin) = self.lines(["get", "-Hp", "-o", "value", "origin", dataset.as_str()])?.pop()
-        else {
+        let origin = self.lines(["get", "-Hp", "-o", "value", "origin", dataset.as_str()])?.concat();
+        if origin == "-" {
+            // No clone, which zfs then says itself.
             return Ok(());
-        };
-        // A dash where it is no clone, which zfs then says itself.
-        let Ok(origin) = SnapshotName::try_from(origin.as_str()) else { return Ok(()) };
-        let until = self.lines(["get", "-Hp", "-o", "value", "createtxg", origin.as_str()])?.pop();
-        let Some(until) = until.and_then(|text| text.parse().ok()) else { return Ok(()) };
+        }
+        let origin = SnapshotName::try_from(origin.as_str()).map_err(|_| self.not_understood(&origin))?;
+        let until = self.lines(["get", "-Hp", "-o", "value", "createtxg", origin.as_str()])?.concat();
+        let until = until.parse().map_err(|_| self.not_understood(&until))?;
         let moving = self.bookmarks_until(origin.dataset(), until)?;
         match own.into_iter().find(|short| moving.contains(short)) {
             None => Ok(()),
@@ -131,12 +131,26 @@ impl ZfsCli {
             "createtxg,name",
             dataset.as_str(),
         ])?;
-        let of_line = |line: &String| {
-            let (txg, name) = line.split_once('\t')?;
-            let (_, short) = name.split_once('#')?;
-            (txg.parse::<u64>().ok()? <= until).then(|| short.to_string())
-        };
-        Ok(listed.iter().filter_map(of_line).collect())
+        // What is not understood is no sign that there is nothing.
+        let mut all = BTreeSet::new();
+        for line in &listed {
+            let fields = line.split_once('\t').and_then(|(txg, name)| {
+                Some((txg.parse::<u64>().ok()?, name.split_once('#')?.1.to_string()))
+            });
+            let (txg, short) = fields.ok_or_else(|| self.not_understood(line))?;
+            if txg <= until {
+                all.insert(short);
+            }
+        }
+        Ok(all)
+    }
+
+    fn not_understood(&self, line: &str) -> HostError {
+        HostError::BadAnswer {
+            host: self.label.clone(),
+            operation: "the question for what a promotion would move",
+            why: format!("{line:?}"),
+        }
     }
 
     /// The lines that a `zfs` command says.
