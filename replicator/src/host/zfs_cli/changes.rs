@@ -98,13 +98,13 @@ impl ZfsCli {
         if own.is_empty() {
             return Ok(());
         }
-        let origin = self.lines(["get", "-Hp", "-o", "value", "origin", dataset.as_str()])?.concat();
+        let origin = self.value("origin", dataset.as_str())?;
         if origin == "-" {
             // No clone, which zfs then says itself.
             return Ok(());
         }
         let origin = SnapshotName::try_from(origin.as_str()).map_err(|_| self.not_understood(&origin))?;
-        let until = self.lines(["get", "-Hp", "-o", "value", "createtxg", origin.as_str()])?.concat();
+        let until = self.value("createtxg", origin.as_str())?;
         let until = until.parse().map_err(|_| self.not_understood(&until))?;
         let moving = self.bookmarks_until(origin.dataset(), until)?;
         match own.into_iter().find(|short| moving.contains(short)) {
@@ -120,28 +120,20 @@ impl ZfsCli {
 
     /// The short names of the bookmarks of a dataset whose snapshots are no younger than that.
     fn bookmarks_until(&mut self, dataset: &DatasetName, until: u64) -> Result<BTreeSet<String>, HostError> {
-        let listed = self.lines([
-            "list",
-            "-Hp",
-            "-d",
-            "1",
-            "-t",
-            "bookmark",
-            "-o",
-            "createtxg,name",
-            dataset.as_str(),
-        ])?;
-        // What is not understood is no sign that there is nothing.
+        let arguments =
+            ["list", "-Hp", "-d", "1", "-t", "bookmark", "-o", "createtxg,name", dataset.as_str()];
+        let script = self.script(arguments)?;
         let mut all = BTreeSet::new();
-        for line in &listed {
-            let fields = line.split_once('\t').and_then(|(txg, name)| {
-                Some((txg.parse::<u64>().ok()?, name.split_once('#')?.1.to_string()))
-            });
-            let (txg, short) = fields.ok_or_else(|| self.not_understood(line))?;
+        self.list("list the bookmarks of", dataset.as_str(), script, &mut |line| {
+            // What is not understood is no sign that there is nothing.
+            let (txg, name) = line.split_once('\t').ok_or("a field is missing")?;
+            let txg: u64 = txg.parse().map_err(|_| "the createtxg is not a number".to_string())?;
+            let (_, short) = name.split_once('#').ok_or("a name is not a bookmark's")?;
             if txg <= until {
-                all.insert(short);
+                all.insert(short.to_string());
             }
-        }
+            Ok(())
+        })?;
         Ok(all)
     }
 
@@ -153,15 +145,15 @@ impl ZfsCli {
         }
     }
 
-    /// The lines that a `zfs` command says.
-    fn lines<const N: usize>(&mut self, arguments: [&str; N]) -> Result<Vec<String>, HostError> {
-        let mut said = Vec::new();
-        let script = self.script(arguments)?;
-        self.list("list", arguments[N - 1], script, &mut |line| {
-            said.push(line.to_string());
-            Ok(())
+    /// One property of one dataset or snapshot.
+    fn value(&mut self, property: &str, of: &str) -> Result<String, HostError> {
+        let script = self.script(["get", "-Hp", "-o", "value", property, of])?;
+        let mut found = None;
+        self.list("ask for a property of", of, script, &mut |line| match found.replace(line.to_string()) {
+            None => Ok(()),
+            Some(_) => Err("more than the one value asked for".to_string()),
         })?;
-        Ok(said)
+        found.ok_or_else(|| self.misunderstood("the question for a property", "no value".to_string()))
     }
 
     /// The bookmarks of some datasets, with their GUIDs.
