@@ -345,10 +345,11 @@ impl Run<'_> {
             specs.push(self.spec(to.clone(), from.replace(next), raw, None));
         }
         let origin = match (series.kind, &series.from) {
-            (Kind::Clone, Some(base)) => match self.on_target(base) {
-                Some(snapshot) => Some(snapshot),
+            (Kind::Clone, Some(base)) => match self.on_target(base, &one.name) {
+                Ok(Some(snapshot)) => Some(snapshot),
+                Err(error) => return Err(Failed::Stream(error.into())),
                 // What fails here is tried as an ordinary dataset.
-                None => {
+                Ok(None) => {
                     return Err(Failed::Stream(RunError::NoSource {
                         host: self.target.host.label().to_string(),
                         dataset: one.name.clone(),
@@ -371,10 +372,23 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The snapshot of the target that a snapshot of the source became.
-    fn on_target(&self, base: &Base) -> Option<SnapshotName> {
+    /// The snapshot that a snapshot of the source is in the pool of the target, below the target first.
+    fn on_target(&mut self, base: &Base, target: &DatasetName) -> Result<Option<SnapshotName>, HostError> {
         let all = self.targets.values().flat_map(|state| &state.snapshots);
-        all.into_iter().find(|one| one.guid == base.guid()).map(|one| one.name.clone())
+        if let Some(found) = all.into_iter().find(|one| one.guid == base.guid()) {
+            return Ok(Some(found.name.clone()));
+        }
+        // zfs finds the origin of a clone anywhere in its pool.
+        let pool: DatasetName = target.pool().parse().map_err(|_| HostError::NoPool {
+            host: self.target.host.label().to_string(),
+            pool: target.pool().to_string(),
+            dataset: target.to_string(),
+        })?;
+        let Inventory::Present(tree) = self.target.host.inventory(&pool, Depth::All)? else {
+            return Ok(None);
+        };
+        let mut all = tree.datasets().iter().flat_map(|state| &state.snapshots);
+        Ok(all.find(|one| one.guid == base.guid()).map(|one| one.name.clone()))
     }
 
     fn announce(&mut self, one: &One, kind: Kind, specs: &[SendSpec]) {

@@ -395,6 +395,23 @@ fn a_clone_whose_origin_did_not_arrive_is_sent_in_full() {
 }
 
 #[test]
+fn the_origin_of_a_clone_is_found_anywhere_in_the_pool_of_the_target() {
+    let lab = Lab::new();
+    lab.run("--no-sync-snap tank/a back/elsewhere").ok();
+    lab.world.on("here", |here| {
+        here.clone_snapshot(&snap("tank/a@1"), &name("tank/a/c"), &[]).expect("cloned");
+    });
+    lab.snapshot("tank/a/c@1");
+    // The newest snapshot alone goes to back/a, and the origin is the one before.
+    lab.run("-r --no-sync-snap --no-stream tank/a back/a").ok().says("Clone is recreated on target back/a/c");
+    assert_eq!(
+        lab.world.on("there", |there| there.origin(&name("back/a/c"))),
+        Some(snap("back/elsewhere@1"))
+    );
+    lab.equal("tank/a/c", "back/a/c");
+}
+
+#[test]
 fn what_broke_off_is_resumed_or_thrown_away() {
     for (line, resumes) in [("--no-sync-snap", true), ("--no-sync-snap --no-resume", false)] {
         let lab = Lab::new();

@@ -11,6 +11,8 @@ use crate::support::long;
 const FEW: u64 = 12;
 /// Cases in the long set.
 const MANY: u64 = 300;
+/// Seeds that once showed a difference: a clone whose origin lies in the pool of the target, and not below the target.
+const FOUND: [u64; 2] = [1_795_812_408, 1_795_812_418];
 
 #[test]
 fn both_leave_the_same_in_random_scenarios() {
@@ -23,7 +25,9 @@ fn both_leave_the_same_in_random_scenarios() {
     let cluster = pools();
     let node = cluster.node(1);
     let (mut failed, mut statuses) = (Vec::new(), std::collections::BTreeMap::<String, u64>::new());
-    for seed in seed..seed + count.unwrap_or(if long() { MANY } else { FEW }) {
+    let seeds = seed..seed + count.unwrap_or(if long() { MANY } else { FEW });
+    // A few asked for by number stand alone.
+    for seed in seeds.chain(FOUND.into_iter().filter(|_| count.is_none())) {
         let case = Case::random(&mut Random::new(seed));
         let differences = compare(node, &case, &mut statuses, &mut Vec::new());
         if !differences.is_empty() {
