@@ -82,6 +82,7 @@ const OPERATIONS: &[Operation] = &[
     Operation::EstimateSend,
     Operation::Receive,
     Operation::AbortReceive,
+    Operation::Sync,
 ];
 
 /// Why a request failed.
