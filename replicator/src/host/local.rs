@@ -158,8 +158,8 @@ impl Local {
     }
 }
 
-/// The most locks of one host. A run needs one.
-const LOCKS_LIMIT: usize = 16;
+/// The most locks of one host. A run needs one, that of a pair one for each root.
+const LOCKS_LIMIT: usize = 256;
 
 const LABEL: &str = "this machine";
 

@@ -48,9 +48,12 @@ pub(super) struct Link {
     pub(super) label: String,
     pub(super) command: AgentCommand,
     open: Option<Open>,
-    /// What each agent that is started keeps other runs out of.
-    locked: Option<(DatasetName, Depth, String)>,
+    /// What each agent that is started keeps other runs out of: all roots of a pair, as they share a connection.
+    locked: Vec<Locked>,
 }
+
+/// A dataset that the runs of others are kept out of, alone or with all below it, and whose runs may meet there.
+type Locked = (DatasetName, Depth, String);
 
 /// What is known of a running agent.
 struct Open {
@@ -72,7 +75,7 @@ enum Came {
 
 impl Link {
     pub(super) fn new(worker: Worker, label: String, command: AgentCommand) -> Self {
-        Self { worker, label, command, open: None, locked: None }
+        Self { worker, label, command, open: None, locked: Vec::new() }
     }
 
     pub(super) fn bad(&self, operation: &'static str, why: impl Into<String>) -> HostError {
@@ -101,11 +104,13 @@ impl Link {
         self.start()?;
         let locked = (root.clone(), depth, sender.to_string());
         self.take_lock(&locked)?;
-        self.locked = Some(locked);
+        if !self.locked.contains(&locked) {
+            self.locked.push(locked);
+        }
         Ok(())
     }
 
-    fn take_lock(&mut self, (root, depth, sender): &(DatasetName, Depth, String)) -> Result<(), HostError> {
+    fn take_lock(&mut self, (root, depth, sender): &Locked) -> Result<(), HostError> {
         // An older agent keeps all other runs out.
         let knows = self.open.as_ref().is_some_and(|open| open.version >= SENDERS);
         let request = Request::lock(root, *depth, knows.then_some(sender));
@@ -118,8 +123,7 @@ impl Link {
             return Ok(());
         }
         self.greet()?;
-        let Some(locked) = self.locked.clone() else { return Ok(()) };
-        let locked = self.take_lock(&locked);
+        let locked = self.locked.clone().iter().try_for_each(|locked| self.take_lock(locked));
         // The agent before it may still be there: without the lock nothing is done, and the next call asks again.
         locked.inspect_err(|_| self.close())
     }

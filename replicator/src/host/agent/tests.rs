@@ -281,13 +281,20 @@ fn each_new_agent_keeps_other_runs_out_again() {
     assert_eq!(starts.load(Ordering::SeqCst), 2);
     assert_eq!(log.all(), ["lock tank/in All for me", "lock tank/in All for me"]);
 
+    // Several share a connection.
+    let other: DatasetName = "tank/other".parse().expect("a name");
+    host.lock(&other, Depth::All, "me").expect("free");
+    host.link.close();
+    host.about("tank").expect("a new agent");
+    assert_eq!(log.all()[3..], ["lock tank/in All for me", "lock tank/other All for me"]);
+
     let error = host.lock(&"tank/busy".parse().expect("a name"), Depth::One, "me").expect_err("busy");
     assert!(matches!(&error, HostError::Busy { host, process: Some(7), .. } if host == "far"), "{error}");
     assert!(error.to_string().contains("tank/busy") && error.hint().is_some(), "{error}");
     // What is not had is not asked for again.
     host.link.close();
     host.about("tank").expect("a new agent");
-    assert_eq!(log.all().last().map(String::as_str), Some("lock tank/in All for me"));
+    assert_eq!(log.all().last().map(String::as_str), Some("lock tank/other All for me"));
 }
 
 #[test]
