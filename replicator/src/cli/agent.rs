@@ -60,7 +60,8 @@ pub(super) struct Arguments {
     /// A property that may be set to any value; may be given several times.
     #[arg(long = "property", value_name = "NAME")]
     properties: Vec<PropertyName>,
-    /// The name of this node in pairs; without it that of the machine, up to the first dot.
+    /// The name of this node in pairs: what the other node wants of a node of another name is refused. Without it, it is
+    /// the name that the other node has for this one.
     #[arg(long, value_name = "NAME")]
     node: Option<NodeName>,
 }

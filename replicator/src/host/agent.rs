@@ -125,6 +125,14 @@ impl AgentHost {
 }
 
 impl AgentHost {
+    fn wire(&self, claim: &Claim, what: &'static str) -> Result<WireClaim, HostError> {
+        WireClaim::new(claim).ok_or_else(|| HostError::Cannot {
+            host: self.link.label.clone(),
+            has: "no promotion to rely on".to_string(),
+            what,
+        })
+    }
+
     fn ask_for_properties(
         &mut self,
         root: &DatasetName,
@@ -367,18 +375,23 @@ impl Host for AgentHost {
 
     fn present(&mut self, claim: &Claim) -> Result<(), HostError> {
         self.link.needs(EPOCHS, EPOCH)?;
-        let wire = WireClaim::new(claim).ok_or_else(|| HostError::Cannot {
-            host: self.link.label.clone(),
-            has: "no promotion to rely on".to_string(),
-            what: EPOCH,
-        })?;
+        let wire = self.wire(claim, EPOCH)?;
         let request = Request::Claim(wire.clone());
         self.link.exchange(&request, EPOCH, &mut |_| Err("more than how it went".to_string()))?;
         self.claim = Some(wire);
         Ok(())
     }
 
-    fn take_over(&mut self, roots: &[DatasetName], _: &NodeName, epoch: u64) -> Result<(), HostError> {
+    fn overtake(&mut self, claim: &Claim, both: &[(DatasetName, Guid)]) -> Result<(), HostError> {
+        const ASKED: &str = "let another node of a pair go on";
+        self.link.needs(EPOCHS, ASKED)?;
+        let claim = self.wire(claim, ASKED)?;
+        let both = both.iter().map(|(dataset, guid)| (Text(dataset.clone()), guid.0)).collect();
+        let request = Request::Overtake { claim, both };
+        self.link.exchange(&request, ASKED, &mut |_| Err("more than how it went".to_string()))
+    }
+
+    fn take_over(&mut self, roots: &[DatasetName], node: &NodeName, epoch: u64) -> Result<(), HostError> {
         const ASKED: &str = "take over a pair";
         self.link.needs(EPOCHS, ASKED)?;
         let epoch = std::num::NonZeroU64::new(epoch).ok_or_else(|| HostError::Cannot {
@@ -386,7 +399,8 @@ impl Host for AgentHost {
             has: "no promotion to rely on".to_string(),
             what: ASKED,
         })?;
-        let request = Request::TakeOver { roots: roots.iter().cloned().map(Text).collect(), epoch };
+        let (roots, receiver) = (roots.iter().cloned().map(Text).collect(), Some(Text(node.clone())));
+        let request = Request::TakeOver { roots, epoch, receiver };
         self.link.exchange(&request, ASKED, &mut |_| Err("more than how it went".to_string()))
     }
 

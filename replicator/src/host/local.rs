@@ -243,6 +243,15 @@ impl Host for Local {
         })
     }
 
+    fn settle(&mut self, pool: &str) -> Result<(), HostError> {
+        let pool = DatasetName::try_from(pool).map_err(|error| HostError::BadAnswer {
+            host: LABEL.to_string(),
+            operation: "sync",
+            why: error.to_string(),
+        })?;
+        Ok(self.zfs.sync(&pool)?)
+    }
+
     fn permit(&mut self, datasets: &[DatasetName]) -> Result<Box<dyn Permit>, HostError> {
         Ok(Box::new(Pass::take(datasets).map_err(no_permit)?))
     }

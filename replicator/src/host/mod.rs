@@ -166,8 +166,31 @@ pub trait Host: Send {
         })
     }
 
+    /// Lets the root of a claim, which this node holds, follow the other one, where nothing is only here: `both` are the
+    /// newest snapshots of its datasets that the other node has, too.
+    ///
+    /// # Errors
+    /// [`HostError::Fenced`] where the claim is not newer, or something may be only here; [`HostError::Cannot`] where what
+    /// answers there knows nothing of pairs.
+    fn overtake(&mut self, _claim: &Claim, _both: &[(DatasetName, Guid)]) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.label().to_string(),
+            has: "no agent in use".to_string(),
+            what: "let another node of a pair go on",
+        })
+    }
+
+    /// Waits until all that was written to a pool is on its disks, so that what its datasets say of themselves is all of
+    /// it; where the host is able to.
+    ///
+    /// # Errors
+    /// When the pool cannot be waited for.
+    fn settle(&mut self, _pool: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+
     /// Promotes these roots of a pair there to this epoch, which the other node has given away; `node` is the name of the
-    /// node, which an agent knows itself.
+    /// node there.
     ///
     /// # Errors
     /// When it is not safe, and [`HostError::Cannot`] where what answers there knows nothing of pairs.

@@ -37,6 +37,7 @@ use crate::pair::fence::Admitted;
 use crate::pair::fence::Asked;
 use crate::pair::fence::NotAdmitted;
 use crate::pair::fence::admit;
+use crate::pair::fence::overtake;
 use crate::transport::TransportError;
 
 /// How much of a stream comes at once: less than two records, so that streams of a few blocks come in several pieces.
@@ -91,7 +92,7 @@ impl ModelHost {
     }
 
     /// Changes something.
-    pub(super) fn effect<T>(
+    pub(crate) fn effect<T>(
         &self,
         name: impl FnOnce() -> String,
         change: impl FnOnce(&mut Machine) -> Result<T, Refused>,
@@ -168,7 +169,11 @@ impl ModelHost {
         let (Some(claim), Some(asked)) = (&self.claim, asked) else { return Ok(None) };
         let node = self.machine.parse().expect("the name of a node");
         let admitted = admit(&mut self.unfenced(), &node, &asked, Some(claim));
-        admitted.map(Some).map_err(|error| match error {
+        admitted.map(Some).map_err(|error| self.not_admitted(error))
+    }
+
+    fn not_admitted(&self, error: NotAdmitted) -> HostError {
+        match error {
             NotAdmitted::Host(error) => *error,
             NotAdmitted::Refused(refusal) => HostError::Fenced {
                 host: self.machine.clone(),
@@ -176,7 +181,7 @@ impl ModelHost {
                 message: refusal.to_string(),
                 hint: refusal.hint(),
             },
-        })
+        }
     }
 
     fn unfenced(&self) -> Self {
@@ -397,6 +402,14 @@ impl Host for ModelHost {
         let admitted = self.admit(Some(Asked::root(&claim.root)));
         let admitted = admitted.inspect_err(|_| self.claim = before)?;
         admitted.map_or(Ok(()), |admitted| admitted.done(&mut self.unfenced()))
+    }
+
+    fn overtake(&mut self, claim: &Claim, both: &[(DatasetName, Guid)]) -> Result<(), HostError> {
+        self.look(|_| Ok(()))?;
+        let node = self.machine.parse().expect("the name of a node");
+        let both = both.iter().cloned().collect();
+        let done = overtake(&mut self.unfenced(), &node, claim, &both);
+        done.map_err(|error| self.not_admitted(error))
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {

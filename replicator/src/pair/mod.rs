@@ -3,6 +3,7 @@
 //! request through, the [`guards`] before a step that could cost data, the
 //! [`rules`] that a role makes for policies. Who has the service is found in [`crate::role`].
 
+pub mod aside;
 pub mod epoch;
 pub mod fence;
 pub mod guards;

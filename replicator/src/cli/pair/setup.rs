@@ -37,9 +37,13 @@ use crate::pair::verbs::VerbError;
 use crate::pair::verbs::look::look;
 use crate::pair::verbs::node::LocalNode;
 use crate::pair::verbs::promote;
+use crate::pair::verbs::rejoin::Asked;
+use crate::pair::verbs::rejoin::Rejoined;
+use crate::pair::verbs::rejoin::rejoin;
 use crate::pair::verbs::send::Sending;
 use crate::pair::verbs::send::send;
 use crate::plan::Step;
+use crate::role::source;
 use crate::transfer::Budget;
 use crate::transfer::Limiter;
 use crate::transfer::Moved;
@@ -114,6 +118,7 @@ impl Setup {
             return Err(Failure::new(Outcome::Configuration, message));
         }
         let node = LocalNode::new(name.clone(), Zfs::open()?, cancel.clone());
+        let node = node.decided_by(source::of(&pair));
         Ok(Self { state, pair, node, name, peer, cancel: cancel.clone() })
     }
 
@@ -161,7 +166,8 @@ impl Setup {
         for root in &side.roots {
             let Some(epoch) = root.epoch().filter(|epoch| epoch.holder == self.name) else { continue };
             // One root that cannot be sent keeps no other from it.
-            match send(self.node.host(), there.as_mut(), &root.name, (epoch.number, &self.name), &how) {
+            let who = (epoch.number, &self.name, &self.peer);
+            match send(self.node.host(), there.as_mut(), &root.name, who, &how) {
                 Ok(done) => all.push((root.name.clone(), done)),
                 Err(error) => failed = failed.or(Some(error)),
             }
@@ -170,6 +176,13 @@ impl Setup {
             Some(error) => Err(error.into()),
             None => Ok(all),
         }
+    }
+
+    /// Lets this node follow, if it has nothing of its own.
+    pub(in crate::cli) fn follow(&mut self, tell: &mut dyn FnMut(&str)) -> Result<Rejoined, Failure> {
+        let mut there = self.connect()?;
+        let asked = Asked { only_follow: true, ..Asked::default() };
+        Ok(rejoin(&mut self.node, &self.pair.roots, there.as_mut(), &self.peer, asked, tell)?)
     }
 
     /// Keeps other runs out of the roots of the other node.

@@ -112,7 +112,10 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let zfs = Zfs::open()?;
     let network = Network { zfs: zfs.clone(), cancel: cancel.clone() };
     let started = Timestamp::now();
-    let roles = Roles::look(&config, cancel)?;
+    let mut roles = Roles::look(&config, cancel)?;
+    if !arguments.dry_run {
+        pairs::follow(&config, &mut roles, cancel)?;
+    }
     roles.tell();
     let context = Context {
         config: &config,

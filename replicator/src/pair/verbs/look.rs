@@ -19,6 +19,7 @@ use crate::host::Property;
 use crate::host::PropertySource;
 use crate::host::Tree;
 use crate::marks;
+use crate::pair::aside;
 use crate::pair::epoch::Belief;
 use crate::pair::epoch::Epoch;
 use crate::pair::epoch::believe;
@@ -85,13 +86,7 @@ impl Root {
 
     /// Its datasets, parents first, without those that a rejoin has set aside.
     pub fn datasets(&self) -> impl DoubleEndedIterator<Item = &DatasetState> {
-        self.tree.iter().flat_map(Tree::datasets).filter(|state| !self.is_aside(&state.name))
-    }
-
-    /// Whether a dataset was set aside by a rejoin, or lies in one that was.
-    fn is_aside(&self, dataset: &DatasetName) -> bool {
-        let below = dataset.strip_prefix(&self.name).unwrap_or_default();
-        below.split('/').any(is_name_aside)
+        self.tree.iter().flat_map(Tree::datasets).filter(|state| !aside::holds(&self.name, &state.name))
     }
 
     /// A property of one of its datasets.
@@ -155,12 +150,6 @@ impl Root {
             None => value,
         }
     }
-}
-
-/// Whether the last part of a name is one that a rejoin gives.
-pub(super) fn is_name_aside(name: &str) -> bool {
-    let epoch = name.rsplit_once("-divergent-").map(|(_, epoch)| epoch);
-    epoch.is_some_and(|epoch| !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// As [`look`], with what the mountpoints of the roots depend on above them.

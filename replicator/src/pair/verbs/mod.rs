@@ -19,6 +19,7 @@ use crate::host::Change;
 use crate::host::HostError;
 use crate::lock::LockError;
 use crate::marks;
+use crate::role::source::NotTaken;
 
 pub mod demote;
 pub mod handover;
@@ -40,6 +41,8 @@ pub enum Step {
     Take(Vec<SnapshotName>),
     /// A change as replications make them, or the epoch.
     Change(Change),
+    /// Hands to the pool what the kernel still has in memory of what was written to a mount.
+    Flush(Mount),
     /// Ends a mount. Where it `must` be, one that is in use stops the verb; else it stays, read-only.
     Unmount {
         /// Which.
@@ -64,6 +67,7 @@ impl fmt::Display for Step {
                 write!(f, "take {}", names.join(", "))
             }
             Self::Change(change) => change.fmt(f),
+            Self::Flush(mount) => write!(f, "write out what was written to {}", mount.at.display()),
             Self::Unmount { mount, .. } => write!(f, "unmount {} from {}", mount.dataset, mount.at.display()),
             Self::Mount { dataset, at } => write!(f, "mount {dataset} on {}", at.display()),
         }
@@ -215,6 +219,20 @@ pub enum Refused {
         /// Why.
         why: String,
     },
+    /// The service is not this node's to have.
+    #[error("the service cannot be taken for this node: {0}")]
+    Service(#[from] NotTaken),
+    /// The service stays with this node.
+    #[error("the service cannot be given to the other node: {0}")]
+    NotHanded(String),
+    /// A node that is to follow by itself may have something of its own.
+    #[error("{dataset} {why}, so this node does not follow by itself")]
+    Own {
+        /// The dataset.
+        dataset: DatasetName,
+        /// What it may have alone.
+        why: String,
+    },
     /// The node has no name that could be written down.
     #[error(transparent)]
     Name(#[from] BadNodeName),
@@ -240,7 +258,7 @@ impl Refused {
             Self::PeerIsNewer { .. } => {
                 "`replicator pair rejoin` lets this node follow first; --force makes it the active one, and the other one's writes have to be set aside then".to_string()
             }
-            Self::Both { .. } => "decide which node goes on, `replicator pair promote --force` there, and `replicator pair rejoin` on the other one".to_string(),
+            Self::Both { .. } => "decide which node goes on, stop the service on the other one, and `replicator pair rejoin` there: what it wrote is set aside".to_string(),
             Self::PeerIsActive { holder, .. } => format!("`replicator pair demote` on {holder}, or --force if nothing can write there"),
             Self::Behind { .. } => {
                 "`replicator run` on the other node sends them; --force goes on without, and they are kept there".to_string()
@@ -253,6 +271,16 @@ impl Refused {
             Self::PoolRoot(_) => "move what is in it into a dataset below it".to_string(),
             Self::Aside { .. } => "rename what is in the way".to_string(),
             Self::NotSent { .. } => "nothing was switched, and this node goes on; try again".to_string(),
+            Self::Service(NotTaken::Held { node, .. }) => format!(
+                "`replicator pair demote` on {node} gives it back, and `replicator pair handover` there gives it over; of a node that is gone it ends by itself when its time (`ttl`) is over"
+            ),
+            Self::Service(NotTaken::NotKnown(_)) => {
+                "mend what is named; --force goes on without, and nothing is sent before this node has the service".to_string()
+            }
+            Self::NotHanded(_) => "mend what is named, and hand over again: what was sent stays there".to_string(),
+            Self::Own { .. } => {
+                "`replicator pair rejoin` keeps what only this node has, and lets it follow".to_string()
+            }
             Self::Name(_) => "name the node in the configuration of the pair".to_string(),
         }
     }
@@ -304,6 +332,7 @@ pub fn carry_out(node: &mut dyn Node, steps: &[Step], tell: &mut dyn FnMut(&str)
         match step {
             Step::Take(snapshots) => node.take(snapshots)?,
             Step::Change(change) => node.host().apply(change)?,
+            Step::Flush(mount) => node.flush(mount)?,
             Step::Unmount { mount, must } => match node.unmount(mount) {
                 Err(error) if !must => {
                     tell(&format!("{} stays mounted, read-only: {error}", mount.dataset));
@@ -328,6 +357,12 @@ pub fn carry_out(node: &mut dyn Node, steps: &[Step], tell: &mut dyn FnMut(&str)
         tell(&step.to_string());
     }
     Ok(())
+}
+
+/// Waits until all that was written to the pools of these roots is on their disks.
+pub(super) fn settle(node: &mut dyn Node, roots: &[DatasetName]) -> Result<(), HostError> {
+    let pools: std::collections::BTreeSet<_> = roots.iter().map(DatasetName::pool).collect();
+    pools.into_iter().try_for_each(|pool| node.host().settle(pool))
 }
 
 /// The name of a snapshot of ours, or of one more where that is taken: `divergent-7`, `divergent-7-2`.
