@@ -81,5 +81,8 @@ pub(super) fn promote_here(setup: &mut Setup, force: bool, cancel: &Cancel) -> R
     for line in &done.told {
         cli::say(line);
     }
+    for told in setup.pool_roots()? {
+        cli::say(&format!("warning: {told}"));
+    }
     Ok(done)
 }

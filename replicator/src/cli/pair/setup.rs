@@ -2,6 +2,7 @@
 //! roots are sent.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,10 +28,13 @@ use crate::engine::Run;
 use crate::engine::RunError;
 use crate::host::Depth;
 use crate::host::Host;
+use crate::host::Inventory;
 use crate::jobs::Done;
 use crate::jobs::keep_others_out;
 use crate::lock::RunLock;
 use crate::pair::NodeName;
+use crate::pair::guards::Told;
+use crate::pair::guards::pool_root;
 use crate::pair::verbs::Node;
 use crate::pair::verbs::Refused;
 use crate::pair::verbs::VerbError;
@@ -157,6 +161,9 @@ impl Setup {
         observer: &dyn Observer,
     ) -> Result<Vec<(DatasetName, Done)>, Failure> {
         let mut there = self.connect()?;
+        for told in self.pool_roots()? {
+            observer.note(&format!("warning: {told}"));
+        }
         let side = look(self.node.host(), self.name.as_str(), &self.pair.roots)?;
         let locks = self.locks(there.as_mut())?;
         let (options, run, cancel) = (self.pair.options.clone(), self.sending(), self.cancel.clone());
@@ -176,6 +183,22 @@ impl Setup {
             Some(error) => Err(error.into()),
             None => Ok(all),
         }
+    }
+
+    /// Data in the root datasets of the pools of the pair, which go nowhere.
+    pub(super) fn pool_roots(&mut self) -> Result<Vec<Told>, Failure> {
+        let pools: BTreeSet<_> = self.pair.roots.iter().map(DatasetName::pool).collect();
+        let mut all = Vec::new();
+        for pool in pools {
+            let Ok(pool) = DatasetName::try_from(pool) else { continue };
+            if self.pair.roots.contains(&pool) {
+                continue;
+            }
+            if let Inventory::Present(tree) = self.node.host().inventory(&pool, Depth::One)? {
+                all.extend(pool_root(tree.root()));
+            }
+        }
+        Ok(all)
     }
 
     /// Lets this node follow, if it has nothing of its own.

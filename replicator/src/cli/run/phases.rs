@@ -107,7 +107,8 @@ pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
     let (survey, troubles) = survey(context)?;
     let all = BTreeSet::new();
     let (config, network) = (&with_pairs(context.config), context.network);
-    let prepared = Prepared::new(config, &survey, &all, context.zfs, network, clock::now());
+    let mut prepared = Prepared::new(config, &survey, &all, context.zfs, network, clock::now());
+    prepared.guard(context.roles, &survey, context.zfs);
     prepared.tell();
     let plan = prepared.plan(&survey, &all);
     if context.dry_run {

@@ -21,6 +21,7 @@ use crate::lock::LockError;
 use crate::marks;
 use crate::role::source::NotTaken;
 
+pub mod accept;
 pub mod demote;
 pub mod handover;
 pub mod look;
@@ -197,6 +198,11 @@ pub enum Refused {
     /// This node does not have the service to give away.
     #[error("this node is not the one that was promoted last, so it has nothing to hand over")]
     NotHolder,
+    /// It is for the active node to say.
+    #[error(
+        "{0} is not held by this node: what is accepted is said on the active one, and comes here with the next run"
+    )]
+    NotAccepted(DatasetName),
     /// Nothing is common.
     #[error("{0} has no snapshot in common with the other node")]
     NoBase(DatasetName),
@@ -266,7 +272,7 @@ impl Refused {
             Self::NoMoreEpochs(_) => "look at the epochs with `replicator pair status`".to_string(),
             Self::NotMounted { .. } => "see what else is mounted there (`findmnt`), and promote again".to_string(),
             Self::NoMountpoint { dataset, .. } => format!("zfs set mountpoint=PATH {dataset}"),
-            Self::Newest(_) | Self::NobodyIsActive(_) | Self::NotHolder | Self::NotNext { .. } => "`replicator pair status` shows who has the service".to_string(),
+            Self::Newest(_) | Self::NobodyIsActive(_) | Self::NotHolder | Self::NotNext { .. } | Self::NotAccepted(_) => "`replicator pair status` shows who has the service".to_string(),
             Self::NoBase(_) => "--full sets it aside, and everything is sent anew".to_string(),
             Self::PoolRoot(_) => "move what is in it into a dataset below it".to_string(),
             Self::Aside { .. } => "rename what is in the way".to_string(),

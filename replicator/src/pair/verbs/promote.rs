@@ -32,7 +32,6 @@ use crate::pair::epoch::NodeName;
 use crate::pair::epoch::written;
 use crate::pair::fence::Held;
 use crate::pair::guards;
-use crate::pair::guards::Seen;
 use crate::role::source::NotTaken;
 
 /// What is asked for.
@@ -212,7 +211,7 @@ fn safe(facts: &Facts<'_>, asked: &Asked, root: &Root, raised: bool) -> Result<(
         // This one is to be the source from now on.
         for state in tree.datasets() {
             if let Some(theirs) = theirs.get(&state.name) {
-                guards::lineage(&state.name, Seen::Known(state), Seen::Known(theirs))?;
+                guards::lineage(state, theirs)?;
             }
         }
     }

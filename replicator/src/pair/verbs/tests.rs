@@ -30,6 +30,7 @@ use crate::role::source::NotTaken;
 use crate::transfer::Moved;
 use crate::transfer::retry::Backoff;
 
+mod accepting;
 mod crashes;
 mod decisions;
 mod following;
