@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use zfs_core::ErrorKind;
 use zfs_core::name::DatasetName;
 use zfs_core::name::NameError;
 use zfs_core::name::SnapshotName;
@@ -19,7 +20,9 @@ use crate::host::Change;
 use crate::host::HostError;
 use crate::lock::LockError;
 use crate::marks;
+use crate::plan::Conflict;
 use crate::role::source::NotTaken;
+use crate::transfer::TransferError;
 
 pub mod accept;
 pub mod demote;
@@ -324,8 +327,25 @@ impl VerbError {
             Self::Refused(refused) => Some(refused.hint()),
             Self::Host(error) => error.hint(),
             Self::Lock(error) => Some(error.hint()),
+            // What the planner knows for it is for replications that are no pair's.
+            Self::Run(error) if is_of_standby(error) => Some(
+                "`replicator pair rejoin --aside` on the other node sets aside what was written to it, and lets it receive again"
+                    .to_string(),
+            ),
             Self::Run(error) => error.hint(),
         }
+    }
+}
+
+/// Whether somebody has written to what a stream was to go into.
+fn is_of_standby(error: &RunError) -> bool {
+    match error {
+        RunError::Conflict(Conflict::Diverged { .. }) => true,
+        RunError::Transfer { error, .. } => {
+            let modified = |error: &HostError| error.zfs_kind() == Some(ErrorKind::TargetModified);
+            matches!(&**error, TransferError::Receiver(error) if modified(error))
+        }
+        _ => false,
     }
 }
 

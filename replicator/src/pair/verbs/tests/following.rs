@@ -89,7 +89,8 @@ fn what_was_written_to_a_standby_is_set_aside_if_that_is_asked_for_as_often_as_i
         case.write("b", CHILD, 50 + count, count);
         case.write("a", CHILD, 60 + count, count);
         case.snapshot("a", &format!("next{count}"));
-        case.send("a").expect_err("it was written to");
+        let error = case.send("a").expect_err("it was written to");
+        assert!(error.hint().is_some_and(|hint| hint.contains("rejoin --aside")), "{error}");
         assert_eq!(case.rejoin("b").expect("it follows already").kept, []);
         let done = case.rejoin_as("b", aside()).expect("set aside");
         assert_eq!(done.kept.iter().map(|kept| kept.aside.as_str()).collect::<Vec<_>>(), [kept]);
