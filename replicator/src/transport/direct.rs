@@ -39,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection may still come whose other end has ended: it may take another way than the word of that end.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a port may be in use before that is told.
+const FREED: Duration = Duration::from_secs(2);
+
 /// How long one attempt to connect may take.
 const ATTEMPT: Duration = Duration::from_secs(1);
 
@@ -159,8 +162,17 @@ impl Direct {
             what: format!("cannot listen at {}", self.listen),
             cause: error.to_string(),
         };
-        let listener =
-            TcpListener::bind(self.listen.addresses().map_err(failed)?.as_slice()).map_err(failed)?;
+        let addresses = self.listen.addresses().map_err(failed)?;
+        let until = Instant::now() + FREED;
+        let listener = loop {
+            match TcpListener::bind(addresses.as_slice()) {
+                // A process that another thread is just starting may hold what listened for the stream before.
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until => {
+                    std::thread::sleep(TICK / 10);
+                }
+                bound => break bound.map_err(failed)?,
+            }
+        };
         listener.set_nonblocking(true).map_err(failed)?;
         Ok(Door { listener, key: key()?, until: Instant::now() + self.limit(), candidates: VecDeque::new() })
     }
