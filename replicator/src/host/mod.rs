@@ -15,6 +15,7 @@ use crate::inspect::holds::Held;
 use crate::pair::Claim;
 use crate::pair::NodeName;
 use crate::pair::Permit;
+use crate::transport::quote::pipes::Codec;
 
 pub mod agent;
 pub mod change;
@@ -64,7 +65,7 @@ pub struct SendSpec {
     /// Continue a partial receive; checked against `to` and `from` by the planner. In a box: of very many streams only
     /// the first has one.
     pub resume: Option<Box<Partial>>,
-    /// Compress it with zstd at the sending machine. Only for hosts that said they can.
+    /// Compress it at the sending machine. Only for hosts that said they can.
     pub compress: bool,
 }
 
@@ -79,7 +80,7 @@ pub struct ReceiveSpec {
     pub set: Vec<(String, String)>,
     /// For the full copy of a clone: the snapshot on this side that it becomes a clone of.
     pub origin: Option<SnapshotName>,
-    /// The stream arrives as zstd frames, and is to be decompressed there. Only for hosts that said they can.
+    /// The stream arrives compressed, and is to be decompressed there. Only for hosts that said they can.
     pub compressed: bool,
 }
 
@@ -125,6 +126,21 @@ pub trait Host: Send {
 
     /// A dataset with its snapshots and bookmarks, alone or with everything below it. One listing for all of it.
     fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError>;
+
+    /// As [`Self::inventory`], with these properties of each filesystem and volume. None where it is absent.
+    fn inventory_with(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<(Inventory, Properties), HostError> {
+        let inventory = self.inventory(root, depth)?;
+        let properties = match &inventory {
+            Inventory::Present(_) => self.some_properties(root, depth, names)?,
+            Inventory::Absent { .. } => Properties::new(),
+        };
+        Ok((inventory, properties))
+    }
 
     /// Whether it is another machine, so that what is sent to it or from it goes over a line.
     fn is_far(&self) -> bool {
@@ -269,6 +285,11 @@ pub trait Host: Send {
 
     /// Whether it can compress what it sends and decompress what it receives.
     fn has_zstd(&mut self) -> Result<bool, HostError>;
+
+    /// Whether it can do so with this program, which it uses from then on.
+    fn compresses_with(&mut self, codec: &Codec) -> Result<bool, HostError> {
+        Ok(codec.is_zstd() && self.has_zstd()?)
+    }
 
     /// Starts to send.
     fn send<'a>(&'a mut self, spec: &SendSpec) -> Result<Box<dyn Outgoing + 'a>, HostError>;

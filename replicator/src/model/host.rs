@@ -378,13 +378,28 @@ impl Host for ModelHost {
 
     fn holds(
         &mut self,
-        _: &DatasetName,
-        _: crate::host::Depth,
+        root: &DatasetName,
+        depth: crate::host::Depth,
     ) -> Result<Vec<crate::inspect::holds::Held>, HostError> {
-        Err(HostError::Cannot {
-            host: self.machine.clone(),
-            has: "a ZFS in memory".to_string(),
-            what: "list holds",
+        use crate::inspect::holds::Held;
+        use crate::inspect::holds::Owner;
+
+        self.list(root, |machine| {
+            let mut held = Vec::new();
+            for (name, dataset) in machine.datasets() {
+                if name != root && (depth == crate::host::Depth::One || !name.is_within(root)) {
+                    continue;
+                }
+                for snapshot in &dataset.snapshots {
+                    for tag in &snapshot.holds {
+                        let (Ok(snapshot), Ok(tag)) = (name.snapshot(&snapshot.short), tag.parse()) else {
+                            continue;
+                        };
+                        held.push(Held { snapshot, tag, created: None, owner: Owner::Other });
+                    }
+                }
+            }
+            Ok(held)
         })
     }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::cancel::Cancel;
 
+pub mod direct;
 pub mod here;
 pub mod known_hosts;
 pub mod quote;
