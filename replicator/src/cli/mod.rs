@@ -19,6 +19,7 @@ mod compat;
 mod completion;
 mod config;
 mod connect;
+mod finding;
 mod format;
 mod holds;
 mod list;

@@ -60,14 +60,14 @@ use crate::transfer::retry::Backoff;
 pub(super) struct Common {
     /// The pair, as the configuration calls it; not needed where there is only one.
     #[arg(value_name = "PAIR")]
-    pair: Option<String>,
+    pub(super) pair: Option<String>,
 
     /// As JSON.
     #[arg(long)]
     pub(super) json: bool,
 
     #[command(flatten)]
-    from: From,
+    pub(super) from: From,
 }
 
 /// The pair of that name, or the only one.
