@@ -1,5 +1,6 @@
 //! The command line: what it accepts, and which file does it.
 
+mod bench;
 mod clean;
 mod demo;
 mod exec;
@@ -60,6 +61,8 @@ enum Sub {
     },
     /// Run all tests: on this machine, in nodes, with nodes. The last line counts them.
     Test(test::Test),
+    /// Measure this program beside others, and make tables and charts of it.
+    Bench(bench::Bench),
     /// Remove the cache with everything built, or what only one generation uses.
     Clean {
         /// Only this generation.
@@ -132,6 +135,7 @@ pub(crate) fn main() -> ExitCode {
         Sub::Shell { nodes } => shell::run(&nodes),
         Sub::Path { part, zfs } => path::run(&part, zfs.generation),
         Sub::Test(test) => test.run(),
+        Sub::Bench(bench) => bench.run(),
         Sub::Clean { generation } => clean::run(generation),
         Sub::RunInNode { binary, args } => run_in_node::run(&binary, &args),
     };

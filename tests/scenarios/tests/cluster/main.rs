@@ -1,6 +1,7 @@
 //! Scenarios of several machines, or of the whole program: run on this machine, against nodes that the lab boots.
 
 mod bad_input;
+mod bench;
 mod bent;
 mod bookmarks;
 mod check;
