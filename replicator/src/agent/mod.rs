@@ -44,8 +44,8 @@ pub use server::serve;
 pub const OLDEST: u16 = 1;
 
 /// The newest version of the protocol that this program speaks. 2 can read what is in snapshots, and what holds them;
-/// 3 tells senders apart; 4 knows the epochs of pairs.
-pub const NEWEST: u16 = 4;
+/// 3 tells senders apart; 4 knows the epochs of pairs; 5 can read a share of the files of a snapshot.
+pub const NEWEST: u16 = 5;
 
 /// The version from which on requests may present an epoch, and an agent says why that does not suffice.
 pub(crate) const EPOCHS: u16 = 4;
