@@ -25,13 +25,16 @@ pub mod marks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod model;
 pub mod monitor;
+pub mod notify;
 pub mod pair;
 pub mod plan;
 pub mod policy;
 pub mod pools;
 pub mod prune;
+pub mod restore;
 pub mod role;
 pub mod survey;
 pub mod take;
 pub mod transfer;
 pub mod transport;
+pub mod verify;

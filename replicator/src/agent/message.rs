@@ -146,6 +146,9 @@ pub(crate) enum Request {
     Content {
         snapshot: Text<SnapshotName>,
         volume: bool,
+        /// From version 5 on: only the files of this part, and of how many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        share: Option<(u32, std::num::NonZeroU32)>,
     },
     /// From version 2 on.
     Holds {

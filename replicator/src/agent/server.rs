@@ -25,6 +25,7 @@ use super::message::SendRequest;
 use super::message::Text;
 use super::message::WireClaim;
 use super::message::depth;
+use crate::compare::content::Share;
 use crate::host::Change;
 use crate::host::DatasetKind;
 use crate::host::Depth;
@@ -237,9 +238,10 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
             }
             Request::Apply(change) => self.apply(change, None),
             Request::ApplyFor { claim, change } => self.apply(change, Some(&claimed(claim)?)),
-            Request::Content { snapshot, volume } => {
+            Request::Content { snapshot, volume, share } => {
                 let kind = if volume { DatasetKind::Volume } else { DatasetKind::Filesystem };
-                self.content(id, &snapshot.0, kind)
+                let share = share.map_or(Share::ALL, |(part, of)| Share::new(part, of));
+                self.content(id, &snapshot.0, kind, share)
             }
             Request::Holds { root, all } => {
                 self.limits.allows(Class::List)?;

@@ -33,12 +33,14 @@ mod plan_text;
 mod progress;
 mod prune;
 mod replicate;
+mod restore;
 mod roles;
 mod run;
 mod shadow;
 mod signals;
 mod snapshot;
 mod tokens;
+mod verify;
 
 use outcome::Failure;
 use outcome::Outcome;
@@ -64,6 +66,7 @@ enum Command {
     Tokens(tokens::Arguments),
     Bookmarks(bookmarks::Arguments),
     Holds(holds::Arguments),
+    Restore(restore::Arguments),
     Run(run::Arguments),
     Snapshot(snapshot::Arguments),
     Prune(prune::Arguments),
@@ -72,6 +75,7 @@ enum Command {
     Shadow(shadow::Arguments),
     Monitor(monitor::Arguments),
     Check(check::Arguments),
+    Verify(verify::Arguments),
     Sanoid(compat::sanoid::Arguments),
     Syncoid(compat::syncoid::Arguments),
     Agent(agent::Arguments),
@@ -127,6 +131,14 @@ pub fn main() -> ExitCode {
         Command::Bookmarks(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || bookmarks::run(&arguments, &inner))
+        }
+        Command::Restore(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || restore::run(&arguments, &inner))
+        }
+        Command::Verify(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || verify::run(&arguments, &inner))
         }
         Command::Run(arguments) => {
             let inner = cancel.clone();

@@ -32,6 +32,7 @@ use crate::agent::Request;
 use crate::agent::Text;
 use crate::agent::WireClaim;
 use crate::cancel::Cancel;
+use crate::compare::content::Share;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
 use crate::pair::Claim;
@@ -332,7 +333,17 @@ impl Host for AgentHost {
         kind: DatasetKind,
         take: &mut Take<'_>,
     ) -> Result<(), HostError> {
-        self.content(snapshot, kind, take)
+        self.content(snapshot, kind, Share::ALL, take)
+    }
+
+    fn read_share(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        share: Share,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        self.content(snapshot, kind, share, take)
     }
 
     fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {

@@ -40,6 +40,7 @@ use super::Tree;
 use super::Version;
 use super::listing;
 use crate::cancel::Cancel;
+use crate::compare::content::Share;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
 use crate::lock::LockError;
@@ -419,8 +420,18 @@ impl Host for Local {
         kind: DatasetKind,
         take: &mut Take<'_>,
     ) -> Result<(), HostError> {
+        self.read_share(snapshot, kind, Share::ALL, take)
+    }
+
+    fn read_share(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        share: Share,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
         let cancel = self.cancel.clone();
-        content::read(&self.zfs, snapshot, kind, &mut |piece| {
+        content::read(&self.zfs, snapshot, kind, share, &mut |piece| {
             if cancel.is_cancelled() { Err(HostError::Cancelled) } else { take(piece) }
         })
     }

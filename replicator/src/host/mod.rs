@@ -10,6 +10,8 @@ use zfs_core::name::SnapshotName;
 use zfs_core::send::SendFlags;
 
 use crate::cancel::Cancel;
+use crate::compare::content::Piece;
+use crate::compare::content::Share;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
 use crate::pair::Claim;
@@ -307,6 +309,24 @@ pub trait Host: Send {
         kind: DatasetKind,
         take: &mut Take<'_>,
     ) -> Result<(), HostError>;
+
+    /// As [`Self::read`], and of the regular files of a filesystem only those of a share. Where the host cannot pick them
+    /// out it reads all.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn read_share(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        share: Share,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        self.read(snapshot, kind, &mut |piece| match &piece {
+            Piece::File(path, entry) if entry.kind == b'f' && !share.has(path) => Ok(()),
+            _ => take(piece),
+        })
+    }
 
     /// The holds on the snapshots of a dataset, alone or with everything below it.
     fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError>;

@@ -54,6 +54,12 @@ impl From {
         self.config.as_deref().map_or_else(Location::of_machine, Location::of)
     }
 
+    /// Whether one was named, or this machine has one.
+    pub(in crate::cli) fn is_there(&self) -> bool {
+        let (Location::Native(file) | Location::Sanoid(file)) = self.location();
+        self.config.is_some() || !matches!(file.try_exists(), Ok(false))
+    }
+
     /// The configuration, if it can be used. Everything that is wrong with it goes to standard error.
     pub(in crate::cli) fn usable(&self) -> Result<(Config, Problems), Failure> {
         usable(&self.location())

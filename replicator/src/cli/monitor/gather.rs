@@ -25,8 +25,10 @@ use crate::monitor::lag::Look;
 use crate::monitor::lag::Way;
 use crate::monitor::snapshots;
 use crate::monitor::snapshots::Watched;
+use crate::monitor::verified;
 use crate::policy::PerPeriod;
 use crate::policy::Style;
+use crate::verify::memory::Verified;
 
 /// What is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(in crate::cli) enum Check {
     Capacity,
     /// Replications.
     Replication,
+    /// Copies that were read, and how many days ago that may be.
+    Verified(u32),
 }
 
 /// How much of a pool is asked for.
@@ -98,6 +102,7 @@ impl<'c> Gatherer<'c> {
             Check::Health => Depth::Pool,
             Check::Capacity => Depth::Datasets,
             Check::Replication => return lag::judge(&self.ways(), self.now),
+            Check::Verified(days) => return self.verified(days),
         };
         match self.pools(depth) {
             Ok(pools) => self.judge(check, &pools),
@@ -113,12 +118,27 @@ impl<'c> Gatherer<'c> {
                 health::judge(&pools)
             }
             Check::Capacity => self.capacity(pools),
-            Check::Snapshots | Check::Replication => {
+            Check::Snapshots | Check::Replication | Check::Verified(_) => {
                 let watched: Vec<_> = pools.iter().flat_map(|one| one.datasets.iter().cloned()).collect();
                 let unread: Vec<_> = pools.iter().flat_map(|one| one.unread.iter().cloned()).collect();
                 snapshots::judge(&watched, &unread, self.config.style, self.now)
             }
         }
+    }
+
+    fn verified(&self, days: u32) -> Report {
+        let memory = match Verified::read(&self.config.folders.state) {
+            Ok(memory) => memory,
+            Err(why) => return Report::unknown(&why),
+        };
+        let mut targets = Vec::new();
+        for job in &self.config.jobs {
+            for target in &job.targets {
+                let checked = memory.of(&job.name, &target.endpoint.to_string()).collect();
+                targets.push(verified::Target { job: &job.name, target: &target.name, checked });
+            }
+        }
+        verified::judge(&targets, u64::from(days) * 86_400, self.now)
     }
 
     fn capacity(&self, pools: &[OfPool]) -> Report {

@@ -15,7 +15,7 @@ use crate::jobs::Network;
 
 mod pairs;
 mod phases;
-mod record;
+pub(in crate::cli) mod record;
 
 /// Do what the configuration says: take snapshots, replicate, prune, check.
 ///

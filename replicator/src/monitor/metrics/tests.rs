@@ -115,6 +115,20 @@ fn whole() -> String {
     let ways =
         [way("nas", Look::Both(vec![replicated])), way("usb", Look::Nothing { why: "away".to_string() })];
     let runs = [LastRun { part: "replicate".to_string(), ended: 1999, seconds: 1.5, success: true }];
+    let checked = Checked {
+        job: "data".to_string(),
+        to: "nas:back/a".to_string(),
+        source: "tank/a b".to_string(),
+        target: "back/a".to_string(),
+        at: 1700,
+        snapshot: None,
+        share: None,
+        compared: 5,
+        differences: 2,
+        first: Vec::new(),
+        failed: None,
+        drill: Some(Drill::Good),
+    };
     let checks = [("health", Level::Critical), ("capacity", Level::Unknown)];
     render(&Facts {
         datasets: &datasets,
@@ -122,6 +136,7 @@ fn whole() -> String {
         ways: &ways,
         checks: &checks,
         runs: &runs,
+        verified: &[("nas", &checked)],
         now: 2000,
     })
 }
@@ -193,6 +208,7 @@ fn everything_is_there_and_reads_back() {
         found.unwrap_or_else(|| panic!("{name} {labels:?} is not in\n{text}")).2
     };
     let daily = [("dataset", "tank/a b"), ("period", "daily")];
+    let copy = [("replication", "data"), ("target", "nas"), ("dataset", "tank/a b")];
     for (name, labels, value) in [
         ("snapshots", &daily[..], 2.0),
         ("snapshot_newest_timestamp_seconds", &daily, 1500.0),
@@ -210,6 +226,10 @@ fn everything_is_there_and_reads_back() {
             &[("replication", "data"), ("target", "nas"), ("dataset", "tank/a b")],
             500.0,
         ),
+        ("verified_timestamp_seconds", &copy, 1700.0),
+        ("verified_good", &copy, 0.0),
+        ("verified_differences", &copy, 2.0),
+        ("drill_good", &copy, 1.0),
         ("check_status", &[("check", "capacity")], 3.0),
         ("last_run_duration_seconds", &[("part", "replicate")], 1.5),
         ("last_run_success", &[("part", "replicate")], 1.0),

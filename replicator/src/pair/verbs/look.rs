@@ -132,7 +132,7 @@ impl Root {
 
     /// Where a dataset is to be mounted. The kernel gives an inherited mountpoint as it was set above, and one that
     /// nobody set not at all: what lies between is added here, as the zfs command does.
-    fn mountpoint(&self, dataset: &DatasetName) -> String {
+    pub(crate) fn mountpoint(&self, dataset: &DatasetName) -> String {
         let mut next = Some(dataset.clone());
         let mut set = self.above.clone();
         while let Some(name) = next.filter(|name| name.is_within(&self.name)) {

@@ -169,6 +169,12 @@ impl Node for LocalNode {
     }
 
     fn unmount(&mut self, mount: &Mount) -> Result<(), HostError> {
+        // Snapshots that the kernel has mounted below it by itself keep nobody's work, and would keep it from going.
+        let text = std::fs::read_to_string("/proc/self/mounts").map_err(failed("read /proc/self/mounts"))?;
+        for at in text.lines().filter_map(|line| snapshot_below(line, &mount.at)) {
+            // One that is in use shows in what follows.
+            let _ = rustix::mount::unmount(&at, UnmountFlags::empty());
+        }
         let unmounted = rustix::mount::unmount(&mount.at, UnmountFlags::empty());
         let what = format!("unmount {} from {}", mount.dataset, mount.at.display());
         unmounted.map_err(|errno| failed(&what)(errno.into()))
@@ -211,6 +217,14 @@ fn read(line: &str) -> Option<Mount> {
     Some(Mount { dataset, at: unescaped(at).into(), writable })
 }
 
+/// Where a line of /proc/self/mounts has a snapshot mounted that a filesystem shows in its `.zfs`.
+fn snapshot_below(line: &str, filesystem: &Path) -> Option<PathBuf> {
+    let mut fields = line.split(' ');
+    let (source, at, kind) = (fields.next()?, PathBuf::from(unescaped(fields.next()?)), fields.next()?);
+    let below = at.starts_with(filesystem.join(".zfs/snapshot"));
+    (kind == "zfs" && source.contains('@') && below).then_some(at)
+}
+
 /// Spaces and the like are written as a backslash and three octal digits.
 fn unescaped(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
@@ -245,5 +259,9 @@ mod tests {
         assert!(!over.writable);
         assert_eq!(read("tank/a@s /mnt zfs ro 0 0"), None);
         assert_eq!(read(""), None);
+        let line = "tank/a@s /mnt/x\\040y/.zfs/snapshot/s zfs ro 0 0";
+        assert_eq!(snapshot_below(line, Path::new("/mnt/x y")), Some("/mnt/x y/.zfs/snapshot/s".into()));
+        assert_eq!(snapshot_below(line, Path::new("/mnt/x")), None);
+        assert_eq!(snapshot_below("tank/a@s /mnt zfs ro 0 0", Path::new("/")), None);
     }
 }

@@ -39,6 +39,7 @@ mod properties;
 mod relay;
 mod replicas;
 mod replicate;
+mod restore;
 mod retries;
 mod role;
 mod runs;
