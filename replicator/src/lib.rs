@@ -11,6 +11,7 @@ pub mod cancel;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod codes;
 pub mod compare;
 pub mod config;
 pub mod connect;

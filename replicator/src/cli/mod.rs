@@ -19,6 +19,7 @@ mod compat;
 mod completion;
 mod config;
 mod connect;
+mod explain;
 mod format;
 mod holds;
 mod list;
@@ -74,6 +75,7 @@ enum Command {
     Sanoid(compat::sanoid::Arguments),
     Syncoid(compat::syncoid::Arguments),
     Agent(agent::Arguments),
+    Explain(explain::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
 }
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Man(arguments) => man::run(&arguments),
         // Its reader goes away when it is not wanted any more, and that ends it.
         Command::Agent(arguments) => agent::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.
