@@ -31,6 +31,7 @@ pub mod plan;
 pub mod policy;
 pub mod pools;
 pub mod prune;
+pub mod receiver;
 pub mod role;
 pub mod survey;
 pub mod take;

@@ -35,6 +35,7 @@ mod prune;
 mod replicate;
 mod roles;
 mod run;
+mod setup;
 mod shadow;
 mod signals;
 mod snapshot;
@@ -75,6 +76,7 @@ enum Command {
     Sanoid(compat::sanoid::Arguments),
     Syncoid(compat::syncoid::Arguments),
     Agent(agent::Arguments),
+    Setup(setup::Arguments),
     Explain(explain::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
@@ -104,6 +106,7 @@ pub fn main() -> ExitCode {
         // Its reader goes away when it is not wanted any more, and that ends it.
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Setup(arguments) => setup::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.

@@ -30,6 +30,7 @@ mod pair_runs;
 mod prometheus;
 mod promote;
 mod properties;
+mod receiver;
 mod relay;
 mod replicas;
 mod replicate;
