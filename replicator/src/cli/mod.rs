@@ -40,6 +40,7 @@ mod shadow;
 mod signals;
 mod snapshot;
 mod tokens;
+mod version;
 
 use outcome::Failure;
 use outcome::Outcome;
@@ -78,6 +79,7 @@ enum Command {
     Agent(agent::Arguments),
     Setup(setup::Arguments),
     Explain(explain::Arguments),
+    Version(version::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
 }
@@ -106,6 +108,7 @@ pub fn main() -> ExitCode {
         // Its reader goes away when it is not wanted any more, and that ends it.
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
         Command::Setup(arguments) => setup::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
