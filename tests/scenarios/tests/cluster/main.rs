@@ -24,6 +24,7 @@ mod moving;
 mod names;
 mod no_op;
 mod overlap;
+mod package;
 mod pair;
 mod pair_hook;
 mod pair_runs;
