@@ -20,6 +20,7 @@ mod completion;
 mod config;
 mod connect;
 mod finding;
+mod explain;
 mod format;
 mod holds;
 mod list;
@@ -36,11 +37,13 @@ mod replicate;
 mod restore;
 mod roles;
 mod run;
+mod setup;
 mod shadow;
 mod signals;
 mod snapshot;
 mod tokens;
 mod verify;
+mod version;
 
 use outcome::Failure;
 use outcome::Outcome;
@@ -79,6 +82,9 @@ enum Command {
     Sanoid(compat::sanoid::Arguments),
     Syncoid(compat::syncoid::Arguments),
     Agent(agent::Arguments),
+    Setup(setup::Arguments),
+    Explain(explain::Arguments),
+    Version(version::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
 }
@@ -106,6 +112,9 @@ pub fn main() -> ExitCode {
         Command::Man(arguments) => man::run(&arguments),
         // Its reader goes away when it is not wanted any more, and that ends it.
         Command::Agent(arguments) => agent::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
+        Command::Setup(arguments) => setup::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.
@@ -212,8 +221,75 @@ fn print(text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     #[test]
     fn the_command_line_is_consistent() {
         super::command().debug_assert();
+    }
+
+    /// The words of a shell command, as far as the documentation has such; none where it is not finished in its line.
+    fn words(line: &str) -> Option<Vec<String>> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (None, '\'' | '"') => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (None, ' ') => words.extend(word.take()),
+                // What follows is no part of the command.
+                (None, '#' | '|' | '>' | '&' | ';') if word.is_none() => return Some(words),
+                (None, '|' | '>' | '&' | ';') => break,
+                _ => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        quote.is_none().then_some(words)
+    }
+
+    /// The lines of code blocks: fenced ones for a shell, and those that are set in by four.
+    fn commands(page: &str) -> Vec<String> {
+        let (mut found, mut fenced, mut shell) = (Vec::new(), false, false);
+        for line in page.lines() {
+            if let Some(kind) = line.trim_start().strip_prefix("```") {
+                shell = !fenced && (kind == "sh" || kind == "bash");
+                fenced = !fenced;
+            } else if (fenced && shell) || (!fenced && line.starts_with("    ")) {
+                found.extend(line.split("&&").map(|part| part.trim().to_string()));
+            }
+        }
+        found.retain(|line| line.starts_with("replicator ") && !line.contains('…'));
+        found
+    }
+
+    #[test]
+    fn every_command_of_the_documentation_is_one() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut pages = vec![root.join("README.md")];
+        let docs = std::fs::read_dir(root.join("docs")).expect("docs");
+        pages.extend(docs.map(|entry| entry.expect("a page").path()));
+        let mut tried = 0;
+        for page in pages.iter().filter(|page| page.extension().is_some_and(|end| end == "md")) {
+            let text = std::fs::read_to_string(page).expect("text");
+            for line in commands(&text) {
+                let Some(words) = words(&line) else { panic!("{}: {line}", page.display()) };
+                if let Err(error) = super::Arguments::try_parse_from(words) {
+                    assert!(!error.use_stderr(), "{}: {line}\n{error}", page.display());
+                }
+                tried += 1;
+            }
+        }
+        assert!(tried > 30, "{tried} commands");
+    }
+
+    #[test]
+    fn words_are_split_as_a_shell_does() {
+        let split = |line: &str| words(line).map(|words| words.join("|"));
+        assert_eq!(split("replicator list 'a b' \"c\"  # d").as_deref(), Some("replicator|list|a b|c"));
+        assert_eq!(split("replicator list > x").as_deref(), Some("replicator|list"));
+        assert_eq!(split("replicator list a | b").as_deref(), Some("replicator|list|a"));
+        assert_eq!(split("replicator list 'a"), None);
     }
 }

@@ -21,6 +21,7 @@ use super::snapshot::named;
 use super::snapshot::tell;
 use crate::cancel::Cancel;
 use crate::clock;
+use crate::codes::Coded;
 use crate::config::Config;
 use crate::jobs::Connect;
 use crate::jobs::Network;
@@ -196,11 +197,10 @@ impl Targets {
                         all.json.push(json!({ "target": title, "message": error.to_string() }));
                     }
                     Err(error) => {
-                        let (message, hint) = (format!("{title}: not pruned there: {error}"), error.hint());
-                        let outcome = Failure::from(error).outcome;
-                        super::complain(&Failure::new(outcome, message.clone()).hinted(hint));
-                        all.json.push(json!({ "target": title, "message": message }));
-                        all.failures.push(outcome);
+                        let message = format!("{title}: not pruned there: {error}");
+                        super::complain(&Failure::new(error.code(), message.clone()).hinted(error.hint()));
+                        all.json.push(json!({ "target": title, "code": error.code(), "message": message }));
+                        all.failures.push(error.code().into());
                     }
                 }
             }
@@ -219,7 +219,7 @@ impl Targets {
         }
         for (name, error) in &retained.failed {
             let message = format!("{title}: {name} was not destroyed: {error}");
-            super::complain(&Failure::new(Outcome::Failed, message).hinted(error.hint()));
+            super::complain(&Failure::new(error.code(), message).hinted(error.hint()));
             self.failures.push(Outcome::Failed);
         }
         let names = going
@@ -246,7 +246,7 @@ pub(super) fn carry_out(plan: &Plan<'_>, zfs: &Zfs, cancel: &Cancel) -> prune::R
         super::say(&format!("{}: {}", happening.dataset, happening.text));
     });
     for (name, fault) in &report.failed {
-        let failure = Failure::new(Outcome::Failed, format!("{name} was not destroyed: {fault}"));
+        let failure = Failure::new(fault.kind.code(), format!("{name} was not destroyed: {fault}"));
         super::complain(&failure.hinted(fault.hint.clone()));
     }
     report

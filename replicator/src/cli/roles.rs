@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Failure;
 use super::Outcome;
 use crate::cancel::Cancel;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::pair::Pair;
 use crate::pair::rules;
@@ -41,7 +42,7 @@ impl<'c> Roles<'c> {
     /// When the run is to stop.
     pub(super) fn look(config: &'c Config, cancel: &Cancel) -> Result<Self, Failure> {
         let look = |pair: &'c Pair| InPair::look(config, pair, cancel);
-        let lost = |_| Err(Failure::new(Outcome::Failed, "a defect of this program: a look panicked"));
+        let lost = |_| Err(Failure::new(Code::Defect, "a defect of this program: a look panicked"));
         let pairs = thread::scope(|scope| {
             let looking: Vec<_> = config.pairs.iter().map(|pair| scope.spawn(move || look(pair))).collect();
             looking.into_iter().map(|look| look.join().unwrap_or_else(lost)).collect::<Result<Vec<_>, _>>()

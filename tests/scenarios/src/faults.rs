@@ -1,4 +1,5 @@
-//! The table of faults in `docs/faults.md`, held against the tests that it names: a table that lies is worse than none.
+//! The table of faults in `docs/faults.md`, and that of threats in `docs/security.md`, held against the tests that they name:
+//! a table that lies is worse than none.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,8 +20,8 @@ fn functions(folder: &Path, found: &mut HashSet<String>) {
     }
 }
 
-#[test]
-fn every_fault_has_tests_and_all_of_them_exist() {
+/// Each line of a table that begins so names tests, and all of them exist. Gives the number of lines.
+fn check(page: &str, begins: &str) -> usize {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut known = HashSet::new();
     for folder in
@@ -30,15 +31,27 @@ fn every_fault_has_tests_and_all_of_them_exist() {
             functions(&root.join(folder), &mut known);
         }
     }
-    let table = fs::read_to_string(root.join("docs/faults.md")).expect("the table");
-    let mut faults = 0;
-    for line in table.lines().filter(|line| line.starts_with("| F")) {
-        let tests: Vec<&str> = line.split('`').filter(|part| part.contains("::")).collect();
-        assert!(!tests.is_empty(), "no test: {line}");
-        for test in tests {
-            assert!(known.contains(test), "there is no test {test}: {line}");
-        }
-        faults += 1;
-    }
+    let table = fs::read_to_string(root.join(page)).expect("the page");
+    let lines = table.lines().filter(|line| line.starts_with(begins));
+    lines
+        .map(|line| {
+            let tests: Vec<&str> = line.split('`').filter(|part| part.contains("::")).collect();
+            assert!(!tests.is_empty(), "no test: {line}");
+            for test in tests {
+                assert!(known.contains(test), "there is no test {test}: {line}");
+            }
+        })
+        .count()
+}
+
+#[test]
+fn every_fault_has_tests_and_all_of_them_exist() {
+    let faults = check("docs/faults.md", "| F");
     assert!(faults > 40, "{faults} faults");
+}
+
+#[test]
+fn every_threat_has_tests_and_all_of_them_exist() {
+    let threats = check("docs/security.md", "| T");
+    assert!(threats >= 20, "{threats} threats");
 }

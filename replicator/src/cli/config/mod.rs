@@ -95,3 +95,16 @@ fn broken(problems: &Problems) -> Failure {
     let s = if count == 1 { "" } else { "s" };
     Failure::new(Outcome::Configuration, format!("the configuration has {count} error{s}; nothing was done"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::Code;
+
+    #[test]
+    fn a_configuration_that_is_not_there_cannot_be_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let failure = usable(&Location::of(&folder.path().join("none.toml"))).expect_err("nothing there");
+        assert_eq!((failure.code, failure.outcome), (Code::Configuration, Outcome::Configuration));
+    }
+}

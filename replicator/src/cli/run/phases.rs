@@ -18,6 +18,7 @@ use crate::cli::prune::Prepared;
 use crate::cli::roles::with_pairs;
 use crate::cli::snapshot::PATIENCE;
 use crate::clock;
+use crate::codes::Coded;
 use crate::config::job::Job;
 use crate::config::job::Target;
 use crate::engine::Observer;
@@ -79,7 +80,7 @@ pub(super) fn snapshot(context: &Context<'_>) -> Result<Ended, Failure> {
         cli::say(&format!("{}: {}", happening.dataset, happening.text));
     });
     for (name, fault) in &report.failed {
-        let failure = Failure::new(Outcome::Failed, format!("{name} was not taken: {fault}"));
+        let failure = Failure::new(fault.kind.code(), format!("{name} was not taken: {fault}"));
         cli::complain(&failure.hinted(fault.hint.clone()));
     }
     let json = json!({
@@ -242,7 +243,7 @@ impl Replication {
                     }
                     self.json.push(json!({ "job": job.name, "target": target.name, "plan": plan.to_json() }));
                 }
-                Err(error) => self.failed(&title, job, target, error),
+                Err(error) => self.failed(&title, job, target, &error),
             }
             return;
         }
@@ -260,7 +261,7 @@ impl Replication {
                 }
                 self.done(&title, job, target, &done);
             }
-            Err(error) => self.failed(&title, job, target, error),
+            Err(error) => self.failed(&title, job, target, &error),
         }
     }
 
@@ -276,9 +277,14 @@ impl Replication {
                 self.failures.push(of_run(error));
             }
             let message = format!("{title}: {what}: {error}");
-            cli::complain(&Failure::new(Outcome::Failed, message).hinted(error.hint()));
+            cli::complain(&Failure::new(error.code(), message).hinted(error.hint()));
             if failed.len() < NAMES {
-                failed.push(json!({ "dataset": what, "message": error.to_string(), "hint": error.hint() }));
+                failed.push(json!({
+                    "dataset": what,
+                    "code": error.code(),
+                    "message": error.to_string(),
+                    "hint": error.hint(),
+                }));
             }
         };
         for (dataset, error) in done.report.failures() {
@@ -310,9 +316,9 @@ impl Replication {
         }));
     }
 
-    fn failed(&mut self, title: &str, job: &Job, target: &Target, error: JobError) {
+    fn failed(&mut self, title: &str, job: &Job, target: &Target, error: &JobError) {
         let (busy, away) = (error.is_busy(), error.is_away());
-        let (message, hint) = (error.to_string(), error.hint());
+        let (code, message, hint) = (error.code(), error.to_string(), error.hint());
         let state = if busy {
             cli::say(&format!("{title}: passed over: {message}"));
             self.passed_over += 1;
@@ -322,9 +328,8 @@ impl Replication {
             self.passed_over += 1;
             "away"
         } else {
-            let outcome = Failure::from(error).outcome;
-            cli::complain(&Failure::new(outcome, format!("{title}: {message}")).hinted(hint.clone()));
-            self.failures.push(outcome);
+            cli::complain(&Failure::new(code, format!("{title}: {message}")).hinted(hint.clone()));
+            self.failures.push(code.into());
             "failed"
         };
         self.json.push(json!({
@@ -332,6 +337,7 @@ impl Replication {
             "target": target.name,
             "to": target.endpoint.to_string(),
             "state": state,
+            "code": code,
             "message": message,
             "hint": hint,
         }));

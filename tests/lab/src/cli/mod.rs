@@ -5,6 +5,7 @@ mod clean;
 mod demo;
 mod exec;
 mod fuzz;
+mod package;
 mod path;
 mod run_in_node;
 mod shell;
@@ -52,6 +53,8 @@ enum Sub {
         #[command(flatten)]
         nodes: NodeOptions,
     },
+    /// Make what people install: .deb packages and a tarball. Needs no node; their paths are printed.
+    Package(package::Package),
     /// Print where a part of the lab is: kernel, root, zfs-source, zfs-headers, zfs-2.1-libs, cache.
     Path {
         /// The part.
@@ -133,6 +136,7 @@ pub(crate) fn main() -> ExitCode {
         Sub::Exec(exec) => exec.run(),
         Sub::Demo(demo) => demo.run(),
         Sub::Shell { nodes } => shell::run(&nodes),
+        Sub::Package(package) => package.run(),
         Sub::Path { part, zfs } => path::run(&part, zfs.generation),
         Sub::Test(test) => test.run(),
         Sub::Bench(bench) => bench.run(),
