@@ -30,6 +30,7 @@ use crate::model::World;
 use crate::pair::NodeName;
 use crate::pair::verbs::Mount;
 use crate::pair::verbs::Node;
+use crate::role::source::NotTaken;
 
 const DATA: &str = "tank/data";
 const CHILD: &str = "tank/data/x";
@@ -92,6 +93,22 @@ impl Node for TestNode {
         }
         self.mounts.lock().expect("no panic").retain(|one| one.at != mount.at);
         Ok(())
+    }
+
+    fn flush(&mut self, _: &Mount) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn claim(&mut self) -> Result<(), NotTaken> {
+        panic!("nothing here takes a service")
+    }
+
+    fn hand_over(&mut self) -> Result<bool, String> {
+        panic!("nothing here gives a service away")
+    }
+
+    fn release(&mut self) -> Result<(), String> {
+        panic!("nothing here gives a service back")
     }
 }
 

@@ -187,13 +187,16 @@ fn lock_old(old: &DatasetName, new: &DatasetName) -> Result<Option<RunLock>, Fai
     Ok(Some(RunLock::take(None, old, Depth::All)?))
 }
 
-/// The dataset of the target, and who answers there.
+/// A dataset of a target, and who answers there.
+type There = (Endpoint, Box<dyn Host>);
+
+/// The dataset that is restored.
 fn source(
     arguments: &Arguments,
     old: &DatasetName,
     zfs: &Zfs,
     cancel: &Cancel,
-) -> Result<Option<(Endpoint, Box<dyn Host>)>, Failure> {
+) -> Result<Option<There>, Failure> {
     if let Some(config) = any(&arguments.config) {
         let named: Vec<_> =
             targets(&config, old).filter(|(_, target)| target.name == arguments.target).collect();

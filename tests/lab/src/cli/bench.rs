@@ -183,7 +183,8 @@ fn commit() -> String {
 }
 
 fn succeed(command: &mut Command) -> Result<()> {
-    let status = io_on("starting", Path::new(command.get_program()), command.stdin(Stdio::null()).status())?;
+    let program = Path::new(command.get_program()).to_owned();
+    let status = io_on("starting", &program, command.stdin(Stdio::null()).status())?;
     if status.success() { Ok(()) } else { failed(&status.to_string()) }
 }
 
