@@ -186,7 +186,7 @@ fn what_was_written_is_written_out_before_anything_becomes_read_only() {
     let side = look::look(node.host(), "a", &[name(ROOT)]).expect("looked");
     let mut mounts = node.mounts().expect("known");
     mounts.push(Mount { dataset: name("tank/other"), at: "/other".into(), writable: true });
-    let steps: Vec<_> = demote::close(&side, &mounts, true).iter().map(|step| step.to_string()).collect();
+    let steps: Vec<_> = demote::close(&side, &mounts, true).iter().map(ToString::to_string).collect();
     let expected = [
         "write out what was written to /tank/data",
         "write out what was written to /tank/data/x",
