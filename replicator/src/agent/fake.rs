@@ -44,6 +44,7 @@ use crate::host::Tree;
 use crate::host::Version;
 use crate::inspect::holds::Held;
 use crate::marks;
+use crate::pair::NodeName;
 use crate::pair::Permit;
 
 pub(crate) fn dataset(name: &str) -> DatasetName {
@@ -294,6 +295,12 @@ impl Host for Fake {
             Depth::All => name.is_within(root),
         });
         Ok(asked.map(of).collect())
+    }
+
+    fn take_over(&mut self, roots: &[DatasetName], node: &NodeName, epoch: u64) -> Result<(), HostError> {
+        assert!(!roots.is_empty());
+        self.log.note(format!("take over epoch {epoch} as {node}"));
+        Ok(())
     }
 
     fn permit(&mut self, datasets: &[DatasetName]) -> Result<Box<dyn Permit>, HostError> {

@@ -39,7 +39,7 @@ canmount=noauto, canmount=off, mountpoint=none, compression and recordsize; --pr
 with --allow all allows each.
 
 Whatever is allowed, a dataset that belongs to a pair is only changed for the node that was promoted last, and never while
-this node has it itself.";
+this node has it itself; it lets go of it only when the other one was promoted after it, and nothing is here alone.";
 
 /// Answer another replicator over standard input and output.
 ///

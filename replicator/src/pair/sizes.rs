@@ -187,6 +187,7 @@ pub fn protect(
     all
 }
 
+/// A number before a test says which known defect of scripts for such pairs it is about.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +219,8 @@ mod tests {
         Some((loss.before.guid.0, loss.after.guid.0))
     }
 
+    /// 2: there is no history that could be missing. 4: no size divides by zero or overflows. 6: only what a dataset refers
+    /// to itself counts.
     #[test]
     fn half_of_the_data_within_a_day_is_a_loss() {
         for (of, expected) in [
@@ -301,7 +304,7 @@ mod tests {
         assert!((30..290).contains(&losses), "{losses}");
     }
 
-    /// A size that is far from what it was, by the dataset's own snapshots, whoever was active when they were taken.
+    /// 7: a size that is far from what it was, by the dataset's own snapshots, whoever was active when they were taken.
     #[test]
     fn drift_is_told_against_the_day_before() {
         let told = |of: &[(i64, u64)]| drift(&data(), &sizes(of), &GUARDS);
@@ -313,6 +316,7 @@ mod tests {
         assert_eq!((told(&[]), told(&[(0, 5)]), told(&[(0, 0), (1, 0)])), (None, None, None));
     }
 
+    /// 4 again.
     #[test]
     fn a_standby_lets_go_of_nothing_where_the_active_node_has_much_less() {
         assert_eq!(smaller(&data(), 50 * MIB, 100 * MIB, &GUARDS), None);

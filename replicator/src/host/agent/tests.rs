@@ -24,6 +24,7 @@ use crate::transport::Exit;
 use crate::transport::Process;
 
 mod hostile;
+mod pairs;
 mod reading;
 mod streams;
 
@@ -141,6 +142,27 @@ fn saying(bytes: Vec<u8>) -> AgentHost {
         }
         let _ = stream.write_all(&bytes);
         (0, "gone".to_string())
+    })
+    .0
+}
+
+/// A host whose agent knows no newer version than this one, and is never asked anything.
+fn older(newest: u16) -> AgentHost {
+    with(move |mut stream| {
+        let hello = Hello { newest, program: "0.0.9".to_string(), ..Hello::ours() };
+        let hello = serde_json::to_vec(&hello).expect("JSON");
+        let _ = stream.write_all(&whole(Kind::Hello, 0, &hello).expect("a frame"));
+        let mut frames = Frames::default();
+        let mut buffer = [0; 4096];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return (0, String::new()),
+                Ok(n) => frames.push(&buffer[..n]),
+            }
+            while let Ok(Some(frame)) = frames.next() {
+                assert_eq!(frame.kind, Kind::Hello, "nothing that it does not know");
+            }
+        }
     })
     .0
 }

@@ -17,7 +17,7 @@ use crate::pair::verbs::Mount;
 use crate::pair::verbs::Node;
 use crate::pair::verbs::Refused;
 use crate::pair::verbs::look::Root;
-use crate::pair::verbs::look::look_own;
+use crate::pair::verbs::look::glance;
 
 /// The script.
 const SCRIPT: &str = include_str!("pair.sh");
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let (config, _) = arguments.from.usable()?;
     let pair = named(&config, arguments.pair.as_deref())?.clone();
     let mut setup = Setup::of(config.folders.state.clone(), pair, cancel)?;
-    let side = look_own(setup.node.host(), setup.name.as_str(), &setup.pair.roots)?;
+    let side = glance(setup.node.host(), setup.name.as_str(), &setup.pair.roots)?;
     let mounts = setup.node.mounts()?;
     let mut states = Vec::new();
     for root in &side.roots {
@@ -99,12 +99,12 @@ impl State {
 
 fn state(root: &Root, mounts: &[Mount], node: &NodeName) -> Result<State, Refused> {
     let held = root.epoch().is_some_and(|epoch| epoch.holder == *node);
-    let places = root.places()?;
+    let places = root.places_by_properties()?;
     let is_there = |(dataset, at): (&DatasetName, &PathBuf)| {
         let on_top = mounts.iter().rev().find(|mount| mount.at == *at);
         on_top.is_some_and(|mount| mount.dataset == *dataset && mount.writable)
     };
-    let writable = root.tree.is_some() && root.value(&root.name, "readonly") != "on";
+    let writable = !root.properties.is_empty() && root.value(&root.name, "readonly") != "on";
     if held && writable && places.iter().all(is_there) {
         return Ok(State::Up);
     }
@@ -118,7 +118,14 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
+    use zfs_core::Guid;
+
     use super::*;
+    use crate::host::Properties;
+    use crate::host::Property;
+    use crate::host::PropertySource;
+    use crate::pair::Belief;
+    use crate::pair::Epoch;
 
     /// What the agent does: its status, what it prints, and what it had done.
     fn call(folder: &Path, action: &str, status: u8, settings: &[(&str, &str)]) -> (i32, String, String) {
@@ -163,6 +170,63 @@ mod tests {
         assert_eq!(call(folder.path(), "start", 0, &[]).0, 6, "no pair is named");
         let missing = [("OCF_RESKEY_pair", "nfs"), ("OCF_RESKEY_binary", "/no/such/program")];
         assert_eq!(call(folder.path(), "start", 0, &missing).0, 5);
+    }
+
+    /// A root with a child, a volume, and what was set aside.
+    fn root(epoch: Belief, readonly: &str) -> Root {
+        let property = |value: &str, source| Property { value: value.to_string(), source };
+        let one = |dataset: &str, of: &[(&str, &str)]| {
+            let of =
+                of.iter().map(|(name, value)| (name.to_string(), property(value, PropertySource::Local)));
+            (dataset.parse().expect("a name"), of.collect())
+        };
+        Root {
+            name: "tank/a".parse().expect("a name"),
+            pool: Guid(1),
+            tree: None,
+            properties: Properties::from([
+                one("tank/a", &[("mountpoint", "/a"), ("readonly", readonly)]),
+                one("tank/a/x", &[("mountpoint", "/x")]),
+                one("tank/a/off", &[("canmount", "off")]),
+                one("tank/a/vol", &[("volsize", "1048576")]),
+                one("tank/a/x-divergent-1", &[("mountpoint", "/x")]),
+            ]),
+            belief: epoch,
+            above: None,
+        }
+    }
+
+    #[test]
+    fn a_node_has_the_service_where_all_is_mounted_and_can_be_written_to() {
+        let mount = |dataset: &str, at: &str, writable| Mount {
+            dataset: dataset.parse().expect("a name"),
+            at: at.into(),
+            writable,
+        };
+        let held = |holder: &str| {
+            let holder = holder.parse().expect("a name");
+            Belief::Known(Epoch { number: 3, holder, pool: Guid(1) })
+        };
+        let both = |writable| vec![mount("tank/a", "/a", writable), mount("tank/a/x", "/x", writable)];
+        let hidden = [both(true), vec![mount("other", "/x", false)]].concat();
+        let foreign = vec![mount("tank/b", "/b", true)];
+        let absent = Root { properties: Properties::new(), ..root(Belief::None, "off") };
+        for (root, mounts, expected) in [
+            (root(held("a"), "off"), both(true), State::Up),
+            (root(held("a"), "off"), both(true)[..1].to_vec(), State::Between),
+            (root(held("a"), "off"), hidden, State::Between),
+            // As after a power cut.
+            (root(held("a"), "off"), vec![], State::Down),
+            (root(held("a"), "on"), both(false), State::Down),
+            (root(held("b"), "on"), foreign, State::Down),
+            // Somebody mounted it on the standby.
+            (root(held("b"), "off"), both(true), State::Between),
+            (root(Belief::None, "off"), vec![], State::Down),
+            (absent, vec![], State::Down),
+        ] {
+            let name = "a".parse().expect("a name");
+            assert_eq!(state(&root, &mounts, &name).expect("known"), expected, "{root:?} {mounts:?}");
+        }
     }
 
     #[test]

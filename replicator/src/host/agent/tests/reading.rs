@@ -72,22 +72,7 @@ fn holds_arrive_with_what_is_known_of_their_process_and_are_released_by_name() {
 
 #[test]
 fn an_older_agent_is_told_apart_before_it_is_asked() {
-    let (mut host, _) = with(|mut stream| {
-        let hello = Hello { newest: 1, program: "0.0.9".to_string(), ..Hello::ours() };
-        let hello = serde_json::to_vec(&hello).expect("JSON");
-        let _ = stream.write_all(&whole(Kind::Hello, 0, &hello).expect("a frame"));
-        let mut frames = Frames::default();
-        let mut buffer = [0; 4096];
-        loop {
-            match stream.read(&mut buffer) {
-                Ok(0) | Err(_) => return (0, String::new()),
-                Ok(n) => frames.push(&buffer[..n]),
-            }
-            while let Ok(Some(frame)) = frames.next() {
-                assert_eq!(frame.kind, Kind::Hello, "nothing that it does not know");
-            }
-        }
-    });
+    let mut host = older(1);
     for error in [
         content(&mut host, DatasetKind::Filesystem).expect_err("too old"),
         host.holds(&dataset("tank"), Depth::All).expect_err("too old"),

@@ -234,3 +234,51 @@ fn leader(
     }
     Ok(lead.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use zfs_core::DatasetKind;
+
+    use super::*;
+    use crate::host::DatasetState;
+    use crate::host::Encryption;
+    use crate::host::Properties;
+    use crate::host::Tree;
+
+    #[test]
+    fn each_encryption_root_without_its_key_is_named_once() {
+        let name = |text: &str| -> DatasetName { text.parse().expect("a name") };
+        let state = |dataset: &str, encryption: Option<(&str, bool)>| DatasetState {
+            name: name(dataset),
+            kind: DatasetKind::Filesystem,
+            guid: Guid(1),
+            encryption: encryption.map(|(root, key_loaded)| Encryption { root: name(root), key_loaded }),
+            origin: None,
+            written: 0,
+            referenced: 0,
+            available: 0,
+            partial: None,
+            snapshots: Vec::new(),
+            bookmarks: Vec::new(),
+        };
+        let states = vec![
+            state("tank/a", Some(("tank/a", false))),
+            state("tank/a/b", Some(("tank/a", false))),
+            state("tank/a/c", Some(("tank/a/c", true))),
+            state("tank/a/d", Some(("tank/a/d", false))),
+            state("tank/a/e", None),
+            // What was set aside nobody promotes.
+            state("tank/a/f-divergent-3", Some(("tank/a/f-divergent-3", false))),
+        ];
+        let root = Root {
+            name: name("tank/a"),
+            pool: Guid(1),
+            tree: Some(Tree::new(&name("tank/a"), states).expect("a tree")),
+            properties: Properties::new(),
+            belief: Belief::None,
+            above: None,
+        };
+        let side = Side { node: "a".to_string(), roots: vec![root] };
+        assert_eq!(locked(&side), ["tank/a", "tank/a/d"]);
+    }
+}

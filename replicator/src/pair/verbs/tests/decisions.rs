@@ -178,6 +178,25 @@ fn what_was_written_to_a_standby_is_kept_in_a_snapshot() {
     assert_eq!(case.snapshots("b", ROOT), ["1"]);
 }
 
+/// What a program wrote and the kernel has in memory would be lost once the dataset is read-only.
+#[test]
+fn what_was_written_is_written_out_before_anything_becomes_read_only() {
+    let case = Case::new();
+    let mut node = case.node("a");
+    let side = look::look(node.host(), "a", &[name(ROOT)]).expect("looked");
+    let mut mounts = node.mounts().expect("known");
+    mounts.push(Mount { dataset: name("tank/other"), at: "/other".into(), writable: true });
+    let steps: Vec<_> = demote::close(&side, &mounts, true).iter().map(ToString::to_string).collect();
+    let expected = [
+        "write out what was written to /tank/data",
+        "write out what was written to /tank/data/x",
+        "set readonly=on on tank/data",
+        "unmount tank/data/x from /tank/data/x",
+        "unmount tank/data from /tank/data",
+    ];
+    assert_eq!(steps, expected);
+}
+
 #[test]
 fn a_demotion_ends_all_writing_and_keeps_it() {
     let case = Case::new();

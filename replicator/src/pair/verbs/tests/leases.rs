@@ -55,6 +55,18 @@ fn a_handover_gives_the_service_to_the_other_node() {
 }
 
 #[test]
+fn a_handover_that_cannot_send_keeps_the_service() {
+    let case = Case::leased();
+    // What is sent does not fit there.
+    case.write("b", ROOT, 5, 5);
+    case.write("a", ROOT, 4, 4);
+    let error = case.handover("a").expect_err("it does not fit");
+    assert!(matches!(error, VerbError::Run(_)), "{error}");
+    assert_eq!((case.holder(), case.epoch("a")), (has("a"), (1, "a".to_string())));
+    assert_eq!(case.mounted("a"), [ROOT, CHILD]);
+}
+
+#[test]
 fn a_promotion_and_a_demotion_that_break_off_leave_the_service_where_the_next_finds_it() {
     let free = || {
         let case = Case::leased();
