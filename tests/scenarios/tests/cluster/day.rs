@@ -70,10 +70,6 @@ impl<'d> Day<'d> {
         SystemTime::UNIX_EPOCH + Duration::from_secs(MORNING + self.interval * INTERVAL + 60)
     }
 
-    fn node(&self, number: usize) -> &'d Node {
-        self.cluster.node(number)
-    }
-
     fn write(&mut self, name: &str, bytes: u64) {
         self.client.put(name, bytes);
         self.written.names.push(name.to_string());
