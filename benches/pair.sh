@@ -1,7 +1,8 @@
 #!/bin/bash
 # What the verbs of a pair cost on two nodes with 2 roots, 22 datasets and 20 snapshots of each: a run in which nothing has
-# changed, on the active node and on the standby one, `pair status`, and a promotion. Prints seconds, and the median. Between
-# the three observations of a role there is no waiting here, so it is in none of the figures.
+# changed, on the active node and on the standby one, `pair status`, and a promotion. Prints seconds, and the median, and how
+# often the other node was connected to. Between the three observations of a role there is no waiting here, so it is in none
+# of the figures.
 #
 #   cargo lab exec --nodes 2 --timeout 3600 -- /src/benches/pair.sh [ROUNDS]
 set -euo pipefail
@@ -45,6 +46,16 @@ show() { # TITLE, figures on standard input
 measure() { # TITLE NODE COMMAND
     for ((i = 0; i < rounds; i++)); do seconds "$2" "$3"; done | show "$1"
 }
+opened() { # NODE; how many connections it has opened
+    on "$1" "awk '/^Tcp:/ && seen++ { print \$6 }' /proc/net/snmp"
+}
+connections() { # TITLE NODE COMMAND
+    local before after
+    before=$(opened "$2")
+    on "$2" "$3" > /dev/null 2>&1
+    after=$(opened "$2")
+    echo "$1: $((after - before)) connections to the other node"
+}
 quietly() { # NODE COMMAND
     on "$1" "$2 > /tmp/said 2>&1 || { cat /tmp/said >&2; exit 1; }"
 }
@@ -71,6 +82,9 @@ measure "start of a program" node1 /bin/true
 measure "run on the active node" node1 'replicator run'
 measure "run on the standby node" node2 'replicator run'
 measure "pair status" node1 'replicator pair status'
+connections "run on the active node" node1 'replicator run'
+connections "run on the standby node" node2 'replicator run'
+connections "pair status" node1 'replicator pair status'
 [ "$(state)" = "$before" ] || {
     echo "something was due or has changed: these are not the figures of a run without work" >&2
     exit 1

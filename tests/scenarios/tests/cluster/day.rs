@@ -70,10 +70,6 @@ impl<'d> Day<'d> {
         SystemTime::UNIX_EPOCH + Duration::from_secs(MORNING + self.interval * INTERVAL + 60)
     }
 
-    fn node(&self, number: usize) -> &'d Node {
-        self.cluster.node(number)
-    }
-
     fn write(&mut self, name: &str, bytes: u64) {
         self.client.put(name, bytes);
         self.written.names.push(name.to_string());
@@ -108,7 +104,6 @@ impl<'d> Day<'d> {
 
     /// The power of the active node goes, and the other one takes over: with all that was replicated, while the client waits.
     fn fail_over(&mut self, from: &Node, to: &Node, epoch: u64) {
-        let line = self.client.acknowledged();
         assert!(group(to) > group(from), "the pools may give the same handle to two files");
         let cut = Instant::now();
         from.power_cut();
@@ -116,19 +111,21 @@ impl<'d> Day<'d> {
         sh(to, &format!("touch {OWNER}"));
         ends(to, "promote data", 0, &[&format!("active now, in epoch {epoch}")]);
         let promoted = cut.elapsed();
+        let line = self.client.acknowledged();
         serve(to, self.carried, self.client.node);
         let served = cut.elapsed();
-        self.client.goes_on(line + 1);
-        let (paused, next) = self.client.paused(line);
+        // Nobody has answered the client since.
+        self.client.goes_on(line);
         eprintln!(
-            "power cut to promoted: {:.1} s, to served again: {:.1} s; the client was without an answer for {paused:.1} s",
+            "power cut to promoted: {:.1} s, to served again: {:.1} s; the client was without an answer for {:.1} s",
             promoted.as_secs_f64(),
             served.as_secs_f64(),
+            self.client.paused(line)
         );
         self.written = self.replicated.clone();
         self.client.assert_there(to, "/tank/data", &self.replicated);
         // What was acknowledged after the last replication is not here. The line that waited for an answer is.
-        self.written.lost.push((self.replicated.line + 1, next));
+        self.written.lost.push((self.replicated.line + 1, line + 1));
         self.client.assert_mounted(to);
     }
 
@@ -244,7 +241,6 @@ fn a_day_with_two_power_cuts_and_a_handover_loses_nothing_that_was_replicated() 
 
     // Back, as planned: with what no run has sent yet.
     day.write("three", 500_000);
-    let before = day.client.acknowledged();
     let stopped = Instant::now();
     stop(b);
     let all = day.acknowledged();
@@ -254,8 +250,8 @@ fn a_day_with_two_power_cuts_and_a_handover_loses_nothing_that_was_replicated() 
     serve(a, &carried, witness);
     eprintln!("{said}\nstopped to served again: {:.1} s", stopped.elapsed().as_secs_f64());
     day.client.assert_there(a, "/tank/data", &all);
-    day.client.goes_on(all.line + 1);
-    eprintln!("the client was without an answer for {:.1} s", day.client.paused(before).0);
+    day.client.goes_on(all.line);
+    eprintln!("the client was without an answer for {:.1} s", day.client.paused(all.line));
     day.client.assert_mounted(a);
     day.write("four", 500_000);
     day.replicate(a, b);

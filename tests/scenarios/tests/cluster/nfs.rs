@@ -167,15 +167,12 @@ impl<'c> Client<'c> {
         until("the client goes on", PATIENCE, || self.acknowledged() > from);
     }
 
-    /// The longest time without an acknowledgement from this line on, in seconds, and the first line after it.
-    pub(crate) fn paused(&self, from: u64) -> (f64, u64) {
-        let longest = format!(
-            "awk '$1 >= {from} {{ if (last && $2 - last > most) {{ most = $2 - last; line = $1 }} last = $2 }} \
-             END {{ print most, line }}' /root/acknowledged"
+    /// How long it was, in seconds, from the acknowledgement of this line to that of the next one.
+    pub(crate) fn paused(&self, line: u64) -> f64 {
+        let times = format!(
+            "awk '$1 == {line} {{ one = $2 }} $1 == {line} + 1 {{ print $2 - one }}' /root/acknowledged"
         );
-        let found = sh(self.node, &longest);
-        let (time, line) = found.split_once(' ').expect("two numbers");
-        (time.parse().expect("seconds"), line.parse().expect("a line"))
+        sh(self.node, &times).parse().expect("seconds")
     }
 
     /// Puts a file of random bytes on the server, and keeps a copy. It is on the server's disk afterwards.
