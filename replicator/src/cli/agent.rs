@@ -24,8 +24,9 @@ What the agent may do is decided here and by nothing that comes over the connect
   restrict,command=\"replicator agent --root tank/backup\" ssh-ed25519 AAAA… backup@source
 
 With that, the key can list what is in tank/backup, receive into it, make bookmarks there, and throw away what a receive
-that broke off has kept; it cannot destroy, roll back, rename or read out anything, nor start a shell. A source that
-another machine pulls from:
+that broke off has kept; it cannot destroy, roll back, rename or read out anything, nor start a shell. `replicator setup
+receiver` writes such a line for a user without rights of its own, and gives it those that a receiver needs. A source
+that another machine pulls from:
 
   restrict,command=\"replicator agent --root tank/data --allow list,send,bookmark\" ssh-ed25519 AAAA… backup@target
 

@@ -45,7 +45,7 @@ pub fn debian(say: &dyn Fn(&str)) -> Result<Packages> {
     for (variant, output) in [(None, &packages.deb), (Some("names"), &packages.names)] {
         let mut command = workspace::cargo();
         command.env("PATH", tools_first(&tools)?);
-        command.args(["deb", "--quiet", "--no-build", "--package", CRATE, "--output"]).arg(output);
+        command.args(["deb", "--quiet", "--no-build", "--strip", "--package", CRATE, "--output"]).arg(output);
         if let Some(variant) = variant {
             command.args(["--variant", variant]);
         }
@@ -63,6 +63,8 @@ pub fn tarball(say: &dyn Fn(&str)) -> Result<PathBuf> {
     let mut build = workspace::cargo();
     build.args(["build", "--quiet", "--release", "--bins", "--package", CRATE]);
     build.args(["--features", "vendored-openssl", "--target-dir"]).arg(target.join("build"));
+    // The system's zlib would be found and linked otherwise.
+    build.env("LIBZ_SYS_STATIC", "1");
     succeed(&mut build, "cargo build")?;
 
     let tree = target.join(&name);
