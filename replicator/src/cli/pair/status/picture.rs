@@ -134,7 +134,7 @@ pub(super) fn active(facts: &Facts) -> Option<String> {
     for root in &facts.roots {
         match root.holder(&facts.names) {
             Holder::One { node, .. } if found.as_ref().is_none_or(|known| *known == node) => {
-                found = Some(node)
+                found = Some(node);
             }
             Holder::Nobody | Holder::Unseen => {}
             Holder::One { .. } | Holder::Doubt { .. } | Holder::Two { .. } => return None,
