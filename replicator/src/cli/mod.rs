@@ -38,6 +38,7 @@ mod run;
 mod shadow;
 mod signals;
 mod snapshot;
+mod status;
 mod tokens;
 
 use outcome::Failure;
@@ -70,6 +71,7 @@ enum Command {
     Pair(pair::Arguments),
     Config(config::Arguments),
     Shadow(shadow::Arguments),
+    Status(status::Arguments),
     Monitor(monitor::Arguments),
     Check(check::Arguments),
     Sanoid(compat::sanoid::Arguments),
@@ -104,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Agent(arguments) => agent::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.
         Command::Monitor(arguments) => return monitor::run(&arguments),
         Command::Sanoid(arguments) => return compat::sanoid::run(arguments),
