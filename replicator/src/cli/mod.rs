@@ -33,6 +33,7 @@ mod plan_text;
 mod progress;
 mod prune;
 mod replicate;
+mod report;
 mod roles;
 mod run;
 mod shadow;
@@ -72,6 +73,7 @@ enum Command {
     Config(config::Arguments),
     Shadow(shadow::Arguments),
     Status(status::Arguments),
+    Report(report::Arguments),
     Monitor(monitor::Arguments),
     Check(check::Arguments),
     Sanoid(compat::sanoid::Arguments),
@@ -122,6 +124,10 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || check::run(&arguments, &inner))
+        }
+        Command::Report(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || report::run(&arguments, &inner))
         }
         Command::Tokens(arguments) => {
             let inner = cancel.clone();
