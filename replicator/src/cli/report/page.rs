@@ -64,7 +64,7 @@ h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5r
 .verdict { font-weight: 700; padding: .6rem .8rem; border-left: .4rem solid; } .risk { color: var(--bad); } .look { color: var(--warn); } .note { color: var(--good); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
-td.name { overflow-wrap: anywhere; } tr.target td.name { padding-left: 1rem; } td.bad { color: var(--bad); font-weight: 700; }
+td { white-space: nowrap; } td.name { min-width: 9rem; white-space: normal; overflow-wrap: anywhere; } td:last-child { white-space: normal; } tr.target td.name { padding-left: 1rem; } td.bad { color: var(--bad); font-weight: 700; }
 pre, code { font-family: ui-monospace, monospace; font-size: .9rem; } pre { overflow-x: auto; margin: .3rem 0; padding: .5rem; border: 1px solid var(--line); }
 figure { margin: 0 0 1rem; } svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--soft); } .grid { stroke: var(--line); }
 .legend { list-style: none; padding: 0; margin: 0; } .legend svg { width: 30px; height: 8px; }
