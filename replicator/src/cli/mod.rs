@@ -35,12 +35,14 @@ mod progress;
 mod prune;
 mod replicate;
 mod restore;
+mod report;
 mod roles;
 mod run;
 mod setup;
 mod shadow;
 mod signals;
 mod snapshot;
+mod status;
 mod tokens;
 mod verify;
 mod version;
@@ -76,6 +78,8 @@ enum Command {
     Pair(pair::Arguments),
     Config(config::Arguments),
     Shadow(shadow::Arguments),
+    Status(status::Arguments),
+    Report(report::Arguments),
     Monitor(monitor::Arguments),
     Check(check::Arguments),
     Verify(verify::Arguments),
@@ -117,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Setup(arguments) => setup::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.
         Command::Monitor(arguments) => return monitor::run(&arguments),
         Command::Sanoid(arguments) => return compat::sanoid::run(arguments),
@@ -132,6 +137,10 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || check::run(&arguments, &inner))
+        }
+        Command::Report(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || report::run(&arguments, &inner))
         }
         Command::Tokens(arguments) => {
             let inner = cancel.clone();

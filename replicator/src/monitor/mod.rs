@@ -9,6 +9,7 @@ pub mod ask;
 pub mod capacity;
 pub mod facts;
 pub mod health;
+pub mod history;
 pub mod kstat;
 pub mod lag;
 pub mod look;
@@ -18,6 +19,7 @@ pub mod snapshots;
 mod text;
 pub mod textfile;
 pub mod verified;
+pub mod transfers;
 
 pub use text::elapsed;
 pub use text::short_size;

@@ -58,15 +58,15 @@ pub(super) enum Depth {
 
 /// What came of one pool.
 #[derive(Clone, Debug)]
-pub(super) struct OfPool {
+pub(in crate::cli) struct OfPool {
     /// Its name.
-    pub(super) name: String,
+    pub(in crate::cli) name: String,
     /// How it is.
-    pub(super) pool: Pool,
+    pub(in crate::cli) pool: Pool,
     /// Its datasets, as far as they were asked for.
-    pub(super) datasets: Vec<Watched>,
+    pub(in crate::cli) datasets: Vec<Watched>,
     /// What could not be had of them.
-    pub(super) unread: Vec<Unread>,
+    pub(in crate::cli) unread: Vec<Unread>,
 }
 
 /// Asks for one configuration.
@@ -91,7 +91,7 @@ impl<'c> Gatherer<'c> {
     }
 
     /// The clock when this began, in seconds since 1970.
-    pub(super) fn now(&self) -> i64 {
+    pub(in crate::cli) fn now(&self) -> i64 {
         self.now
     }
 
@@ -284,7 +284,7 @@ impl<'c> Gatherer<'c> {
     }
 
     /// The datasets and pools for numbers, as one.
-    pub(super) fn everything(&self) -> Result<(Vec<OfPool>, Vec<Way>), String> {
+    pub(in crate::cli) fn everything(&self) -> Result<(Vec<OfPool>, Vec<Way>), String> {
         std::thread::scope(|scope| {
             let ways = scope.spawn(|| self.ways());
             let pools = self.pools(Depth::Snapshots);

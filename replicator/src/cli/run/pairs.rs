@@ -96,7 +96,7 @@ fn send(
     let cancel = context.cancel.child();
     let state = &context.config.folders.state;
     let mut setup = Setup::of(state.clone(), one.pair.clone(), &cancel)?;
-    let observer = Fenced { lines: Lines { title }, fence, cancel: &cancel };
+    let observer = Fenced { lines: Lines { title, board: context.board }, fence, cancel: &cancel };
     let sent = setup.send(&observer);
     if let Err(fenced) = fence.check() {
         let hint = "nothing more was sent; the next run finds out what this node is now".to_string();

@@ -10,6 +10,7 @@ use super::Context;
 use super::Ended;
 use super::Failure;
 use super::Outcome;
+use super::lags;
 use crate::cli;
 use crate::cli::format;
 use crate::cli::outcome::of_run;
@@ -29,6 +30,8 @@ use crate::jobs::Done;
 use crate::jobs::JobError;
 use crate::jobs::memory::Memory;
 use crate::lock::PolicyLock;
+use crate::monitor::transfers::Board;
+use crate::monitor::transfers::Transfer;
 use crate::plan::Step;
 use crate::survey::Survey;
 use crate::take;
@@ -179,7 +182,16 @@ pub(super) fn check(context: &Context<'_>) -> Result<Ended, Failure> {
         0 => "nothing is left undone".to_string(),
         _ => format!("{} due, {} missing, {} not known", due.len(), missing.len(), troubles.len()),
     };
-    let json = json!({ "due": some(&due), "missing": some(&missing), "troubles": troubles });
+    // Without memory nothing is known of targets here; whoever prunes tells why.
+    let memory = Memory::read(&context.config.folders.state).unwrap_or_default();
+    let lags = lags::lags(&with_pairs(context.config), &memory, &survey, clock::now().as_second());
+    let json = json!({
+        "due": some(&due),
+        "missing": some(&missing),
+        "troubles": troubles,
+        "lags": lags,
+        "pools": lags::pools(context.zfs, &survey),
+    });
     Ok(Ended { summary, failures, json })
 }
 
@@ -252,7 +264,7 @@ impl Replication {
         let known = Memory::read(state).unwrap_or_default();
         let with_pool =
             known.of(&job.name, &target.endpoint.to_string()).is_none_or(|one| one.pool.is_none());
-        let lines = Lines { title: &title };
+        let lines = Lines { title: &title, board: context.board };
         match jobs::replicate(job, target, context.network, &lines, with_pool, now, context.cancel) {
             Ok(done) => {
                 let seen = done.seen(job, target, now);
@@ -344,26 +356,54 @@ impl Replication {
     }
 }
 
-/// A line for each stream that arrived, for a journal.
+/// A line for each stream that arrived, for a journal; what is on its way is told where people look for it.
 pub(super) struct Lines<'l> {
     pub(super) title: &'l str,
+    pub(super) board: Option<&'l Board>,
+}
+
+impl Drop for Lines<'_> {
+    fn drop(&mut self) {
+        if let Some(board) = self.board {
+            board.is_over(self.title);
+        }
+    }
 }
 
 impl Observer for Lines<'_> {
-    fn step_started(&self, _: Place, _: &Step) {}
+    fn step_started(&self, place: Place, step: &Step) {
+        let (Some(board), Some(spec)) = (self.board, step.stream()) else { return };
+        let now = jiff::Timestamp::now().as_second();
+        let transfer = Transfer {
+            title: self.title.to_string(),
+            dataset: spec.to.name.dataset().to_string(),
+            snapshot: spec.to.name.short().to_string(),
+            bytes: 0,
+            total: step.estimated_bytes,
+            started: now,
+            moved: now,
+        };
+        board.begins(place.dataset, transfer);
+    }
 
-    fn progress(&self, _: Place, _: Moved) {}
-
-    fn step_finished(&self, _: Place, step: &Step, moved: Moved) {
-        if let Some(spec) = step.stream() {
-            let dataset = spec.to.name.dataset();
-            cli::say(&format!(
-                "{}: {dataset}: {}, {}",
-                self.title,
-                progress::title(step),
-                format::bytes(moved.plain)
-            ));
+    fn progress(&self, place: Place, moved: Moved) {
+        if let Some(board) = self.board {
+            board.moves(self.title, place.dataset, moved.plain, jiff::Timestamp::now().as_second());
         }
+    }
+
+    fn step_finished(&self, place: Place, step: &Step, moved: Moved) {
+        let Some(spec) = step.stream() else { return };
+        if let Some(board) = self.board {
+            board.ends(self.title, place.dataset);
+        }
+        let dataset = spec.to.name.dataset();
+        cli::say(&format!(
+            "{}: {dataset}: {}, {}",
+            self.title,
+            progress::title(step),
+            format::bytes(moved.plain)
+        ));
     }
 
     fn retry(&self, dataset: &DatasetName, error: &RunError, after: Duration) {

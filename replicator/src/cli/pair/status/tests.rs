@@ -24,6 +24,7 @@ use super::picture::picture;
 use super::text::text;
 use crate::cli::finding::Level;
 use crate::cli::outcome::Outcome;
+use crate::host::Base;
 use crate::host::DatasetState;
 use crate::host::Encryption;
 use crate::host::Partial;
@@ -318,7 +319,7 @@ fn a_stream_is_asked_for_from_the_common_snapshot_to_the_newest() {
     let names = &all.names;
     let line = &all.roots[0].lines(names, &|_| None)[0];
     let stream = line.stream.as_ref().expect("one");
-    assert_eq!(stream.from.as_ref().map(|from| from.guid()), Some(Guid(2)));
+    assert_eq!(stream.from.as_ref().map(Base::guid), Some(Guid(2)));
     assert_eq!((stream.to.guid, line.behind, line.ahead), (Guid(4), Some(2), 0));
     // Until it is estimated, what is known is the least.
     assert_eq!(line.lost, Amount { bytes: MIB, exact: false });
