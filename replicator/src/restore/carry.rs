@@ -23,6 +23,7 @@ use crate::marks;
 use crate::marks::Exchange;
 use crate::pair::verbs::Mount;
 use crate::pair::verbs::Node;
+use crate::pair::verbs::look::Root;
 use crate::pair::verbs::look::Side;
 use crate::pair::verbs::look::look_own;
 
@@ -212,7 +213,7 @@ fn mount(
     let mut places: BTreeMap<DatasetName, PathBuf> = by_themselves(&side);
     places.extend(before.iter().map(|mount| (mount.dataset.clone(), mount.at.clone())));
     let there = |dataset: &DatasetName| {
-        let mut all = side.roots.iter().flat_map(|root| root.datasets());
+        let mut all = side.roots.iter().flat_map(Root::datasets);
         all.any(|state| state.name == *dataset && state.kind == DatasetKind::Filesystem)
     };
     // Parents before their children.

@@ -1,5 +1,6 @@
 //! The distinct versions of a file or folder, out of what each snapshot has. Pure.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -58,7 +59,7 @@ pub struct There {
 /// All versions, that of the newest snapshot first.
 #[must_use]
 pub fn versions(mut seen: Vec<(Of, Look)>) -> Vec<Version> {
-    seen.sort_by(|(one, _), (other, _)| other.created.cmp(&one.created));
+    seen.sort_by_key(|(of, _)| Reverse(of.created));
     let mut all: Vec<Version> = Vec::new();
     let mut places: HashMap<Found, usize> = HashMap::new();
     for (of, look) in seen {

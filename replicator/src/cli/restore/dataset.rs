@@ -188,12 +188,15 @@ fn lock_old(old: &DatasetName, new: &DatasetName) -> Result<Option<RunLock>, Fai
 }
 
 /// The dataset of the target, and who answers there.
+type Far = (Endpoint, Box<dyn Host>);
+
+/// Finds it; nothing where there is no such target.
 fn source(
     arguments: &Arguments,
     old: &DatasetName,
     zfs: &Zfs,
     cancel: &Cancel,
-) -> Result<Option<(Endpoint, Box<dyn Host>)>, Failure> {
+) -> Result<Option<Far>, Failure> {
     if let Some(config) = any(&arguments.config) {
         let named: Vec<_> =
             targets(&config, old).filter(|(_, target)| target.name == arguments.target).collect();
