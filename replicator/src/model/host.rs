@@ -15,6 +15,9 @@ use super::machine::Machine;
 use super::machine::Refused;
 use super::receive::Receiver;
 use super::send::Stream;
+use crate::compare::content::Entry;
+use crate::compare::content::Piece;
+use crate::compare::content::Take;
 use crate::host::About;
 use crate::host::Base;
 use crate::host::Change;
@@ -363,16 +366,39 @@ impl Host for ModelHost {
         Ok(Box::new(ModelIncoming { host: self.clone(), into, receiver: Some(receiver), taken: 0, admitted }))
     }
 
+    /// Each block is a file with its number for a name, or a segment of a volume.
     fn read(
         &mut self,
-        _: &SnapshotName,
-        _: crate::host::DatasetKind,
-        _: &mut crate::compare::content::Take<'_>,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
     ) -> Result<(), HostError> {
-        Err(HostError::Cannot {
-            host: self.machine.clone(),
-            has: "a ZFS in memory".to_string(),
-            what: "read what is in snapshots",
+        let content = self.list(snapshot, |machine| {
+            let missing = || self.error(Refused::new(Operation::Inspect, snapshot, ErrorKind::NotFound));
+            Ok(machine.find(snapshot).ok_or_else(missing)?.content.clone())
+        })?;
+        let entry = |kind, sum| Entry {
+            kind,
+            size: 0,
+            mode: 0,
+            owner: (0, 0),
+            modified: (0, 0),
+            link: Vec::new(),
+            sum,
+        };
+        let sum = |value: u64| {
+            let mut sum = [0; 32];
+            sum[..8].copy_from_slice(&value.to_be_bytes());
+            sum
+        };
+        if kind == DatasetKind::Filesystem {
+            take(Piece::File(Vec::new(), entry(b'd', None)))?;
+        }
+        content.iter().try_for_each(|(block, value)| match kind {
+            DatasetKind::Filesystem => {
+                take(Piece::File(block.to_string().into_bytes(), entry(b'f', Some(sum(*value)))))
+            }
+            DatasetKind::Volume => take(Piece::Segment(*block, sum(*value))),
         })
     }
 

@@ -59,7 +59,7 @@ pub struct There {
 /// All versions, that of the newest snapshot first.
 #[must_use]
 pub fn versions(mut seen: Vec<(Of, Look)>) -> Vec<Version> {
-    seen.sort_by_key(|(one, _)| Reverse(one.created));
+    seen.sort_by_key(|(of, _)| Reverse(of.created));
     let mut all: Vec<Version> = Vec::new();
     let mut places: HashMap<Found, usize> = HashMap::new();
     for (of, look) in seen {

@@ -187,16 +187,16 @@ fn lock_old(old: &DatasetName, new: &DatasetName) -> Result<Option<RunLock>, Fai
     Ok(Some(RunLock::take(None, old, Depth::All)?))
 }
 
-/// A dataset of a target, and who answers there.
-type There = (Endpoint, Box<dyn Host>);
+/// The dataset of the target, and who answers there.
+type Far = (Endpoint, Box<dyn Host>);
 
-/// The dataset that is restored.
+/// Finds it; nothing where there is no such target.
 fn source(
     arguments: &Arguments,
     old: &DatasetName,
     zfs: &Zfs,
     cancel: &Cancel,
-) -> Result<Option<There>, Failure> {
+) -> Result<Option<Far>, Failure> {
     if let Some(config) = any(&arguments.config) {
         let named: Vec<_> =
             targets(&config, old).filter(|(_, target)| target.name == arguments.target).collect();

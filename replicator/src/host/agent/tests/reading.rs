@@ -6,6 +6,7 @@ use crate::compare::content::Content;
 use crate::compare::content::Entry;
 use crate::compare::content::Gathered;
 use crate::compare::content::Piece;
+use crate::compare::content::Share;
 
 fn file(kind: u8, sum: Option<u8>) -> Entry {
     let link = if kind == b'l' { b"\xff\n".to_vec() } else { Vec::new() };
@@ -50,6 +51,31 @@ fn what_is_in_a_snapshot_arrives_as_the_host_there_reads_it() {
         assert!(matches!(content(&mut host, other), Err(HostError::BadAnswer { operation: "gathered", .. })));
         assert!(host.about("tank").is_ok() && starts.load(Ordering::SeqCst) == 2, "and it can go on");
     }
+}
+
+#[test]
+fn of_a_share_only_its_files_arrive_and_every_file_is_in_one() {
+    let (mut host, _) = serving(Fake { content: some_files(), ..Fake::default() });
+    let of = std::num::NonZeroU32::new(3).expect("three");
+    let mut seen = Vec::new();
+    for part in 0..3 {
+        let mut files = Vec::new();
+        let share = Share::new(part, of);
+        let read = host.read_share(&snapshot("tank/a@s1"), DatasetKind::Filesystem, share, &mut |piece| {
+            if let Piece::File(path, entry) = piece
+                && entry.kind == b'f'
+            {
+                files.push(path);
+            }
+            Ok(())
+        });
+        read.expect("an answer");
+        assert!((500..1200).contains(&files.len()), "{}", files.len());
+        seen.extend(files);
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 2501);
 }
 
 #[test]
