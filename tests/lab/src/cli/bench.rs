@@ -183,7 +183,8 @@ fn commit() -> String {
 }
 
 fn succeed(command: &mut Command) -> Result<()> {
-    let status = io_on("starting", Path::new(command.get_program()), command.stdin(Stdio::null()).status())?;
+    let status = command.stdin(Stdio::null()).status();
+    let status = io_on("starting", Path::new(command.get_program()), status)?;
     if status.success() { Ok(()) } else { failed(&status.to_string()) }
 }
 
