@@ -32,7 +32,7 @@ pub fn write(kind: Kind, bytes: u64, seed: u64, to: &mut dyn Write) -> io::Resul
                 Kind::Random => block.extend_from_slice(&random.next().to_le_bytes()),
                 Kind::Text => {
                     block.extend_from_slice(&words[random.rank()]);
-                    block.push(if random.next() % 11 == 0 { b'\n' } else { b' ' });
+                    block.push(if random.next().is_multiple_of(11) { b'\n' } else { b' ' });
                 }
             }
         }
