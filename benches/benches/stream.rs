@@ -15,7 +15,7 @@ use zfs_core::stream::build::Begin;
 use zfs_core::stream::build::StreamBuilder;
 
 /// A stream of about `size` bytes: blocks of `block` bytes, with an OBJECT and a FREE record before every 64th.
-fn stream(size: usize, block: usize) -> Vec<u8> {
+fn made_stream(size: usize, block: usize) -> Vec<u8> {
     let data: Vec<u8> = (0..block as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let mut builder = StreamBuilder::new(ByteOrder::Little).begin(&Begin::default());
     for at in 0..(size / block) as u64 {
@@ -54,7 +54,7 @@ fn checksum(criterion: &mut Criterion) {
 
 fn checker(criterion: &mut Criterion) {
     for block in [128 << 10, 4 << 10, 512] {
-        let stream = stream(64 << 20, block);
+        let stream = made_stream(64 << 20, block);
         let mut group = criterion.benchmark_group("stream of 64 MiB checked");
         group.throughput(Throughput::Bytes(stream.len() as u64));
         group.bench_function(format!("blocks of {block} bytes"), |bencher| {

@@ -22,6 +22,8 @@ const CALLS: u32 = 100_000;
 pub struct Machine {
     /// Whether it is a node of the lab, where processes and system calls are dear.
     pub node: bool,
+    /// Of a node: the machine that it is a process of, with its load before.
+    pub host: Option<String>,
     /// The processor.
     pub cpu: String,
     /// How many of them.
@@ -64,6 +66,7 @@ impl Machine {
             .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
         Ok(Self {
             node,
+            host: std::env::var("ZFS_BENCH_HOST").ok(),
             cpu: field(&cpuinfo, "model name")
                 .or_else(|| field(&cpuinfo, "host"))
                 .unwrap_or_else(|| "unknown".into()),

@@ -230,8 +230,9 @@ impl RunArguments {
             ("bzfs", &programs.bzfs, "bzfs_main.bzfs"),
             ("zfs-autobackup", &programs.autobackup, "zfs_autobackup.ZfsAutobackup"),
         ] {
-            let script =
-                folder.as_ref().map(|folder| format!("PYTHONPATH={folder} python3 -m {module} --version"));
+            let script = folder
+                .as_ref()
+                .map(|folder| format!("PYTHONPATH={folder} python3 -m {module} --version || true"));
             add(name, script.and_then(|script| first_lines("/bin/bash", &["-c", &script])));
         }
         found

@@ -53,7 +53,7 @@ fn goals(text: &mut String, results: &Results) {
         "\n## Goals\n\n| case | what | goal | median | 90 % interval | verdict |\n|---|---|---|---|---|---|\n",
     );
     for (case, goal) in rows {
-        let against = goal.against.as_ref().map_or(String::new(), |name| format!(" / {name}"));
+        let against = goal.against.as_ref().map_or(String::new(), |name| format!(" / {}", cell(name)));
         let (median, interval, verdict) = match goal.judge(case) {
             Some(judged) => {
                 let (low, high) = judged.interval;
@@ -65,13 +65,18 @@ fn goals(text: &mut String, results: &Results) {
         let _ = writeln!(
             text,
             "| {} | {}, {}{} | ≤ {} | {median} | {interval} | {verdict} |",
-            case.title,
+            cell(&case.title),
             goal.figure.name(),
-            goal.ours,
+            cell(&goal.ours),
             against,
             figure(goal, goal.at_most)
         );
     }
+}
+
+/// A text in a cell: a pipe between two programs is none between two cells.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }
 
 /// A ratio, or a figure in its unit.
@@ -110,6 +115,9 @@ fn machine(text: &mut String, machine: &Machine) {
             ""
         }
     );
+    if let Some(host) = &machine.host {
+        let _ = writeln!(text, "The nodes are processes of one machine: {host}.\n");
+    }
     for (name, version) in &machine.programs {
         let _ = writeln!(text, "- {name}: {version}");
     }
@@ -144,7 +152,7 @@ fn row(text: &mut String, case: &Case, series: &Series) {
     let ratios: Vec<f64> =
         series.values(|sample| sample.seconds).iter().zip(&first).map(|(own, first)| own / first).collect();
     let gigabytes = case.bytes.map_or(1.0, |bytes| bytes as f64 / 1e9);
-    let name = if series.ours { format!("**{}**", series.name) } else { series.name.clone() };
+    let name = if series.ours { format!("**{}**", cell(&series.name)) } else { cell(&series.name) };
     let there = series.samples.iter().all(|sample| sample.tasks_far.is_some());
     let tasks = match there {
         true => format!(
@@ -197,16 +205,17 @@ mod tests {
             suite: "ssh".into(),
             title: "a stream".into(),
             bytes: Some(2_000_000_000),
-            series: vec![series("pipe", false, 2.0), series("ours", true, 1.0)],
+            series: vec![series("zfs send | ssh", false, 2.0), series("ours", true, 1.0)],
             goals: vec![
-                Goal::ratio("ours", "pipe", Figure::Seconds, 1.0),
-                Goal::ratio("ours", "pipe", Figure::Seconds, 0.4),
+                Goal::ratio("ours", "zfs send | ssh", Figure::Seconds, 1.0),
+                Goal::ratio("ours", "zfs send | ssh", Figure::Seconds, 0.4),
                 Goal::ratio("ours", "absent", Figure::Seconds, 1.0),
                 Goal::limit("ours", Figure::Peak, 64e6),
             ],
         };
         let machine = Machine {
             node: true,
+            host: Some("a big machine".into()),
             cpu: "a processor".into(),
             cpus: 2,
             memory: 1,
@@ -227,15 +236,16 @@ mod tests {
     fn a_table_has_a_row_for_each_program_and_each_goal() {
         let text = markdown(&results());
         for line in [
-            "| pipe | 2.00 s | 2.00 s to 2.00 s | 1.000 | 0.50 | 2.50 | 5.0 | 7, 9 | 1 | 1.000 |",
+            "| zfs send \\| ssh | 2.00 s | 2.00 s to 2.00 s | 1.000 | 0.50 | 2.50 | 5.0 | 7, 9 | 1 | 1.000 |",
             "| **ours** | 1.00 s | 1.00 s to 1.00 s | 0.500 | 0.50 | 2.50 | 5.0 | 7, 9 | 1 | 1.000 |",
-            "| a stream | time, ours / pipe | ≤ 1.000 | 0.500 | 0.500 to 0.500 | met |",
-            "| a stream | time, ours / pipe | ≤ 0.400 | 0.500 | 0.500 to 0.500 | not met |",
+            "| a stream | time, ours / zfs send \\| ssh | ≤ 1.000 | 0.500 | 0.500 to 0.500 | met |",
+            "| a stream | time, ours / zfs send \\| ssh | ≤ 0.400 | 0.500 | 0.500 to 0.500 | not met |",
             "| a stream | time, ours / absent | ≤ 1.000 | - | - | not measured |",
             "| a stream | peak memory, ours | ≤ 64 MB | 5 MB | 5 MB to 5 MB | met |",
             "![a stream](ssh-1.svg)",
             "- bzfs is left out",
             "- syncoid: 2.3",
+            "The nodes are processes of one machine: a big machine.",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

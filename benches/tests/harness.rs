@@ -54,7 +54,8 @@ impl Trial for Making {
     fn before(&mut self, lab: &Lab, who: &Contender) -> Result<Job> {
         let _ = std::fs::remove_file(lab.file("made"));
         let Contender::Other { argv, .. } = who else { unreachable!("all are commands") };
-        Ok(Job { env: vec![("MADE".into(), lab.file("made").display().to_string())], ..job(&argv[0]) })
+        let env = vec![("MADE".into(), lab.file("made").display().to_string())];
+        Ok(Job { who: who.name().into(), env, ..job(&argv[0]) })
     }
 
     fn after(&mut self, lab: &Lab, who: &Contender, _usage: &mut Usage, _said: &str) -> Result<()> {

@@ -71,10 +71,11 @@ fn root(pool: &Pool, name: &str) -> String {
 /// A run of sanoid with a configuration in which everything is due, or nothing may stay.
 fn sanoid(lab: &Lab, program: &str, root: &str, action: &str, counts: u32) -> Result<Vec<String>> {
     let folder = format!("sanoid-{}-{counts}", root.replace('/', "-"));
+    let frequently = 1 - counts;
     let counts: String = KINDS.iter().map(|kind| format!("{kind} = {counts}\n")).collect();
     lab.write(
         &format!("{folder}/sanoid.conf"),
-        &format!("[{root}]\nuse_template = bench\nrecursive = yes\nprocess_children_only = yes\n\n[template_bench]\n{counts}frequently = 0\nautosnap = yes\nautoprune = yes\n"),
+        &format!("[{root}]\nuse_template = bench\nrecursive = yes\nprocess_children_only = yes\n\n[template_bench]\n{counts}frequently = {frequently}\nautosnap = yes\nautoprune = yes\n"),
     )?;
     let path = lab.file(&folder).display().to_string();
     lab.write(&format!("{folder}/run/.keep"), "")?;
@@ -145,6 +146,11 @@ impl Trial for Taking<'_> {
             };
             lab.measurer.run(&super::listing::plain(lab, take))?;
             self.expect(who, self.count)?;
+            // One that stays with both: ours keeps the newest of a dataset, whatever its count.
+            self.pool.run(&format!(
+                "zfs snapshot -r {}@autosnap_$(date +%F_%T)_frequently",
+                root(self.pool, who.name())
+            ))?;
             // What sanoid has taken has to be older than now by a second of its clock.
             std::thread::sleep(std::time::Duration::from_secs(2));
         }
@@ -154,7 +160,9 @@ impl Trial for Taking<'_> {
 
     fn after(&mut self, _lab: &Lab, who: &Contender, _usage: &mut Usage, _said: &str) -> Result<()> {
         let taken = if who.name() == LIMIT { self.count + KINDS.len() } else { self.count };
-        self.expect(who, if self.destroys { 0 } else { taken })?;
+        // What stays is the one of each dataset, the root's included.
+        let datasets = self.count / KINDS.len() + 1;
+        self.expect(who, if self.destroys { datasets } else { taken })?;
         self.clear(who)
     }
 }

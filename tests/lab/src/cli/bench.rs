@@ -127,6 +127,7 @@ impl Bench {
             .command(format!("{}/zfs-bench", lab::cluster::RELEASE_DIR))
             .args(arguments)
             .env("ZFS_BENCH_COMMIT", commit())
+            .env("ZFS_BENCH_HOST", machine())
             .limit(None);
         let status = stream_out(command)?;
         if status.success() { Ok(out.join("nodes.json")) } else { failed(&status.to_string()) }
@@ -160,7 +161,16 @@ fn python() -> Option<PathBuf> {
     let _ = fs::remove_dir_all(&new);
     eprintln!("lab: fetching {} from PyPI into {}", PYTHON.join(", "), folder.display());
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--disable-pip-version-check"]);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-compile",
+        "--disable-pip-version-check",
+        "--root-user-action=ignore",
+    ]);
     pip.arg("--target").arg(&new).args(PYTHON).stdin(Stdio::null());
     let done = pip.status().is_ok_and(|status| status.success()) && fs::rename(&new, &folder).is_ok();
     if !done {
@@ -182,9 +192,26 @@ fn commit() -> String {
     }
 }
 
+/// This machine, as far as a node cannot see it.
+fn machine() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let load = read("/proc/loadavg");
+    let load: Vec<&str> = load.split_whitespace().take(3).collect();
+    format!(
+        "{}, {processors} processors, load before {}",
+        model.unwrap_or("an unknown processor"),
+        load.join(" ")
+    )
+}
+
 fn succeed(command: &mut Command) -> Result<()> {
-    let program = Path::new(command.get_program()).to_owned();
-    let status = io_on("starting", &program, command.stdin(Stdio::null()).status())?;
+    let status = command.stdin(Stdio::null()).status();
+    let status = io_on("starting", Path::new(command.get_program()), status)?;
     if status.success() { Ok(()) } else { failed(&status.to_string()) }
 }
 

@@ -9,10 +9,18 @@ use crate::support::sh;
 
 const RUN: &str = "/opt/replicator/release/zfs-bench run --node --far root@node2 --disks /dev/ubdb,/dev/ubdc,/dev/ubdb --rounds 1";
 
+/// Nodes that have `zfs-bench` beside the program, wherever `LAB_BIN_DIR` points.
+fn boot(nodes: usize) -> Cluster {
+    for package in ["zfs-replicator", "benches"] {
+        lab::workspace::build_release(package).expect("built");
+    }
+    let folder = lab::workspace::target_dir().join("release");
+    Cluster::builder().nodes(nodes).bin_dir(folder).boot().expect("nodes boot")
+}
+
 #[test]
 fn the_suites_run_and_compare_with_syncoid() {
-    lab::workspace::build_release("benches").expect("zfs-bench is built");
-    let cluster = Cluster::boot(2).expect("nodes boot");
+    let cluster = boot(2);
     let node = cluster.node(1);
     let sizes = "datasets=2 snapshots=2 kilobytes=16 megabytes=2 listing=200";
     let suites = "noop increment first local listing";
@@ -48,8 +56,7 @@ fn the_suites_run_and_compare_with_syncoid() {
 
 #[test]
 fn a_program_that_sends_nothing_is_an_error() {
-    lab::workspace::build_release("benches").expect("zfs-bench is built");
-    let cluster = Cluster::boot(1).expect("a node boots");
+    let cluster = boot(1);
     let node = cluster.node(1);
     // A syncoid that claims to have done it.
     sh(node, "printf '#!/bin/sh\\nexit 0\\n' > /tmp/syncoid && chmod +x /tmp/syncoid");
