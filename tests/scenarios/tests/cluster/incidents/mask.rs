@@ -21,10 +21,14 @@ static MASKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         // Sizes, counts of bytes, lengths of time.
         (r"\b\d+(?:[.,]\d+)? ?(?:bytes|[kKMGT]?i?B)(?:/s)?\b", "<size>"),
         (r"\b\d+(?:\.\d+)? ?(?:ms|s|min|h|seconds?|minutes?|hours?|days?)\b", "<length>"),
+        // Bookmarks of ours, by their target and their snapshot.
+        (r"#replicator_1_[0-9a-f]+_[0-9a-f]+", "#replicator_1_<guid>"),
         // GUIDs, decimal and hexadecimal.
         (r"\b0x[0-9a-f]{8,16}\b", "<guid>"),
         (r"\b[0-9a-f]{16}\b", "<guid>"),
         (r"\b\d{15,20}\b", "<guid>"),
+        // Bytes without a unit.
+        (r"\b\d{6,14}\b", "<number>"),
         (r"\b(process|pid) \d+", "$1 <number>"),
         (r"\b10\.\d+\.\d+\.\d+", "<address>"),
     ];

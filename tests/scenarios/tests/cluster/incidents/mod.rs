@@ -118,6 +118,12 @@ fn flapping() {
     play("flapping");
 }
 
+/// The guest moves twice, and the node that it left does not hear of it in time.
+#[test]
+fn untold() {
+    play("untold");
+}
+
 /// Data are lost at the source, all at once.
 #[test]
 fn loss() {
@@ -140,4 +146,10 @@ fn names() {
 #[test]
 fn disks() {
     play("disks");
+}
+
+/// A disk of the active node is replaced, and somebody helps.
+#[test]
+fn helped() {
+    play("helped");
 }
