@@ -76,6 +76,7 @@ impl ModelHost {
     ) -> Result<T, HostError> {
         let mut inner = self.world.lock();
         inner.enter(self.process, &self.machine)?;
+        inner.answered(&self.machine)?;
         what(inner.machine(&self.machine))
     }
 
@@ -87,6 +88,7 @@ impl ModelHost {
     ) -> Result<T, HostError> {
         let mut inner = self.world.lock();
         inner.enter(self.process, &self.machine)?;
+        inner.answered(&self.machine)?;
         if inner.faults.listing(&self.machine) {
             let error = Refused::new(Operation::ListSnapshots, root.to_string(), ErrorKind::Io);
             return Err(self.error(error));
@@ -597,6 +599,7 @@ impl Outgoing for ModelOutgoing {
         }
         let mut inner = self.host.world.lock();
         inner.enter(self.host.process, &self.host.machine)?;
+        inner.answered(&self.host.machine)?;
         let length = self.bytes.len().min(limit).min(CHUNK);
         if length == 0 {
             return Ok(Next::End);
@@ -662,6 +665,7 @@ impl Incoming for ModelIncoming {
         inner.enter(self.host.process, &self.host.machine)?;
         let Some(receiver) = self.receiver.take() else { return Ok(()) };
         receiver.finish(inner.machine(&self.host.machine)).map_err(|refused| self.host.error(refused))?;
+        inner.answered(&self.host.machine)?;
         drop(inner);
         match self.admitted.take() {
             Some(admitted) => admitted.done(&mut self.host.unfenced()),

@@ -35,6 +35,7 @@ mod crashes;
 mod decisions;
 mod following;
 mod leases;
+mod partitions;
 
 fn name(text: &str) -> DatasetName {
     text.parse().expect("a name")
