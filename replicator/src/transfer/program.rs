@@ -109,26 +109,28 @@ fn wait(fd: impl AsFd, flags: PollFlags, flow: &Stage<'_>) -> Result<(), Stopped
 
 /// Gives it what comes. Where it reads no more, what it made tells why.
 pub(super) fn feed(from: &Receiver<Item>, feed: Feed, flow: &Stage<'_>) -> Result<(), Stopped> {
+    // Closed at the end, which the program sees.
+    let Feed { stdin, shared } = feed;
     loop {
         match flow.receive(from)? {
             Received::Nothing => {}
             // It still makes an end of what it has.
             Received::Cut => return Err(Stopped),
             Received::End => {
-                feed.shared.whole.store(true, Ordering::Release);
+                shared.whole.store(true, Ordering::Release);
                 return Ok(());
             }
             Received::Piece(piece) => {
-                feed.shared.plain.fetch_add(piece.plain, Ordering::AcqRel);
-                feed.shared.came.fetch_add(piece.came, Ordering::AcqRel);
+                shared.plain.fetch_add(piece.plain, Ordering::AcqRel);
+                shared.came.fetch_add(piece.came, Ordering::AcqRel);
                 let mut rest = piece.bytes.as_ref();
                 while !rest.is_empty() {
-                    match rustix::io::write(&feed.stdin, rest) {
+                    match rustix::io::write(&stdin, rest) {
                         Ok(n) => {
                             rest = &rest[n..];
                             flow.pulse().moved();
                         }
-                        Err(Errno::AGAIN) => wait(&feed.stdin, PollFlags::OUT, flow)?,
+                        Err(Errno::AGAIN) => wait(&stdin, PollFlags::OUT, flow)?,
                         Err(Errno::INTR) => {}
                         Err(Errno::PIPE) => return Err(Stopped),
                         Err(errno) => return Err(failed(flow, errno)),

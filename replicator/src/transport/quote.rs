@@ -325,7 +325,7 @@ impl Script {
         };
         match (&self.dial, packing, unpacking) {
             (Some((Way::Out, dial)), packing, _) => {
-                script.push_str(&dial.send(&commands, packing.as_deref()))
+                script.push_str(&dial.send(&commands, packing.as_deref()));
             }
             (Some((Way::In, dial)), _, unpacking) => {
                 script.push_str(&dial.receive(&commands, unpacking.as_deref()));

@@ -63,7 +63,7 @@ pub(super) fn run(options: &Options, cancel: &Cancel) -> Result<u8, End> {
                 return Ok(2);
             }
             (None, None) => {
-                log.warn("--insecure-direct-connection means nothing here: both sides are this machine")
+                log.warn("--insecure-direct-connection means nothing here: both sides are this machine");
             }
             _ => log.warn("data goes over a connection that is not encrypted (--insecure-direct-connection)"),
         }
