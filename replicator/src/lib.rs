@@ -33,5 +33,6 @@ pub mod prune;
 pub mod role;
 pub mod survey;
 pub mod take;
+mod tls;
 pub mod transfer;
 pub mod transport;

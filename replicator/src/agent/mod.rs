@@ -37,6 +37,7 @@ pub(crate) use message::ReceiveRequest;
 pub(crate) use message::Request;
 pub(crate) use message::Text;
 pub(crate) use message::WireClaim;
+pub use server::Listen;
 pub use server::ServeError;
 pub use server::serve;
 
@@ -44,8 +45,11 @@ pub use server::serve;
 pub const OLDEST: u16 = 1;
 
 /// The newest version of the protocol that this program speaks. 2 can read what is in snapshots, and what holds them;
-/// 3 tells senders apart; 4 knows the epochs of pairs.
-pub const NEWEST: u16 = 4;
+/// 3 tells senders apart; 4 knows the epochs of pairs; 5 can go on over a connection of its own.
+pub const NEWEST: u16 = 5;
+
+/// The version from which on an agent can open a door.
+pub(crate) const DOORS: u16 = 5;
 
 /// The version from which on requests may present an epoch, and an agent says why that does not suffice.
 pub(crate) const EPOCHS: u16 = 4;

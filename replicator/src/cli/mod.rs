@@ -94,6 +94,7 @@ pub fn main() -> ExitCode {
             return outcome.into();
         }
     };
+    crate::transport::tls::notes_to(say);
     let cancel = Cancel::new();
     let result = match arguments.command {
         // These write text and have nothing to abandon: a signal ends them as it ends any program.
