@@ -37,6 +37,7 @@ pub mod restore;
 pub mod role;
 pub mod survey;
 pub mod take;
+mod tls;
 pub mod transfer;
 pub mod transport;
 pub mod verify;

@@ -3,6 +3,7 @@
 
 use zfs_core::name::DatasetName;
 
+use super::server::Listen;
 use crate::host::Change;
 use crate::host::ReceiveSpec;
 use crate::host::SendSpec;
@@ -102,19 +103,44 @@ pub struct Limits {
     allowed: Vec<Class>,
     properties: Vec<String>,
     node: Option<NodeName>,
+    listen: Option<Listen>,
 }
 
 impl Limits {
     /// For these datasets and everything below them, with [`DEFAULT_CLASSES`].
     #[must_use]
     pub fn within(roots: Vec<DatasetName>) -> Self {
-        Self { roots: Some(roots), allowed: DEFAULT_CLASSES.to_vec(), properties: Vec::new(), node: None }
+        Self {
+            roots: Some(roots),
+            allowed: DEFAULT_CLASSES.to_vec(),
+            properties: Vec::new(),
+            node: None,
+            listen: None,
+        }
     }
 
     /// For every dataset of the machine, with [`DEFAULT_CLASSES`].
     #[must_use]
     pub fn everywhere() -> Self {
-        Self { roots: None, allowed: DEFAULT_CLASSES.to_vec(), properties: Vec::new(), node: None }
+        Self {
+            roots: None,
+            allowed: DEFAULT_CLASSES.to_vec(),
+            properties: Vec::new(),
+            node: None,
+            listen: None,
+        }
+    }
+
+    /// It may listen there, for who asks it.
+    #[must_use]
+    pub fn listening(self, listen: Option<Listen>) -> Self {
+        Self { listen, ..self }
+    }
+
+    /// Where it may listen.
+    pub(super) fn listen(&self) -> Result<&Listen, Refused> {
+        let refused = || Refused("this agent may not listen anywhere (agent --listen)".to_string());
+        self.listen.as_ref().ok_or_else(refused)
     }
 
     /// With these kinds of requests and no others.

@@ -159,6 +159,11 @@ pub(crate) enum Request {
     Release {
         holds: Vec<(Text<SnapshotName>, Raw)>,
     },
+    /// From version 5 on: to listen for who has this certificate, and to go on with them there. The answer ends when that
+    /// conversation does.
+    Door {
+        certificate: Raw,
+    },
 }
 
 impl Request {

@@ -39,10 +39,12 @@ use crate::pair::fence::Asked;
 use crate::pair::fence::NotAdmitted;
 
 mod content;
+mod door;
 mod streams;
 mod trouble;
 mod wire;
 
+pub use door::Listen;
 pub use trouble::ServeError;
 use trouble::Trouble;
 use trouble::protocol;
@@ -238,6 +240,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
             }
             Request::Apply(change) => self.apply(change, None),
             Request::ApplyFor { claim, change } => self.apply(change, Some(&claimed(claim)?)),
+            Request::Door { certificate } => self.door(id, &certificate.0),
             Request::Content { snapshot, volume, share } => {
                 let kind = if volume { DatasetKind::Volume } else { DatasetKind::Filesystem };
                 let share = share.map_or(Share::ALL, |(part, of)| Share::new(part, of));

@@ -12,6 +12,7 @@ use super::Outcome;
 use crate::agent::Class;
 use crate::agent::DEFAULT_CLASSES;
 use crate::agent::Limits;
+use crate::agent::Listen;
 use crate::agent::ServeError;
 use crate::agent::serve;
 use crate::host::local::Local;
@@ -61,6 +62,9 @@ pub(super) struct Arguments {
     /// A property that may be set to any value; may be given several times.
     #[arg(long = "property", value_name = "NAME")]
     properties: Vec<PropertyName>,
+    /// Where it may listen for a TLS connection of the machine that started it, if that asks for one; without it nowhere.
+    #[arg(long, value_name = "[ADDRESS:]PORT[-PORT]")]
+    listen: Option<Listen>,
     /// The name of this node in pairs: what the other node wants of a node of another name is refused. Without it, it is
     /// the name that the other node has for this one.
     #[arg(long, value_name = "NAME")]
@@ -72,6 +76,7 @@ impl Arguments {
         let limits = if self.everywhere { Limits::everywhere() } else { Limits::within(self.roots.clone()) };
         let properties = self.properties.iter().map(|name| name.as_str().to_string()).collect();
         let limits = limits.allowing(self.allow.clone()).with_properties(properties);
+        let limits = limits.listening(self.listen.clone());
         match &self.node {
             Some(node) => limits.as_node(node.clone()),
             None => limits,

@@ -34,8 +34,8 @@ mod plan_text;
 mod progress;
 mod prune;
 mod replicate;
-mod restore;
 mod report;
+mod restore;
 mod roles;
 mod run;
 mod setup;
@@ -109,6 +109,7 @@ pub fn main() -> ExitCode {
             return outcome.into();
         }
     };
+    crate::transport::tls::notes_to(say);
     let cancel = Cancel::new();
     let result = match arguments.command {
         // These write text and have nothing to abandon: a signal ends them as it ends any program.

@@ -75,6 +75,9 @@ pub struct AgentCommand {
     pub patience: Duration,
     /// How long it may be silent while it owes an answer. What a stream has to move is watched by the transfer.
     pub silence: Duration,
+    /// The name or address at which the conversation goes on over a connection of its own, where the agent has one to
+    /// offer; `None`: it stays where it began.
+    pub fast: Option<String>,
 }
 
 impl Default for AgentCommand {
@@ -87,6 +90,7 @@ impl Default for AgentCommand {
             patience: Duration::from_secs(30),
             // A listing of a large pool, or a wait for the pool, may take minutes.
             silence: Duration::from_secs(600),
+            fast: None,
         }
     }
 }

@@ -18,8 +18,8 @@ pub mod runs;
 pub mod snapshots;
 mod text;
 pub mod textfile;
-pub mod verified;
 pub mod transfers;
+pub mod verified;
 
 pub use text::elapsed;
 pub use text::short_size;

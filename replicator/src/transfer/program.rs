@@ -109,7 +109,7 @@ fn wait(fd: impl AsFd, flags: PollFlags, flow: &Stage<'_>) -> Result<(), Stopped
 
 /// Gives it what comes. Where it reads no more, what it made tells why.
 pub(super) fn feed(from: &Receiver<Item>, feed: Feed, flow: &Stage<'_>) -> Result<(), Stopped> {
-    // Its end of the pipe is closed with this function.
+    // Closed at the end, which the program sees.
     let Feed { stdin, shared } = feed;
     loop {
         match flow.receive(from)? {

@@ -184,7 +184,7 @@ impl Direct {
         door: Door,
         peer: &str,
     ) -> Result<Box<dyn Process + 'a>, TransportError> {
-        process.write(&line(&door.key))?;
+        tell(process.as_mut(), &door.key)?;
         let (peer, limit) = (peer.to_string(), self.limit());
         Ok(Box::new(Reading { process, from: Input::Door(door), peer, limit, ended: None }))
     }
@@ -196,7 +196,7 @@ impl Direct {
         peer: &str,
     ) -> Result<Box<dyn Process + 'a>, TransportError> {
         let key = key()?;
-        process.write(&line(&key))?;
+        tell(process.as_mut(), &key)?;
         let until = Instant::now() + self.limit();
         let to = self.connect.clone();
         Ok(Box::new(Writing { process, to, key, until, stream: None, writes: 0, peer: peer.to_string() }))
@@ -212,6 +212,14 @@ fn key() -> Result<String, TransportError> {
         cause: error.to_string(),
     })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Tells a script the key. One that has ended says why when it is asked how.
+fn tell(process: &mut dyn Process, key: &str) -> Result<(), TransportError> {
+    match process.write(&line(key)) {
+        Err(TransportError::StdinClosed { .. }) => Ok(()),
+        told => told,
+    }
 }
 
 fn line(key: &str) -> Bytes {

@@ -23,6 +23,7 @@ use crate::host::Next;
 use crate::transport::Exit;
 use crate::transport::Process;
 
+mod fast;
 mod hostile;
 mod pairs;
 mod reading;

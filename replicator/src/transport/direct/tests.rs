@@ -96,7 +96,8 @@ fn a_stream_comes_from_the_one_who_has_the_key() {
             drop(connect(&direct, b""));
             let silent = connect(&direct, b"");
             let other = connect(&direct, b"GET / HTTP/1.1\r\n\r\n");
-            let near = connect(&direct, format!("{}0\n", &key[..63]).as_bytes());
+            let last = if key.ends_with('0') { '1' } else { '0' };
+            let near = connect(&direct, format!("{}{last}\n", &key[..63]).as_bytes());
             let mut right = connect(&direct, &line(&key));
             right.write_all(&data).expect("sent");
             (silent, other, near)
