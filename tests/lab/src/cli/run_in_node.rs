@@ -14,6 +14,9 @@ const PASSED: &[&str] = &["CARGO", "LAB_", "RUST", "PROPTEST", "OUT_DIR", "TERM"
 /// How long all tests of a binary may take together, unless `LAB_TEST_LIMIT` names other seconds.
 const LIMIT: u64 = 45 * 60;
 
+/// The same with the long campaigns (`LAB_LONG`), of which the model against the kernel alone takes an hour.
+const LONG_LIMIT: u64 = 6 * 60 * 60;
+
 /// The node's memory in MB, unless `LAB_MEMORY` names other: room for pools on files in /tmp.
 const MEMORY: u64 = 3072;
 
@@ -27,7 +30,8 @@ pub(crate) fn run(binary: &Path, args: &[OsString]) -> lab::Result<ExitCode> {
     let folder = writable_folder(&binary);
     builder = builder.mount(&folder, &folder, true);
     let cluster = builder.boot()?;
-    let limit = Duration::from_secs(number("LAB_TEST_LIMIT", LIMIT));
+    let usual = if std::env::var_os("LAB_LONG").is_some() { LONG_LIMIT } else { LIMIT };
+    let limit = Duration::from_secs(number("LAB_TEST_LIMIT", usual));
     let mut command = cluster.node(1).command(&binary).args(args).cwd(cwd).limit(limit);
     for (name, value) in std::env::vars_os() {
         if name.to_str().is_some_and(|n| PASSED.iter().any(|p| n.starts_with(p))) {
