@@ -3,6 +3,7 @@
 //! are made by the program that was just built.
 
 use crate::apt::debian_arch;
+use crate::cache::Cache;
 use crate::error::{Context, Result, unfit};
 use crate::workspace;
 use std::fs;
@@ -15,6 +16,18 @@ const CRATE: &str = "zfs-replicator";
 /// The shells that completions are made for, each with the name of its file.
 const SHELLS: &[(&str, &str)] =
     &[("bash", "replicator"), ("zsh", "_replicator"), ("fish", "replicator.fish")];
+
+/// The tool that makes the Debian packages, of one known version.
+const CARGO_DEB: &str = "cargo-deb-3";
+
+/// The program that goes into the tarball.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// Built for it, with OpenSSL inside.
+    SelfContained,
+    /// The release build as it is, which needs the libraries of this machine's Debian: for a look at the rest of the tarball.
+    AsBuilt,
+}
 
 /// What was made.
 #[derive(Clone, Debug)]
@@ -55,17 +68,17 @@ pub fn debian(say: &dyn Fn(&str)) -> Result<Packages> {
     Ok(packages)
 }
 
-/// Makes the tarball, with OpenSSL inside of the program.
-pub fn tarball(say: &dyn Fn(&str)) -> Result<PathBuf> {
+/// Makes the tarball.
+pub fn tarball(program: Program, say: &dyn Fn(&str)) -> Result<PathBuf> {
     let target = workspace::target_dir().join("package");
     let name = format!("zfs-replicator-{}-{}", version(), debian_arch()?);
-    say("building the program with OpenSSL inside (some minutes the first time)");
-    let mut build = workspace::cargo();
-    build.args(["build", "--quiet", "--release", "--bins", "--package", CRATE]);
-    build.args(["--features", "vendored-openssl", "--target-dir"]).arg(target.join("build"));
-    // The system's zlib would be found and linked otherwise.
-    build.env("LIBZ_SYS_STATIC", "1");
-    succeed(&mut build, "cargo build")?;
+    let built = match program {
+        Program::SelfContained => self_contained(&target.join("build"), say)?,
+        Program::AsBuilt => {
+            workspace::build_release(CRATE)?;
+            workspace::target_dir().join("release/replicator")
+        }
+    };
 
     let tree = target.join(&name);
     if tree.exists() {
@@ -73,7 +86,7 @@ pub fn tarball(say: &dyn Fn(&str)) -> Result<PathBuf> {
     }
     let root = workspace::root();
     let program = tree.join("sbin/replicator");
-    put(&target.join("build/release/replicator"), &program)?;
+    put(&built, &program)?;
     succeed(Command::new("strip").arg(&program), "strip")?;
     let staged = target.join("staged");
     stage(&program, &staged)?;
@@ -107,6 +120,18 @@ pub fn tarball(say: &dyn Fn(&str)) -> Result<PathBuf> {
     Ok(archive)
 }
 
+/// The program with OpenSSL inside.
+fn self_contained(target: &Path, say: &dyn Fn(&str)) -> Result<PathBuf> {
+    say("building the program with OpenSSL inside (some minutes the first time)");
+    let mut build = workspace::cargo();
+    build.args(["build", "--quiet", "--release", "--bins", "--package", CRATE]);
+    build.args(["--features", "vendored-openssl", "--target-dir"]).arg(target);
+    // The system's zlib would be found and linked otherwise.
+    build.env("LIBZ_SYS_STATIC", "1");
+    succeed(&mut build, "cargo build")?;
+    Ok(target.join("release/replicator"))
+}
+
 /// Manual pages, packed, and completions, as the program makes them.
 fn stage(program: &Path, into: &Path) -> Result<()> {
     if into.exists() {
@@ -129,17 +154,21 @@ fn stage(program: &Path, into: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The folder with cargo-deb, where cargo does not have it already: built once, and kept beside what cargo builds.
+/// The folder with cargo-deb, where cargo does not have it already: built once a machine, and kept beside the lab's kernel.
 fn cargo_deb(say: &dyn Fn(&str)) -> Result<PathBuf> {
-    let tools = workspace::target_dir().join("tools");
+    let cache = Cache::open()?;
+    let tools = cache.dir().join(CARGO_DEB);
     let bin = tools.join("bin");
+    let _lock = cache.lock(CARGO_DEB, || say("waiting for another one that installs cargo-deb"))?;
     if works(workspace::cargo().env("PATH", tools_first(&bin)?).args(["deb", "--version"])) {
         return Ok(bin);
     }
     say(&format!("installing cargo-deb through cargo, into {} (some minutes, once)", tools.display()));
     let mut install = workspace::cargo();
-    install.args(["install", "--quiet", "--locked", "cargo-deb", "--root"]).arg(&tools);
-    succeed(&mut install, "cargo install cargo-deb")?;
+    let version = format!("^{}", CARGO_DEB.rsplit('-').next().unwrap_or_default());
+    // Not optimised: it packs a few files, and is built in half the time.
+    install.args(["install", "--quiet", "--locked", "--debug", "cargo-deb", "--version", &version, "--root"]);
+    succeed(install.arg(&tools), "cargo install cargo-deb")?;
     Ok(bin)
 }
 

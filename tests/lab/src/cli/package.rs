@@ -16,7 +16,7 @@ impl Package {
         let made = lab::package::debian(&say)?;
         println!("{}\n{}", made.deb.display(), made.names.display());
         if !self.no_tarball {
-            println!("{}", lab::package::tarball(&say)?.display());
+            println!("{}", lab::package::tarball(lab::package::Program::SelfContained, &say)?.display());
         }
         Ok(ExitCode::SUCCESS)
     }

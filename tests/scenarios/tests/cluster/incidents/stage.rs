@@ -10,7 +10,7 @@ use super::look::Both;
 use super::look::Seen;
 use super::look::datasets;
 use super::look::role;
-use super::mask::mask;
+use super::mask::masked;
 use super::nodes::NAMES;
 use super::nodes::Nodes;
 use super::nodes::place;
@@ -70,7 +70,7 @@ impl Stage {
         }
         self.show();
         let said = if is_clusters { Vec::new() } else { self.happen(&words, event.at) };
-        said.iter().map(|line| mask(line)).collect()
+        masked(&said)
     }
 
     /// Puts the view of the cluster onto both nodes, where it has changed.
