@@ -1,6 +1,6 @@
 //! What is measured and how: inputs of the micro-benchmarks, and the harness behind `zfs-bench`, which runs this
 //! program and what it is compared with in turns. `docs/performance.md` tells how to use it and what it found.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod carry;
 pub mod chart;
@@ -17,6 +17,7 @@ pub mod measure;
 pub mod pool;
 pub mod result;
 pub mod runner;
+mod rusage;
 pub mod shell;
 pub mod sizes;
 pub mod sshd;

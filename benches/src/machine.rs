@@ -99,7 +99,7 @@ fn fork_exec() -> Result<f64> {
 fn system_call() -> f64 {
     let began = Instant::now();
     for _ in 0..CALLS {
-        black_box(nix::unistd::getppid());
+        black_box(rustix::process::getppid());
     }
     began.elapsed().as_secs_f64() / f64::from(CALLS)
 }

@@ -7,16 +7,13 @@ use std::process::Command;
 use std::process::Stdio;
 use std::time::Instant;
 
-use nix::sys::resource::UsageWho;
-use nix::sys::resource::getrusage;
-use nix::sys::time::TimeVal;
-use nix::sys::time::TimeValLike;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::error::BenchError;
 use crate::error::Context;
 use crate::error::Result;
+use crate::rusage;
 
 /// What a command took.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -103,13 +100,8 @@ pub fn measured(note: &Path, argv: &[String]) -> Result<i32> {
     let began = Instant::now();
     let status = Command::new(program).args(args).status().context(|| format!("starting {program}"))?;
     let seconds = began.elapsed().as_secs_f64();
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context(|| "asking for the usage".to_string())?;
-    let time = |value: TimeVal| value.num_microseconds() as f64 / 1e6;
-    let usage = Usage {
-        seconds,
-        cpu: time(usage.user_time()) + time(usage.system_time()),
-        peak: u64::try_from(usage.max_rss()).unwrap_or(0) * 1024,
-    };
+    let (cpu, peak) = rusage::of_children().context(|| "asking for the usage".to_string())?;
+    let usage = Usage { seconds, cpu, peak };
     let text = serde_json::to_string(&usage).context(|| "writing the usage".to_string())?;
     std::fs::write(note, text).on("writing", note)?;
     use std::os::unix::process::ExitStatusExt;

@@ -14,6 +14,7 @@ use lab::Output;
 use scenarios::proxmox::PVESH;
 
 use super::script::Given;
+use crate::faults::until;
 
 /// As the cluster calls them; node1 and node2 of the lab.
 pub(super) const NAMES: [&str; 2] = ["elitedesk", "thinkpad"];
@@ -72,6 +73,16 @@ impl Nodes {
 
     pub(super) fn link(&self) -> Link {
         self.cluster.link(1, 2)
+    }
+
+    /// The link carries again, and they reach each other over it: until then it depends on when one looks.
+    pub(super) fn meet_again(&self) {
+        self.link().heal();
+        for (at, other) in [(0, "node2"), (1, "node1")] {
+            until("they reach each other", PATIENCE, || {
+                self.sh(at, &format!("timeout 2 bash -c '</dev/tcp/{other}/22' 2> /dev/null")).success()
+            });
+        }
     }
 
     /// Runs a script, and does not judge.

@@ -65,12 +65,11 @@ impl Line {
 }
 
 impl Event {
-    /// Whether there is nothing to see yet: files were written or read, something goes on that shall not have come to its
-    /// end when the next event happens, or the network is another one, which takes as long as it likes to be noticed.
+    /// Whether there is nothing to see yet: files were written or read, or something goes on that shall not have come to its
+    /// end when the next event happens.
     pub(super) fn shows_nothing(&self) -> bool {
         let word = self.words.get(1).map_or("", String::as_str);
-        ["passes", "link"].contains(&self.words[0].as_str())
-            || ["writes", "fills", "reads", "begins"].contains(&word)
+        self.words[0] == "passes" || ["slow", "fast", "writes", "fills", "reads", "begins"].contains(&word)
     }
 
     /// Whether somebody may take away what both nodes have in common.

@@ -98,7 +98,7 @@ impl Stage {
         match words {
             ["wait"] => {}
             ["link", "down"] => self.nodes.link().cut(),
-            ["link", "up"] => self.nodes.link().heal(),
+            ["link", "up"] => self.nodes.meet_again(),
             ["link", "slow", bytes] => {
                 self.nodes.link().bandwidth(Some(bytes.parse().expect("a number")));
             }
