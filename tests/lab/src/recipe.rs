@@ -179,6 +179,8 @@ pub const KERNEL_ON: &[&str] = &[
     "NF_TABLES",
     "NAMESPACES",
     "NET_NS",
+    // A systemd of its own in a node.
+    "PID_NS",
     "CGROUPS",
     "MEMCG",
     "CGROUP_PIDS",

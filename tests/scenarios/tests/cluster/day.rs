@@ -280,7 +280,7 @@ fn a_day_with_two_power_cuts_and_a_handover_loses_nothing_that_was_replicated() 
     let aside = sh(a, "zfs list -H -o name -d 1 tank | grep divergent");
     assert_eq!(aside, "tank/data-divergent-1\ntank/data-divergent-3");
     assert_eq!(sh(b, "zfs list -H -o name -d 1 tank | grep divergent || true"), "");
-    ends(b, "status data", 0, &["node2 is active, in epoch 4"]);
+    ends(b, "status data", 0, &["node2 active 4 of node2"]);
     day.client.assert_mounted(b);
     let lost = sh(witness, "dmesg | grep 'lock reclaim failed' || true");
     assert_eq!(lost, "", "a lock of the client");

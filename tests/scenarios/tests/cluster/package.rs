@@ -112,7 +112,10 @@ fn clean(file: &Path) -> Cluster {
     let cluster = Cluster::builder().mount(folder, "/mnt/package", false).boot().expect("a node");
     let node = cluster.node(1);
     sh(node, &format!("date --utc --set @{BEGIN} > /dev/null; {TANK}; {BACK}; rm -f /opt/replicator/bin/*"));
-    sh(node, "zfs create tank/data; seq 1 1000 > /tank/data/file; ! command -v replicator");
+    sh(
+        node,
+        "zfs create tank/data; seq 1 1000 > /tank/data/file; mkdir /tank/data/folder; echo one > /tank/data/folder/one; ! command -v replicator",
+    );
     cluster
 }
 

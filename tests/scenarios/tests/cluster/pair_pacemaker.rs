@@ -185,7 +185,7 @@ fn our_resource_agent_moves_the_service_and_takes_it_over_after_a_power_cut() {
     becomes(a, ("active", "nothing"), None);
     becomes(b, ("standby", "nothing"), Some("active"));
     ends(a, "send data", 0, &["node2 has all snapshots of node1"]);
-    ends(a, "status data", 0, &["node1 is active, in epoch 1"]);
+    ends(a, "status data", 0, &["node1 active 1 of node1"]);
 
     // It is moved: what no run has sent goes along.
     sh(a, "echo 'the last words' > /tank/data/late");
@@ -194,7 +194,7 @@ fn our_resource_agent_moves_the_service_and_takes_it_over_after_a_power_cut() {
     assert_eq!(sh(b, "cat /tank/data/late"), "the last words");
     ends(b, "send data", 0, &["node1 has all snapshots of node2"]);
     becomes(a, ("standby", "nothing"), Some("active"));
-    ends(b, "status data", 0, &["node2 is active, in epoch 2"]);
+    ends(b, "status data", 0, &["node2 active 2 of node2"]);
 
     // The node that has it loses its power, with something that was not sent.
     cluster_does(a, "crm_resource --clear --resource data");
