@@ -79,6 +79,7 @@ impl<'n> Systemd<'n> {
             "--target",
             self.pid.as_str(),
             "--root",
+            "--wd",
             "--mount",
             "--pid",
             "--cgroup",
