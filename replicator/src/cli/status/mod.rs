@@ -21,6 +21,7 @@ use crate::monitor::history;
 use crate::monitor::transfers;
 use screen::Facts;
 
+mod live;
 pub(in crate::cli) mod screen;
 #[cfg(test)]
 pub(in crate::cli) mod tests;
@@ -36,8 +37,16 @@ mod text;
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// As JSON.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "watch")]
     json: bool,
+
+    /// Keep it on the terminal, anew every few seconds, with all datasets: arrows scroll, q ends it.
+    #[arg(long)]
+    watch: bool,
+
+    /// How many seconds lie between two looks with --watch.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    every: u64,
 
     /// How many seconds pools and targets have to answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -50,6 +59,7 @@ pub(super) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   replicator status
+  replicator status --watch
   replicator status --json --timeout 60
 
 The exit status is 0 whatever is shown; `replicator monitor` has one for monitors.";
@@ -57,6 +67,11 @@ The exit status is 0 whatever is shown; `replicator monitor` has one for monitor
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let (config, _) = arguments.from.usable()?;
     let timeout = Duration::from_secs(arguments.timeout);
+    if arguments.watch {
+        let location = arguments.from.location();
+        let look = move || Ok(screen::screen(&facts(&config, &location, timeout)?));
+        return live::watch(look, Duration::from_secs(arguments.every));
+    }
     let facts = facts(&config, &arguments.from.location(), timeout)?;
     let screen = screen::screen(&facts);
     if arguments.json {

@@ -160,6 +160,16 @@ pub(in crate::cli) fn documented() -> Facts {
     facts
 }
 
+/// So many datasets with a target each, all well.
+pub(in crate::cli) fn many(count: usize) -> Facts {
+    let name = |at: usize| format!("tank/set{at:03}");
+    let mut facts = well();
+    facts.datasets = (0..count).map(|at| watched(&name(at), 420)).collect();
+    let copies = (0..count).map(|at| replicated(&name(at), Some(420))).collect();
+    facts.ways = vec![way("nas", Look::Both(copies))];
+    facts
+}
+
 fn drawn(facts: &Facts) -> (Screen, String) {
     let screen = screen(facts);
     let text = text(&screen, &TimeZone::UTC);

@@ -23,24 +23,52 @@ const TRANSFERS: usize = 10;
 /// How long nothing may have moved before it is told.
 const STILL: i64 = 60;
 
+/// How a line is meant, where colours can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    Heading,
+    Well,
+    Look,
+    Risk,
+}
+
+/// A line of the screen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) tone: Tone,
+    pub(super) text: String,
+}
+
 /// The text of it. Times are in this zone.
 pub(super) fn text(screen: &Screen, zone: &TimeZone) -> String {
+    lines(screen, zone, SHOWN).iter().map(|line| format!("{}\n", line.text)).collect()
+}
+
+/// Its lines, with so many datasets at most.
+pub(super) fn lines(screen: &Screen, zone: &TimeZone, shown: usize) -> Vec<Line> {
     let clock = |seconds| format::clock(seconds, zone, "%m-%d %H:%M");
-    let mut text = format!("{} at {}\n\n", screen.host, format::clock(screen.now, zone, "%Y-%m-%d %H:%M"));
-    text.push_str(&match screen.level {
-        Level::Risk => format!("AT RISK: {} to do below.\n", finding::things(&screen.findings, Level::Risk)),
-        Level::Look => {
-            format!("WELL, and {} to look at below.\n", finding::things(&screen.findings, Level::Look))
+    let mut lines = Lines::default();
+    let now_is = format::clock(screen.now, zone, "%Y-%m-%d %H:%M");
+    lines.add(Tone::Plain, &format!("{} at {now_is}\n\n", screen.host));
+    match screen.level {
+        Level::Risk => {
+            let things = finding::things(&screen.findings, Level::Risk);
+            lines.add(Tone::Risk, &format!("AT RISK: {things} to do below.\n"));
         }
-        Level::Note => "WELL: nothing to do.\n".to_string(),
-    });
-    text.push('\n');
-    text.push_str(&table(screen, &clock));
-    if !screen.running.is_empty() {
-        text.push_str("\nNOW\n");
-        text.push_str(&now(screen, &clock));
+        Level::Look => {
+            let things = finding::things(&screen.findings, Level::Look);
+            lines.add(Tone::Look, &format!("WELL, and {things} to look at below.\n"));
+        }
+        Level::Note => lines.add(Tone::Well, "WELL: nothing to do.\n"),
     }
-    text.push('\n');
+    lines.add(Tone::Plain, "\n");
+    datasets(screen, &clock, shown, &mut lines);
+    if !screen.running.is_empty() {
+        lines.add(Tone::Heading, "\nNOW\n");
+        lines.add(Tone::Plain, &now(screen, &clock));
+    }
+    lines.add(Tone::Plain, "\n");
     let run = |row: &RunRow| {
         let dash = || "-".to_string();
         let failed = if row.failed { "FAILED: " } else { "" };
@@ -54,9 +82,33 @@ pub(super) fn text(screen: &Screen, zone: &TimeZone) -> String {
             cut(&format!("{failed}{}", row.summary)),
         ]
     };
-    text.push_str(&format::table(&["RUN", "LAST", "TOOK", "NEXT", "RESULT"], screen.runs.iter().map(run)));
-    text.push_str(&finding::to_do(&screen.findings));
-    text
+    let table = format::table(&["RUN", "LAST", "TOOK", "NEXT", "RESULT"], screen.runs.iter().map(run));
+    let tones = screen.runs.iter().map(|row| if row.failed { Tone::Risk } else { Tone::Plain });
+    lines.table(&table, tones);
+    for line in finding::to_do(&screen.findings).lines() {
+        let tone = match line {
+            "TO DO" | "GOOD TO KNOW" => Tone::Heading,
+            _ => Tone::Plain,
+        };
+        lines.add(tone, &format!("{line}\n"));
+    }
+    lines.0
+}
+
+#[derive(Default)]
+struct Lines(Vec<Line>);
+
+impl Lines {
+    /// Whole lines of one kind.
+    fn add(&mut self, tone: Tone, text: &str) {
+        self.0.extend(text.lines().map(|text| Line { tone, text: text.to_string() }));
+    }
+
+    /// A table, whose first line is its heading; what a row means is in `tones`.
+    fn table(&mut self, table: &str, tones: impl Iterator<Item = Tone>) {
+        let tones = std::iter::once(Tone::Heading).chain(tones);
+        self.0.extend(table.lines().zip(tones).map(|(text, tone)| Line { tone, text: text.to_string() }));
+    }
 }
 
 /// As much of a summary as fits behind the other columns.
@@ -67,9 +119,9 @@ fn cut(summary: &str) -> String {
     }
 }
 
-fn table(screen: &Screen, clock: &dyn Fn(i64) -> String) -> String {
+fn datasets(screen: &Screen, clock: &dyn Fn(i64) -> String, shown: usize, lines: &mut Lines) {
     if screen.datasets.is_empty() {
-        return "No dataset has a policy or a job, or none could be looked at.\n".to_string();
+        return lines.add(Tone::Look, "No dataset has a policy or a job, or none could be looked at.\n");
     }
     let or_dash = |seconds: Option<u64>| seconds.map_or_else(|| "-".to_string(), format::length);
     let row = |row: &Row| {
@@ -85,17 +137,25 @@ fn table(screen: &Screen, clock: &dyn Fn(i64) -> String) -> String {
             row.state.word().to_string(),
         ]
     };
+    let tone = |row: &Row| match row.state {
+        State::Ok | State::Away => Tone::Plain,
+        State::Unknown => Tone::Look,
+        State::Late | State::Conflict | State::Missing => Tone::Risk,
+    };
     // Whole datasets, with their targets.
-    let mut shown: Vec<&[Row]> = screen.datasets.chunk_by(|a, b| a.dataset == b.dataset).collect();
-    let rest = shown.split_off(shown.len().min(SHOWN));
-    let rows = shown.into_iter().flatten().map(row);
-    let mut text = format::table(&["DATASET", "SNAPSHOTS", "NEWEST", "AGE", "AT MOST", ""], rows);
+    let mut all: Vec<&[Row]> = screen.datasets.chunk_by(|a, b| a.dataset == b.dataset).collect();
+    let rest = all.split_off(all.len().min(shown));
+    let rows: Vec<&Row> = all.into_iter().flatten().collect();
+    let table = format::table(
+        &["DATASET", "SNAPSHOTS", "NEWEST", "AGE", "AT MOST", ""],
+        rows.iter().map(|one| row(one)),
+    );
+    lines.table(&table, rows.iter().map(|one| tone(one)));
     if !rest.is_empty() {
         let wrong = rest.iter().filter(|rows| rows.iter().any(|row| row.state > State::Away)).count();
         let wrong = if wrong == 0 { "all well".to_string() } else { format!("{wrong} of them not well") };
-        text.push_str(&format!("and {} more, {wrong} (--json has all)\n", rest.len()));
+        lines.add(Tone::Plain, &format!("and {} more, {wrong} (--json has all)\n", rest.len()));
     }
-    text
 }
 
 fn now(screen: &Screen, clock: &dyn Fn(i64) -> String) -> String {
