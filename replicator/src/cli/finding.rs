@@ -63,28 +63,40 @@ pub(super) fn things(findings: &[Finding], level: Level) -> String {
 
 /// The end of a screen: what asks for something, numbered, and then what does not.
 pub(super) fn to_do(findings: &[Finding]) -> String {
+    to_do_parts(findings, format::WIDTH).into_iter().map(|(_, text)| text).collect()
+}
+
+/// What a piece of the end of a screen is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Heading,
+    Text(Level),
+    Command,
+}
+
+/// The same for so many columns, piece by piece.
+pub(super) fn to_do_parts(findings: &[Finding], width: usize) -> Vec<(Kind, String)> {
     let (notes, todo): (Vec<&Finding>, Vec<&Finding>) =
         findings.iter().partition(|one| one.level == Level::Note);
-    let mut text = String::from("\nTO DO\n");
+    let mut parts = vec![(Kind::Heading, "\nTO DO\n".to_string())];
     if todo.is_empty() {
-        text.push_str("  nothing\n");
+        parts.push((Kind::Text(Level::Note), "  nothing\n".to_string()));
     }
     for (number, finding) in todo.iter().enumerate() {
         let word = if finding.level == Level::Risk { "RISK: " } else { "" };
         let start = format!("  {}. {word}", number + 1);
-        text.push_str(&format::wrapped(&finding.text, &start, "     "));
-        for command in &finding.commands {
-            // Never wrapped: it is to be copied.
-            text.push_str(&format!("       {}#  {}\n", command.on, command.run));
-        }
+        let text = format::wrapped_to(width, &finding.text, &start, "     ");
+        parts.push((Kind::Text(finding.level), text));
+        // Never wrapped: it is to be copied.
+        let command = |command: &Command| format!("       {}#  {}\n", command.on, command.run);
+        parts.extend(finding.commands.iter().map(|one| (Kind::Command, command(one))));
     }
     if !notes.is_empty() {
-        text.push_str("\nGOOD TO KNOW\n");
-        for note in notes {
-            text.push_str(&format::wrapped(&note.text, "  - ", "    "));
-        }
+        parts.push((Kind::Heading, "\nGOOD TO KNOW\n".to_string()));
+        let text = |note: &Finding| format::wrapped_to(width, &note.text, "  - ", "    ");
+        parts.extend(notes.into_iter().map(|note| (Kind::Text(Level::Note), text(note))));
     }
-    text
+    parts
 }
 
 /// Some of them by name: `a, b, c and 5 more`.

@@ -65,11 +65,16 @@ pub(super) const WIDTH: usize = 80;
 
 /// A paragraph of at most [`WIDTH`] columns where no word is longer, with something before its first and its other lines.
 pub(super) fn wrapped(paragraph: &str, first: &str, other: &str) -> String {
+    wrapped_to(WIDTH, paragraph, first, other)
+}
+
+/// The same of so many columns.
+pub(super) fn wrapped_to(width: usize, paragraph: &str, first: &str, other: &str) -> String {
     let mut text = String::new();
     let mut line = first.to_string();
     let mut empty = true;
     for word in paragraph.split_whitespace() {
-        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !empty && line.chars().count() + 1 + word.chars().count() > width {
             text.push_str(line.trim_end());
             text.push('\n');
             line = other.to_string();

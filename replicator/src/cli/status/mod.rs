@@ -1,30 +1,21 @@
-//! `replicator status`: this machine on one screen. What is asked is here, what is shown in [`screen`], how it looks
-//! in [`text`].
+//! `replicator status`: this machine on one screen. What is asked and read is in [`gather`], what is shown in
+//! [`screen`], how it looks in [`text`], and how it stays on a terminal in [`watch`].
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::Path;
 use std::time::Duration;
 
-use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::Failure;
 use super::Outcome;
 use super::config::From;
-use super::monitor::Gatherer;
-use crate::config::Config;
-use crate::config::load::Location;
-use crate::lock;
-use crate::monitor::ask;
-use crate::monitor::history;
-use crate::monitor::transfers;
-use screen::Facts;
+pub(super) use gather::facts;
 
+mod gather;
 pub(in crate::cli) mod screen;
 #[cfg(test)]
 pub(in crate::cli) mod tests;
 mod text;
+mod watch;
 
 /// Show how it is on one screen: datasets and their targets, what is being sent, the last runs, and what to do.
 ///
@@ -32,12 +23,25 @@ mod text;
 /// is not well comes first. Nothing is changed, and a pool that hangs keeps nothing else from being shown.
 ///
 /// What is being sent is known of `replicator run`. When the next runs start is asked of systemd.
+///
+/// With --watch it stays on the terminal and is kept up to date, all datasets included: arrows, Page Up and Page Down, Home
+/// and End move in it, and q leaves it. What is being sent and the records of runs are read every two seconds, or as --every
+/// says. Pools and targets are asked again when a run has ended, and otherwise half a minute after they answered, as a
+/// target may be far away. NO_COLOR turns colours off.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// As JSON.
     #[arg(long)]
     json: bool,
+
+    /// Stay on the terminal and keep it up to date.
+    #[arg(short, long, conflicts_with = "json")]
+    watch: bool,
+
+    /// How many seconds lie between two looks at what is being sent.
+    #[arg(long, value_name = "SECONDS", requires = "watch", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    every: u64,
 
     /// How many seconds pools and targets have to answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -51,10 +55,19 @@ const EXAMPLES: &str = "\
 Examples:
   replicator status
   replicator status --json --timeout 60
+  replicator status --watch
+  replicator status --watch --every 10
 
 The exit status is 0 whatever is shown; `replicator monitor` has one for monitors.";
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    if arguments.watch {
+        return watch::run(&watch::Plan {
+            location: arguments.from.location(),
+            every: Duration::from_secs(arguments.every),
+            timeout: Duration::from_secs(arguments.timeout),
+        });
+    }
     let (config, _) = arguments.from.usable()?;
     let timeout = Duration::from_secs(arguments.timeout);
     let facts = facts(&config, &arguments.from.location(), timeout)?;
@@ -65,69 +78,4 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         super::print(&text::text(&screen, &TimeZone::system()))?;
     }
     Ok(Outcome::Success)
-}
-
-/// Asks everybody.
-pub(in crate::cli) fn facts(
-    config: &Config,
-    location: &Location,
-    timeout: Duration,
-) -> Result<Facts, Failure> {
-    let gatherer = Gatherer::new(config, location, timeout)?;
-    let (pools, ways) = gatherer.everything().map_err(|why| Failure::new(Outcome::NoZfs, why))?;
-    let mut unknown = Vec::new();
-    let history = history::read(&config.folders.state, RECORDS).unwrap_or_else(|error| {
-        unknown.push(format!("The records of runs cannot be read: {error}. Run this as root."));
-        history::History::default()
-    });
-    let sending = lock::folder().map_err(|error| error.to_string());
-    let running = sending.and_then(|folder| transfers::running(&folder).map_err(|error| error.to_string()));
-    let running = running.unwrap_or_else(|why| {
-        unknown.push(format!("What is being sent cannot be found out: {why}."));
-        Vec::new()
-    });
-    Ok(Facts {
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        now: gatherer.now(),
-        datasets: pools.iter().flat_map(|one| one.datasets.iter().cloned()).collect(),
-        unread: pools.iter().flat_map(|one| one.unread.iter().cloned()).collect(),
-        pools: pools.into_iter().map(|one| (one.name, one.pool)).collect(),
-        ways,
-        history,
-        running,
-        next: next_runs(),
-        pairs: config.pairs.iter().map(|pair| pair.name.clone()).collect(),
-        unknown,
-    })
-}
-
-/// How many records are read: two timers that never do the same leave all parts in a few.
-const RECORDS: usize = 64;
-
-/// The timers of this program, and the parts of a run that each starts.
-const TIMERS: [(&str, &[&str]); 2] =
-    [("replicator.timer", &["snapshot", "prune", "check"]), ("replicator-replicate.timer", &["replicate"])];
-
-/// When each part of a run starts next, by systemd. Where that is not known, nothing is said.
-fn next_runs() -> BTreeMap<&'static str, i64> {
-    let question = |timer: &str| -> Vec<OsString> {
-        ["show", "--property=NextElapseUSecRealtime", "--value", timer].map(OsString::from).to_vec()
-    };
-    let questions: Vec<_> = TIMERS.iter().map(|(timer, _)| question(timer)).collect();
-    let answers = ask::ask(Path::new("systemctl"), &questions, Duration::from_secs(3));
-    let mut next = BTreeMap::new();
-    for ((_, parts), answer) in TIMERS.iter().zip(answers) {
-        let found = answer.lines.first().and_then(|line| elapses(line, &TimeZone::system()));
-        next.extend(found.into_iter().flat_map(|at| parts.iter().map(move |part| (*part, at))));
-    }
-    next
-}
-
-/// Reads `Sat 2026-11-28 14:15:00 CET`, as systemd prints it in the time zone of the machine. A timer that is off has nothing
-/// or `n/a` there.
-fn elapses(line: &str, zone: &TimeZone) -> Option<i64> {
-    let mut words = line.split_whitespace().skip(1);
-    let (date, time) = (words.next()?, words.next()?);
-    let at: DateTime = format!("{date}T{time}").parse().ok()?;
-    Some(at.to_zoned(zone.clone()).ok()?.timestamp().as_second())
 }

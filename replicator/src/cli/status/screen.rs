@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::gather::Asked;
+use super::gather::Recorded;
 use crate::cli::finding;
 use crate::cli::finding::Finding;
 use crate::cli::finding::Level;
@@ -28,6 +30,7 @@ use crate::monitor::transfers::Running;
 const PARTS: [&str; 4] = ["snapshot", "replicate", "prune", "check"];
 
 /// Everything that the screen is made of.
+#[derive(Default)]
 pub(in crate::cli) struct Facts {
     pub(in crate::cli) host: String,
     /// In seconds since 1970.
@@ -45,6 +48,22 @@ pub(in crate::cli) struct Facts {
     pub(in crate::cli) pairs: Vec<String>,
     /// What else could not be found out.
     pub(in crate::cli) unknown: Vec<String>,
+}
+
+impl Facts {
+    /// Takes up what pools, targets and systemd have answered.
+    pub(super) fn hear(&mut self, asked: Asked) {
+        let Asked { datasets, pools, unread, ways, next, pairs } = asked;
+        (self.datasets, self.pools, self.unread) = (datasets, pools, unread);
+        (self.ways, self.next, self.pairs) = (ways, next, pairs);
+    }
+
+    /// Takes up what runs have written.
+    pub(super) fn read(&mut self, recorded: Recorded) {
+        let Recorded { now, history, running, unknown } = recorded;
+        (self.now, self.history) = (now, history);
+        (self.running, self.unknown) = (running, unknown);
+    }
 }
 
 /// All that is shown.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::elapses;
+use super::gather::elapses;
 use super::screen::Facts;
 use super::screen::Screen;
 use super::screen::State;
@@ -41,7 +41,7 @@ fn limits(warn: i64, critical: i64) -> Freshness {
     Freshness { warn: u64::try_from(warn).ok(), critical: u64::try_from(critical).ok() }
 }
 
-fn watched(dataset: &str, age: i64) -> Watched {
+pub(super) fn watched(dataset: &str, age: i64) -> Watched {
     let mut seen = PerPeriod::<Seen>::default();
     seen[Period::Hourly] = Seen { count: 48, newest: Some(NOW - age), future: 0 };
     let mut periods = PerPeriod::default();
@@ -51,7 +51,7 @@ fn watched(dataset: &str, age: i64) -> Watched {
     Watched { dataset: dataset.to_string(), exists: true, monitor, seen }
 }
 
-fn replicated(dataset: &str, age: Option<i64>) -> Replicated {
+pub(super) fn replicated(dataset: &str, age: Option<i64>) -> Replicated {
     Replicated {
         source: dataset.to_string(),
         target: format!("backup/{dataset}"),
@@ -61,7 +61,7 @@ fn replicated(dataset: &str, age: Option<i64>) -> Replicated {
     }
 }
 
-fn way(target: &str, look: Look) -> Way {
+pub(super) fn way(target: &str, look: Look) -> Way {
     Way {
         job: "data".to_string(),
         target: target.to_string(),
@@ -93,7 +93,7 @@ fn good_runs() -> History {
 }
 
 /// All is well.
-fn well() -> Facts {
+pub(super) fn well() -> Facts {
     Facts {
         host: "store".to_string(),
         now: NOW,
