@@ -11,6 +11,55 @@ use zfs_core::nvlist::NvList;
 use zfs_core::nvlist::Value;
 use zfs_core::nvlist::view;
 
+const NUMBERS: [&str; 20] = [
+    "creation",
+    "createtxg",
+    "guid",
+    "used",
+    "referenced",
+    "compressratio",
+    "refcompressratio",
+    "written",
+    "logicalreferenced",
+    "userrefs",
+    "objsetid",
+    "defer_destroy",
+    "unique",
+    "inconsistent",
+    "available",
+    "usedbysnapshots",
+    "usedbydataset",
+    "usedbychildren",
+    "logicalused",
+    "snapshot_count",
+];
+const TEXTS: [&str; 10] = [
+    "mlslabel",
+    "org.example:policy",
+    "org.example:owner",
+    "org.example:retention",
+    "org.example:last-run",
+    "com.example:ticket",
+    "com.example:contact",
+    "redact_snaps",
+    "keyformat",
+    "encryptionroot",
+];
+
+/// The properties of one dataset as the listing ioctls give them: 30 of them, each a list of value and source,
+/// about 4 KB in native encoding.
+fn properties() -> NvList {
+    let mut list = NvList::new();
+    for (at, name) in NUMBERS.iter().enumerate() {
+        let value = 0x1234_5678_9abc_def0_u64.rotate_left(at as u32);
+        list.insert(name, NvList::new().with("value", value));
+    }
+    for name in TEXTS {
+        list.insert(name, NvList::new().with("value", "keep 30 days, 12 months").with("source", "tank/data"));
+    }
+    list
+}
+
 /// Four numbers out of an answer, as a listing of snapshots takes them.
 fn pick(packed: &[u8], limits: &Limits) -> [u64; 4] {
     let mut picked = [0; 4];
@@ -31,7 +80,7 @@ fn pick(packed: &[u8], limits: &Limits) -> [u64; 4] {
 
 fn reading(criterion: &mut Criterion) {
     let limits = Limits::default();
-    let list = benches::properties();
+    let list = properties();
     let native = list.encode_native().expect("encodes");
     let xdr = list.encode_xdr().expect("encodes");
     assert!(pick(&native, &limits).iter().all(|value| *value != 0));

@@ -1,69 +1,18 @@
 //! Planning large histories: time must grow with the number of snapshots and no faster. `cargo bench -p benches --bench
 //! plan`.
 
+use benches::histories::Shape;
+use benches::histories::name;
+use benches::histories::same;
 use criterion::BenchmarkId;
 use criterion::Criterion;
 use criterion::Throughput;
 use criterion::criterion_group;
 use criterion::criterion_main;
-use replicator::host::Bookmark;
-use replicator::host::DatasetKind;
-use replicator::host::DatasetState;
 use replicator::host::Inventory;
-use replicator::host::Snapshot;
-use replicator::host::Tree;
 use replicator::plan::Options;
 use replicator::plan::Sides;
 use replicator::plan::plan;
-use zfs_core::Guid;
-use zfs_core::Txg;
-use zfs_core::name::DatasetName;
-
-fn name(text: &str) -> DatasetName {
-    text.parse().expect("a valid name")
-}
-
-/// A history: so many datasets with so many snapshots each.
-#[derive(Clone, Copy)]
-struct Shape {
-    datasets: usize,
-    each: usize,
-}
-
-impl Shape {
-    /// The tree at `root`, without the newest `behind` snapshots of each dataset. `called` names the datasets below the
-    /// root by their number; `guid` tells datasets apart whose snapshots are not the same.
-    fn tree(self, root: &str, behind: usize, called: fn(usize) -> String, guid: fn(usize) -> usize) -> Tree {
-        let state = |name: DatasetName, number: usize| {
-            let snapshots = (0..self.each - behind).map(|at| Snapshot {
-                name: name.snapshot(&format!("autosnap_{at:07}")).expect("a valid name"),
-                guid: Guid((guid(number) * 10_000_000 + at + 1) as u64),
-                createtxg: Txg(at as u64 + 10),
-                ivset: None,
-            });
-            DatasetState {
-                snapshots: snapshots.collect(),
-                bookmarks: Vec::<Bookmark>::new(),
-                kind: DatasetKind::Filesystem,
-                guid: Guid(number as u64 + 1),
-                encryption: None,
-                origin: None,
-                written: 0,
-                referenced: 0,
-                available: 1 << 40,
-                partial: None,
-                name,
-            }
-        };
-        let mut all = vec![state(name(root), 0)];
-        all.extend((1..self.datasets).map(|at| state(name(&format!("{root}/{}", called(at))), at)));
-        Tree::new(&name(root), all).expect("a tree")
-    }
-}
-
-fn same(number: usize) -> String {
-    format!("d{number}")
-}
 
 /// Every second dataset has another name there.
 fn renamed(number: usize) -> String {

@@ -8,6 +8,7 @@ use crate::cancel::Cancel;
 use crate::config::job::Carrier;
 use crate::config::job::FarEnd;
 use crate::config::job::Link;
+use crate::config::job::Streams;
 use crate::endpoint::Endpoint;
 use crate::endpoint::Machine;
 use crate::host::Host;
@@ -123,8 +124,14 @@ pub fn host(
     if link.far_end == FarEnd::Zfs {
         return Ok(Box::new(ZfsCli::new(carrier).elevated(link.elevate)));
     }
-    let mut agent =
-        AgentHost::new(carrier, AgentCommand { elevate: link.elevate, ..AgentCommand::default() })?;
+    let mut command = AgentCommand { elevate: link.elevate, ..AgentCommand::default() };
+    if link.streams == Streams::Tls {
+        command.fast = Some(machine.host.clone());
+        if let Some(listen) = &link.listen {
+            command.arguments.extend(["--listen".to_string(), listen.to_string()]);
+        }
+    }
+    let mut agent = AgentHost::new(carrier, command)?;
     match agent.start() {
         Ok(()) => Ok(Box::new(agent)),
         Err(HostError::NoAgent { .. }) if link.far_end == FarEnd::Auto => {

@@ -69,6 +69,16 @@ impl Environment {
         all
     }
 
+    /// Any variables; a value that is too long is cut.
+    #[must_use]
+    pub fn of(variables: Vec<(&'static str, String)>) -> Self {
+        let short = |(name, value): (&'static str, String)| {
+            let end = (0..=value.len().min(LONGEST)).rev().find(|at| value.is_char_boundary(*at));
+            (name, value[..end.unwrap_or(0)].to_string())
+        };
+        Self { variables: variables.into_iter().map(short).collect() }
+    }
+
     /// With `PRE_FAILURE`: whether the hook before has failed, 1 or 0.
     #[must_use]
     pub fn pre_failed(mut self, failed: bool) -> Self {

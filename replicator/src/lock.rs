@@ -17,7 +17,7 @@ mod gate;
 mod run;
 
 use files::PATIENCE;
-use files::folder;
+pub(crate) use files::folder;
 use files::lock_file;
 pub use gate::Gate;
 pub use gate::Pass;

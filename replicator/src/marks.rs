@@ -41,6 +41,9 @@ pub const GONE: &str = "replicator:gone";
 /// [`Epoch`](crate::pair::Epoch).
 pub const EPOCH: &str = "replicator:epoch";
 
+/// The user property of a dataset that is just being set aside, and of what takes its place: an [`Exchange`].
+pub const EXCHANGE: &str = "replicator:exchange";
+
 /// How a moment is written.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
 
@@ -141,6 +144,34 @@ pub fn set_aside(dataset: &DatasetName, time: i64) -> Result<DatasetName, NameEr
     format!("{dataset}{ASIDE}{}", written(time)).parse()
 }
 
+/// What the last part of the name of a clone begins with that a restore drill makes.
+const DRILL: &str = "replicator_drill_";
+
+/// The clone that a restore drill makes of a snapshot of a dataset: `pool/data/replicator_drill_20261122T181500Z`.
+///
+/// # Errors
+/// When it would be longer than ZFS allows.
+pub fn drill(dataset: &DatasetName, time: i64) -> Result<DatasetName, NameError> {
+    dataset.child(&format!("{DRILL}{}", written(time)))
+}
+
+/// Whether a dataset has the name of a clone that a drill has made of this one.
+#[must_use]
+pub fn is_drill(dataset: &DatasetName, of: &DatasetName) -> bool {
+    let below = dataset.strip_prefix(of).unwrap_or_default();
+    below.strip_prefix(DRILL).is_some_and(is_time)
+}
+
+/// Whether a text is a time as it is written in names.
+fn is_time(time: &str) -> bool {
+    let shape = |(at, b): (usize, u8)| match at {
+        8 => b == b'T',
+        15 => b == b'Z',
+        _ => b.is_ascii_digit(),
+    };
+    time.len() == 16 && time.bytes().enumerate().all(shape)
+}
+
 fn written(time: i64) -> String {
     jiff::Timestamp::from_second(time).unwrap_or_default().strftime(TIME).to_string()
 }
@@ -218,17 +249,59 @@ impl fmt::Display for Gone {
     }
 }
 
+/// Says that a dataset is being set aside and another one takes its place, for whoever finds that half done. Believed only
+/// where the property was set on the dataset itself, and only beside a dataset that has the GUID `old`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// When it began, in seconds since 1970: the time in the name of what is set aside.
+    pub since: i64,
+    /// The GUID of the dataset that is set aside.
+    pub old: Guid,
+    /// The GUID of what takes its place: a dataset, or the snapshot that it is cloned from.
+    pub new: Guid,
+    /// What `canmount` was set to: `on`, `off` or `noauto`; `None` where it was not set.
+    pub canmount: Option<String>,
+    /// What `readonly` was set to: `on` or `off`.
+    pub readonly: Option<String>,
+}
+
+impl Exchange {
+    /// Reads what [`fmt::Display`] wrote; `None` for everything else.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(':').skip(1);
+        let time = jiff::civil::DateTime::strptime(TIME, parts.next()?).ok()?;
+        let word = |text: &str, words: &[&str]| match text {
+            "-" => Some(None),
+            text => words.contains(&text).then(|| Some(text.to_string())),
+        };
+        let mark = Self {
+            since: time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second(),
+            old: Guid(hexadecimal(parts.next()?)?),
+            new: Guid(hexadecimal(parts.next()?)?),
+            canmount: word(parts.next()?, &["on", "off", "noauto"])?,
+            readonly: word(parts.next()?, &["on", "off"])?,
+        };
+        // Nothing but what is written today, to the letter.
+        (mark.to_string() == text).then_some(mark)
+    }
+}
+
+impl fmt::Display for Exchange {
+    /// `1:<time>:<old>:<new>:<canmount>:<readonly>`: UTC as `20261122T181500Z`, GUIDs in 16 hexadecimal digits, `-` for
+    /// what was not set.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { since, old, new, canmount, readonly } = self;
+        let (canmount, readonly) = (canmount.as_deref().unwrap_or("-"), readonly.as_deref().unwrap_or("-"));
+        write!(f, "{VERSION}:{}:{:016x}:{:016x}:{canmount}:{readonly}", written(*since), old.0, new.0)
+    }
+}
+
 /// The dataset for which this one was set aside, if its name says so.
 #[must_use]
 pub fn was_set_aside(dataset: &DatasetName) -> Option<DatasetName> {
     let (name, time) = dataset.as_str().rsplit_once(ASIDE)?;
-    let shape = |(at, b): (usize, u8)| match at {
-        8 => b == b'T',
-        15 => b == b'Z',
-        _ => b.is_ascii_digit(),
-    };
-    let named = time.len() == 16 && time.bytes().enumerate().all(shape);
-    if named { name.parse().ok() } else { None }
+    if is_time(time) { name.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -274,6 +347,15 @@ mod tests {
         let gone = Gone { since: 1_795_371_300, root: Guid(255), newest: Guid(2), referenced: 4096 };
         assert_eq!(gone.to_string(), "1:20261122T181500Z:00000000000000ff:0000000000000002:4096");
         assert_eq!((REPLICA, GONE), ("replicator:replica", "replicator:gone"));
+        let canmount = Some("noauto".to_string());
+        let exchange =
+            Exchange { since: 1_795_371_300, old: Guid(255), new: Guid(2), canmount, readonly: None };
+        assert_eq!(exchange.to_string(), "1:20261122T181500Z:00000000000000ff:0000000000000002:noauto:-");
+        assert_eq!(EXCHANGE, "replicator:exchange");
+        let drilled = drill(&name("tank/a"), 1_795_371_300).expect("short enough");
+        assert_eq!(drilled.as_str(), "tank/a/replicator_drill_20261122T181500Z");
+        assert!(is_drill(&drilled, &name("tank/a")) && !is_drill(&drilled, &name("tank")));
+        assert!(!is_drill(&name("tank/a/replicator_drill_x"), &name("tank/a")));
     }
 
     #[test]
@@ -303,6 +385,24 @@ mod tests {
             "1:20261122T181500Z:00000000000000ff:0000000000000002:4096:",
         ] {
             assert_eq!(Gone::read(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_exchange_reads_back_or_is_not_ours() {
+        let readonly = Some("off".to_string());
+        let mark = Exchange { since: 7, old: Guid(u64::MAX), new: Guid(0), canmount: None, readonly };
+        assert_eq!(Exchange::read(&mark.to_string()), Some(mark));
+        for other in [
+            "",
+            "1:20261122T181500Z:00000000000000ff:0000000000000002:maybe:-",
+            "1:20261122T181500Z:00000000000000ff:0000000000000002:on:noauto",
+            "1:20261122T181500Z:00000000000000ff:0000000000000002:on",
+            "1:20261122T181500Z:00000000000000ff:0000000000000002:on:-:",
+            "2:20261122T181500Z:00000000000000ff:0000000000000002:on:-",
+            "1:20261122T181500Z:ff:2:on:-",
+        ] {
+            assert_eq!(Exchange::read(other), None, "{other:?}");
         }
     }
 

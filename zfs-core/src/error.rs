@@ -40,6 +40,7 @@ pub enum Operation {
     EstimateSend,
     Receive,
     AbortReceive,
+    Sync,
 }
 
 impl fmt::Display for Operation {
@@ -69,6 +70,7 @@ impl fmt::Display for Operation {
             Operation::EstimateSend => "estimate the send of",
             Operation::Receive => "receive into",
             Operation::AbortReceive => "abort the partial receive of",
+            Operation::Sync => "sync",
         })
     }
 }

@@ -13,7 +13,7 @@ use zfs_sys::{B_FALSE, B_TRUE, LoadError, boolean_t, nvlist_t};
 
 use crate::command::Command;
 use crate::error::{OpenError, Result};
-use crate::nvlist::{Limits, NvList};
+use crate::nvlist::{Limits, NvList, Value};
 
 /// The libraries, started, and `/dev/zfs`, open.
 #[derive(Debug)]
@@ -238,6 +238,15 @@ impl Ffi {
             (self.library.api().lzc_snaprange_space)(first.as_ptr(), last.as_ptr(), &raw mut bytes)
         };
         if errno == 0 { Ok(bytes) } else { Err(errno) }
+    }
+
+    pub(crate) fn sync(&self, pool: &str) -> i32 {
+        let Some(pool) = c_string(pool) else { return libc::EINVAL };
+        let Ok(list) = self.list(&NvList::new().with("force", Value::BooleanValue(false))) else {
+            return libc::EINVAL;
+        };
+        // SAFETY: a C string and a list alive during the call, which answers with no list.
+        unsafe { (self.library.api().lzc_sync)(pool.as_ptr(), list.raw, null_mut()) }
     }
 
     pub(crate) fn send(&self, call: &SendCall<'_>, output: BorrowedFd<'_>) -> i32 {

@@ -53,6 +53,15 @@ impl Zfs {
         Ok(pools)
     }
 
+    /// Waits until all that was written to a pool is on its disks. After that the numbers of its datasets, such as
+    /// `written`, say all of it. See lzc_sync in libzfs_core.h.
+    pub fn sync(&self, pool: &DatasetName) -> Result<()> {
+        match self.ffi.sync(pool.pool()) {
+            0 => Ok(()),
+            errno => Err(Error::new(Operation::Sync, pool, errno)),
+        }
+    }
+
     /// The pool of that name, which is the first component of a dataset's name.
     pub fn pool(&self, name: &str) -> Result<Pool> {
         let root: DatasetName = name.parse().map_err(|error| bad(name, format!("{error}")))?;

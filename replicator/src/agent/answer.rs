@@ -1,6 +1,7 @@
 //! Messages of the answering side: the pieces of an answer and its end, in the forms that travel. The other side's are in
 //! [`super::message`].
 
+use super::content::Raw;
 use super::content::WireFile;
 use super::content::WireHold;
 use super::content::WireSum;
@@ -57,6 +58,11 @@ pub(crate) enum Part {
     Holds(Vec<WireHold>),
     /// The stream may come.
     Ready,
+    /// The other end is waited for at this port, where this certificate is shown.
+    Door {
+        port: u16,
+        certificate: Raw,
+    },
 }
 
 impl From<RemovalCost> for Part {

@@ -1,6 +1,7 @@
 //! A host for tests: a few datasets, streams made in memory, and a record of what it was asked to do.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -43,6 +44,7 @@ use crate::host::Tree;
 use crate::host::Version;
 use crate::inspect::holds::Held;
 use crate::marks;
+use crate::pair::NodeName;
 use crate::pair::Permit;
 
 pub(crate) fn dataset(name: &str) -> DatasetName {
@@ -145,6 +147,10 @@ pub(crate) struct Fake {
     pub(crate) epochs: Arc<Mutex<BTreeMap<DatasetName, (String, PropertySource)>>>,
     /// What is mounted and writable.
     pub(crate) mounted: Vec<DatasetName>,
+    /// What is not read-only.
+    pub(crate) writable: Arc<Mutex<BTreeSet<DatasetName>>>,
+    /// It stays so, whatever is set.
+    pub(crate) stays_writable: bool,
     /// Somebody promotes.
     pub(crate) promotes: Arc<AtomicBool>,
     /// A promotion begins as soon as a permit was given.
@@ -256,6 +262,16 @@ impl Host for Fake {
         depth: Depth,
         names: &[String],
     ) -> Result<Properties, HostError> {
+        if names == ["readonly"] {
+            let writable = self.writable.lock().expect("no panic");
+            let within = self.datasets.iter().map(|one| &one.name).filter(|name| name.is_within(root));
+            let of = |name: &DatasetName| {
+                let value = if writable.contains(name) { "off" } else { "on" }.to_string();
+                let one = ("readonly".to_string(), Property { value, source: PropertySource::Local });
+                (name.clone(), BTreeMap::from([one]))
+            };
+            return Ok(within.map(of).collect());
+        }
         if names != [marks::EPOCH] {
             let mut all = self.properties(root, depth)?;
             all.values_mut().for_each(|one| one.retain(|name, _| names.contains(name)));
@@ -279,6 +295,12 @@ impl Host for Fake {
             Depth::All => name.is_within(root),
         });
         Ok(asked.map(of).collect())
+    }
+
+    fn take_over(&mut self, roots: &[DatasetName], node: &NodeName, epoch: u64) -> Result<(), HostError> {
+        assert!(!roots.is_empty());
+        self.log.note(format!("take over epoch {epoch} as {node}"));
+        Ok(())
     }
 
     fn permit(&mut self, datasets: &[DatasetName]) -> Result<Box<dyn Permit>, HostError> {
@@ -374,6 +396,12 @@ impl Host for Fake {
             let mut epochs = self.epochs.lock().expect("no panic");
             epochs.insert(dataset.clone(), (value.clone(), PropertySource::Local));
             return Ok(());
+        }
+        if let Change::SetProperties { dataset, set } = change
+            && set.iter().any(|(name, value)| name == "readonly" && value == "on")
+            && !self.stays_writable
+        {
+            self.writable.lock().expect("no panic").remove(dataset);
         }
         self.log.note(format!("apply {change:?}"));
         Ok(())

@@ -82,6 +82,7 @@ const OPERATIONS: &[Operation] = &[
     Operation::EstimateSend,
     Operation::Receive,
     Operation::AbortReceive,
+    Operation::Sync,
 ];
 
 /// Why a request failed.
@@ -132,7 +133,7 @@ impl Fault {
     /// The same in words that an asking end of this version of the protocol knows.
     pub(super) fn for_version(self, version: u16) -> Self {
         match self {
-            Self::Fenced { message, .. } if version < super::EPOCHS => Self::Refused { why: message },
+            Self::Fenced { message, .. } if version < super::FENCES => Self::Refused { why: message },
             fault => fault,
         }
     }

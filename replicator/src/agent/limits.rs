@@ -3,6 +3,7 @@
 
 use zfs_core::name::DatasetName;
 
+use super::server::Listen;
 use crate::host::Change;
 use crate::host::ReceiveSpec;
 use crate::host::SendSpec;
@@ -102,19 +103,44 @@ pub struct Limits {
     allowed: Vec<Class>,
     properties: Vec<String>,
     node: Option<NodeName>,
+    listen: Option<Listen>,
 }
 
 impl Limits {
     /// For these datasets and everything below them, with [`DEFAULT_CLASSES`].
     #[must_use]
     pub fn within(roots: Vec<DatasetName>) -> Self {
-        Self { roots: Some(roots), allowed: DEFAULT_CLASSES.to_vec(), properties: Vec::new(), node: None }
+        Self {
+            roots: Some(roots),
+            allowed: DEFAULT_CLASSES.to_vec(),
+            properties: Vec::new(),
+            node: None,
+            listen: None,
+        }
     }
 
     /// For every dataset of the machine, with [`DEFAULT_CLASSES`].
     #[must_use]
     pub fn everywhere() -> Self {
-        Self { roots: None, allowed: DEFAULT_CLASSES.to_vec(), properties: Vec::new(), node: None }
+        Self {
+            roots: None,
+            allowed: DEFAULT_CLASSES.to_vec(),
+            properties: Vec::new(),
+            node: None,
+            listen: None,
+        }
+    }
+
+    /// It may listen there, for who asks it.
+    #[must_use]
+    pub fn listening(self, listen: Option<Listen>) -> Self {
+        Self { listen, ..self }
+    }
+
+    /// Where it may listen.
+    pub(super) fn listen(&self) -> Result<&Listen, Refused> {
+        let refused = || Refused("this agent may not listen anywhere (agent --listen)".to_string());
+        self.listen.as_ref().ok_or_else(refused)
     }
 
     /// With these kinds of requests and no others.
@@ -129,16 +155,20 @@ impl Limits {
         Self { properties, ..self }
     }
 
-    /// As the node of this name, for the epochs of pairs; else it is the name of the machine without its domain.
+    /// As the node of this name, for the epochs of pairs; else it is the one that the asking end calls it by.
     #[must_use]
     pub fn as_node(self, node: NodeName) -> Self {
         Self { node: Some(node), ..self }
     }
 
-    pub(super) fn node(&self) -> Result<NodeName, Refused> {
-        match &self.node {
-            Some(node) => Ok(node.clone()),
-            None => NodeName::of_this_machine().map_err(|error| Refused(format!("{error} (--node)"))),
+    /// Which node this is, for a request to the node of that name; without one, for a request that is of no pair.
+    pub(super) fn node(&self, receiver: Option<&NodeName>) -> Result<NodeName, Refused> {
+        match (&self.node, receiver) {
+            (Some(node), Some(receiver)) if node != receiver => Err(Refused(format!(
+                "the request is for {receiver}, and the agent was started for {node} (--node)"
+            ))),
+            (Some(node), _) | (None, Some(node)) => Ok(node.clone()),
+            (None, None) => NodeName::of_this_machine().map_err(|error| Refused(format!("{error} (--node)"))),
         }
     }
 
@@ -314,6 +344,17 @@ mod tests {
         assert!(limits.pool(&dataset("rpool")).is_err() && limits.pool(&dataset("tank/backup")).is_err());
         assert!(Limits::within(Vec::new()).name(&dataset("tank")).is_err(), "no roots are no datasets");
         assert!(Limits::everywhere().name(&dataset("tank")).is_ok());
+    }
+
+    #[test]
+    fn a_node_goes_by_the_name_it_was_started_with_or_is_asked_by() {
+        let name = |text: &str| -> NodeName { text.parse().expect("a name") };
+        let (named, free) = (Limits::everywhere().as_node(name("a")), Limits::everywhere());
+        assert_eq!(named.node(None), Ok(name("a")));
+        assert_eq!(named.node(Some(&name("a"))), Ok(name("a")));
+        assert!(named.node(Some(&name("b"))).is_err());
+        assert_eq!(free.node(Some(&name("b"))), Ok(name("b")));
+        assert!(free.node(None).is_ok());
     }
 
     #[test]

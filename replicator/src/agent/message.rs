@@ -127,6 +127,15 @@ pub(crate) enum Request {
     TakeOver {
         roots: Vec<Text<DatasetName>>,
         epoch: std::num::NonZeroU64,
+        /// From version 5 on: the node that is to become it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receiver: Option<Text<NodeName>>,
+    },
+    /// From version 5 on: to let go of a root that the agent's node holds, if it has nothing of its own. `both` are the
+    /// newest snapshots of the datasets there that the asking end has, too.
+    Overtake {
+        claim: WireClaim,
+        both: Vec<(Text<DatasetName>, u64)>,
     },
     /// From version 4 on: the same as `Apply`, with what entitles to it.
     ApplyFor {
@@ -137,6 +146,9 @@ pub(crate) enum Request {
     Content {
         snapshot: Text<SnapshotName>,
         volume: bool,
+        /// From version 5 on: only the files of this part, and of how many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        share: Option<(u32, std::num::NonZeroU32)>,
     },
     /// From version 2 on.
     Holds {
@@ -146,6 +158,11 @@ pub(crate) enum Request {
     /// From version 2 on.
     Release {
         holds: Vec<(Text<SnapshotName>, Raw)>,
+    },
+    /// From version 5 on: to listen for who has this certificate, and to go on with them there. The answer ends when that
+    /// conversation does.
+    Door {
+        certificate: Raw,
     },
 }
 
@@ -277,17 +294,23 @@ pub(crate) struct WireClaim {
     root: Text<DatasetName>,
     epoch: std::num::NonZeroU64,
     holder: Text<NodeName>,
+    /// From version 5 on, and never missing there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receiver: Option<Text<NodeName>>,
 }
 
 impl WireClaim {
     /// `None` for epoch 0, which no promotion leads to.
     pub(crate) fn new(claim: &Claim) -> Option<Self> {
         let epoch = std::num::NonZeroU64::new(claim.epoch)?;
-        Some(Self { root: Text(claim.root.clone()), epoch, holder: Text(claim.holder.clone()) })
+        let (holder, receiver) = (Text(claim.holder.clone()), Some(Text(claim.receiver.clone())));
+        Some(Self { root: Text(claim.root.clone()), epoch, holder, receiver })
     }
 
-    pub(super) fn claim(self) -> Claim {
-        Claim { root: self.root.0, epoch: self.epoch.get(), holder: self.holder.0 }
+    /// `None` for one that does not say whom it is for.
+    pub(super) fn claim(self) -> Option<Claim> {
+        let receiver = self.receiver?.0;
+        Some(Claim { root: self.root.0, epoch: self.epoch.get(), holder: self.holder.0, receiver })
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) use message::ReceiveRequest;
 pub(crate) use message::Request;
 pub(crate) use message::Text;
 pub(crate) use message::WireClaim;
+pub use server::Listen;
 pub use server::ServeError;
 pub use server::serve;
 
@@ -44,11 +45,19 @@ pub use server::serve;
 pub const OLDEST: u16 = 1;
 
 /// The newest version of the protocol that this program speaks. 2 can read what is in snapshots, and what holds them;
-/// 3 tells senders apart; 4 knows the epochs of pairs.
-pub const NEWEST: u16 = 4;
+/// 3 tells senders apart; 4 knows the epochs of pairs; 5 names the node that they are presented to; 6 can read a share of
+/// the files of a snapshot; 7 can go on over a connection of its own.
+pub const NEWEST: u16 = 7;
 
-/// The version from which on requests may present an epoch, and an agent says why that does not suffice.
-pub(crate) const EPOCHS: u16 = 4;
+/// The version from which on an agent can open a door.
+pub(crate) const DOORS: u16 = 7;
+
+/// The version from which on requests present an epoch as it is done now. Before it nobody said which node the agent is
+/// taken for, so that one without a name of its own did not know what it holds itself: it is not asked.
+pub(crate) const EPOCHS: u16 = 5;
+
+/// The version from which on an agent says why an epoch does not suffice.
+pub(crate) const FENCES: u16 = 4;
 
 /// How many names or streams one request may hold.
 pub(crate) const REQUEST_ENTRIES: usize = 10_000;

@@ -23,7 +23,9 @@ use super::message::MAGIC;
 use super::message::Request;
 use super::message::SendRequest;
 use super::message::Text;
+use super::message::WireClaim;
 use super::message::depth;
+use crate::compare::content::Share;
 use crate::host::Change;
 use crate::host::DatasetKind;
 use crate::host::Depth;
@@ -37,10 +39,12 @@ use crate::pair::fence::Asked;
 use crate::pair::fence::NotAdmitted;
 
 mod content;
+mod door;
 mod streams;
 mod trouble;
 mod wire;
 
+pub use door::Listen;
 pub use trouble::ServeError;
 use trouble::Trouble;
 use trouble::protocol;
@@ -212,23 +216,35 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
             Request::Receive(request) => self.receive(id, request),
             Request::Claim(claim) => {
                 self.limits.allows(Class::Receive)?;
-                let claim = claim.claim();
+                let claim = claimed(claim)?;
                 let admitted = self.admit(&Asked::root(&claim.root), Some(&claim))?;
                 Ok(admitted.done(self.host)?)
             }
-            Request::TakeOver { roots, epoch } => {
+            Request::Overtake { claim, both } => {
+                self.limits.allows(Class::Receive)?;
+                bounded(both.len())?;
+                let claim = claimed(claim)?;
+                self.limits.name(&claim.root)?;
+                let node = self.limits.node(Some(&claim.receiver))?;
+                let both = both.into_iter().map(|(name, guid)| (name.0, guid.into())).collect();
+                Ok(fence::overtake(self.host, &node, &claim, &both).map_err(not_admitted)?)
+            }
+            Request::TakeOver { roots, epoch, receiver } => {
                 self.limits.allows(Class::TakeOver)?;
                 bounded(roots.len())?;
                 let roots: Vec<_> = roots.into_iter().map(|root| root.0).collect();
                 roots.iter().try_for_each(|root| self.limits.name(root))?;
-                let node = self.limits.node()?;
+                let receiver = receiver.map(|receiver| receiver.0).ok_or_else(unnamed)?;
+                let node = self.limits.node(Some(&receiver))?;
                 Ok(self.host.take_over(&roots, &node, epoch.get())?)
             }
             Request::Apply(change) => self.apply(change, None),
-            Request::ApplyFor { claim, change } => self.apply(change, Some(&claim.claim())),
-            Request::Content { snapshot, volume } => {
+            Request::ApplyFor { claim, change } => self.apply(change, Some(&claimed(claim)?)),
+            Request::Door { certificate } => self.door(id, &certificate.0),
+            Request::Content { snapshot, volume, share } => {
                 let kind = if volume { DatasetKind::Volume } else { DatasetKind::Filesystem };
-                self.content(id, &snapshot.0, kind)
+                let share = share.map_or(Share::ALL, |(part, of)| Share::new(part, of));
+                self.content(id, &snapshot.0, kind, share)
             }
             Request::Holds { root, all } => {
                 self.limits.allows(Class::List)?;
@@ -365,12 +381,27 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         if let Some(claim) = claim {
             self.limits.name(&claim.root)?;
         }
-        let node = self.limits.node()?;
-        fence::admit(self.host, &node, asked, claim).map_err(|error| match error {
-            NotAdmitted::Refused(refusal) => Fault::from(&*refusal).into(),
-            NotAdmitted::Host(error) => Fault::from(*error).into(),
-        })
+        let node = self.limits.node(claim.map(|claim| &claim.receiver))?;
+        Ok(fence::admit(self.host, &node, asked, claim).map_err(not_admitted)?)
     }
+}
+
+fn not_admitted(error: NotAdmitted) -> Fault {
+    match error {
+        NotAdmitted::Refused(refusal) => Fault::from(&*refusal),
+        NotAdmitted::Host(error) => Fault::from(*error),
+    }
+}
+
+/// What entitles to a request, which has to say whom it takes this node for.
+fn claimed(claim: WireClaim) -> Result<Claim, Fault> {
+    claim.claim().ok_or_else(unnamed)
+}
+
+fn unnamed() -> Fault {
+    let why =
+        "it does not say which node this is: the replicator that asks is older than this one".to_string();
+    Fault::Refused { why }
 }
 
 /// A copy without the long lists.

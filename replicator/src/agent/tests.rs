@@ -17,6 +17,7 @@ use super::message::MAGIC;
 use super::*;
 
 mod conversation;
+mod fast;
 mod fenced;
 mod streams;
 

@@ -73,9 +73,15 @@ pub(super) fn rights(
     }
 }
 
-/// Which of these are not among the permissions. Who may send anything may send what is needed.
+/// Which of these are not among the permissions. Where a narrower right is there, it is enough: nothing is received with
+/// force, and what is encrypted is sent raw.
 fn lacks<'n>(permissions: &BTreeSet<String>, list: &[&'n str]) -> Vec<&'n str> {
-    let has = |one: &str| permissions.contains(one) || (one == "send" && permissions.contains("send:raw"));
+    let narrower = |one: &str| match one {
+        "send" => permissions.contains("send:raw"),
+        "receive" => permissions.contains("receive:append"),
+        _ => false,
+    };
+    let has = |one: &str| permissions.contains(one) || narrower(one);
     list.iter().copied().filter(|one| !has(one)).collect()
 }
 

@@ -12,6 +12,7 @@ use super::Outcome;
 use crate::agent::Class;
 use crate::agent::DEFAULT_CLASSES;
 use crate::agent::Limits;
+use crate::agent::Listen;
 use crate::agent::ServeError;
 use crate::agent::serve;
 use crate::host::local::Local;
@@ -24,8 +25,9 @@ What the agent may do is decided here and by nothing that comes over the connect
   restrict,command=\"replicator agent --root tank/backup\" ssh-ed25519 AAAA… backup@source
 
 With that, the key can list what is in tank/backup, receive into it, make bookmarks there, and throw away what a receive
-that broke off has kept; it cannot destroy, roll back, rename or read out anything, nor start a shell. A source that
-another machine pulls from:
+that broke off has kept; it cannot destroy, roll back, rename or read out anything, nor start a shell. `replicator setup
+receiver` writes such a line for a user without rights of its own, and gives it those that a receiver needs. A source
+that another machine pulls from:
 
   restrict,command=\"replicator agent --root tank/data --allow list,send,bookmark\" ssh-ed25519 AAAA… backup@target
 
@@ -39,7 +41,7 @@ canmount=noauto, canmount=off, mountpoint=none, compression and recordsize; --pr
 with --allow all allows each.
 
 Whatever is allowed, a dataset that belongs to a pair is only changed for the node that was promoted last, and never while
-this node has it itself.";
+this node has it itself; it lets go of it only when the other one was promoted after it, and nothing is here alone.";
 
 /// Answer another replicator over standard input and output.
 ///
@@ -60,7 +62,11 @@ pub(super) struct Arguments {
     /// A property that may be set to any value; may be given several times.
     #[arg(long = "property", value_name = "NAME")]
     properties: Vec<PropertyName>,
-    /// The name of this node in pairs; without it that of the machine, up to the first dot.
+    /// Where it may listen for a TLS connection of the machine that started it, if that asks for one; without it nowhere.
+    #[arg(long, value_name = "[ADDRESS:]PORT[-PORT]")]
+    listen: Option<Listen>,
+    /// The name of this node in pairs: what the other node wants of a node of another name is refused. Without it, it is
+    /// the name that the other node has for this one.
     #[arg(long, value_name = "NAME")]
     node: Option<NodeName>,
 }
@@ -70,6 +76,7 @@ impl Arguments {
         let limits = if self.everywhere { Limits::everywhere() } else { Limits::within(self.roots.clone()) };
         let properties = self.properties.iter().map(|name| name.as_str().to_string()).collect();
         let limits = limits.allowing(self.allow.clone()).with_properties(properties);
+        let limits = limits.listening(self.listen.clone());
         match &self.node {
             Some(node) => limits.as_node(node.clone()),
             None => limits,

@@ -6,6 +6,7 @@ use zfs_core::Zfs;
 
 use super::Failure;
 use super::Outcome;
+use crate::agent::Listen;
 use crate::cancel::Cancel;
 use crate::config::job;
 use crate::config::job::Link;
@@ -47,6 +48,15 @@ pub(super) struct SshArguments {
     #[arg(long, value_enum, default_value_t)]
     elevate: Elevation,
 
+    /// How data goes to an agent (--far-end agent or auto): in the ssh session, or over a TLS connection of its own to a
+    /// port there, which takes less of the processor. Where that cannot be had, it goes over ssh.
+    #[arg(long, value_enum, default_value_t)]
+    streams: Streams,
+
+    /// Where the agent that is started there may listen for that connection.
+    #[arg(long, value_name = "[ADDRESS:]PORT[-PORT]")]
+    listen: Option<Listen>,
+
     /// How many seconds connecting may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=86400))]
     connect_timeout: u64,
@@ -66,6 +76,16 @@ enum FarEnd {
     Agent,
     /// The agent where there is one, else the zfs command.
     Auto,
+}
+
+/// How data goes to an agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Streams {
+    /// In the ssh session.
+    #[default]
+    Ssh,
+    /// Over a connection of its own.
+    Tls,
 }
 
 /// Ways to other rights.
@@ -119,6 +139,11 @@ impl SshArguments {
                 Elevation::Sudo => Elevate::Sudo,
                 Elevation::Doas => Elevate::Doas,
             },
+            streams: match self.streams {
+                Streams::Ssh => job::Streams::Ssh,
+                Streams::Tls => job::Streams::Tls,
+            },
+            listen: self.listen.clone(),
             connect_timeout: self.connect_timeout,
             idle_timeout: self.idle_timeout,
         })

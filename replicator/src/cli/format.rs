@@ -41,6 +41,56 @@ pub(super) fn duration(duration: std::time::Duration) -> String {
     }
 }
 
+/// A length of time in the two units that matter: `45s`, `12m`, `2h10m`, `3d04h`.
+pub(super) fn length(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 if seconds % 3600 < 60 => format!("{}h", seconds / 3600),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// Seconds since 1970 in a time zone, as strftime(3) would write them.
+pub(super) fn clock(seconds: i64, zone: &jiff::tz::TimeZone, format: &str) -> String {
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(stamp) => stamp.to_zoned(zone.clone()).strftime(format).to_string(),
+        Err(_) => seconds.to_string(),
+    }
+}
+
+/// How wide a screen for people is.
+pub(super) const WIDTH: usize = 80;
+
+/// A paragraph of at most [`WIDTH`] columns where no word is longer, with something before its first and its other lines.
+pub(super) fn wrapped(paragraph: &str, first: &str, other: &str) -> String {
+    wrapped_to(WIDTH, paragraph, first, other)
+}
+
+/// The same of so many columns.
+pub(super) fn wrapped_to(width: usize, paragraph: &str, first: &str, other: &str) -> String {
+    let mut text = String::new();
+    let mut line = first.to_string();
+    let mut empty = true;
+    for word in paragraph.split_whitespace() {
+        if !empty && line.chars().count() + 1 + word.chars().count() > width {
+            text.push_str(line.trim_end());
+            text.push('\n');
+            line = other.to_string();
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    text.push_str(line.trim_end());
+    text.push('\n');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +107,26 @@ mod tests {
             (shown(1500), shown(200_000), shown(7_500_000)),
             ("1.5s".into(), "3m20s".into(), "2h05m".into())
         );
+    }
+
+    #[test]
+    fn lengths_have_two_units() {
+        let all = [59, 60, 3599, 3600, 7800, 86_400, 270_000].map(length);
+        assert_eq!(all, ["59s", "1m", "59m", "1h", "2h10m", "1d00h", "3d03h"]);
+    }
+
+    #[test]
+    fn paragraphs_are_wrapped_between_words() {
+        let text = wrapped(&"word ".repeat(40), "  1. ", "     ");
+        assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
+        assert!(
+            text.starts_with("  1. word word")
+                && text.lines().skip(1).all(|line| line.starts_with("     word"))
+        );
+        assert_eq!(text.split_whitespace().filter(|word| *word == "word").count(), 40);
+        let long = "x".repeat(100);
+        assert_eq!(wrapped(&format!("a {long} b"), "- ", "  "), format!("- a\n  {long}\n  b\n"));
+        assert_eq!(wrapped("", "- ", "  "), "-\n");
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod compat;
 mod completion;
 mod config;
 mod connect;
+mod explain;
+mod finding;
 mod format;
 mod holds;
 mod list;
@@ -32,12 +34,18 @@ mod plan_text;
 mod progress;
 mod prune;
 mod replicate;
+mod report;
+mod restore;
 mod roles;
 mod run;
+mod setup;
 mod shadow;
 mod signals;
 mod snapshot;
+mod status;
 mod tokens;
+mod verify;
+mod version;
 
 use outcome::Failure;
 use outcome::Outcome;
@@ -63,17 +71,24 @@ enum Command {
     Tokens(tokens::Arguments),
     Bookmarks(bookmarks::Arguments),
     Holds(holds::Arguments),
+    Restore(restore::Arguments),
     Run(run::Arguments),
     Snapshot(snapshot::Arguments),
     Prune(prune::Arguments),
     Pair(pair::Arguments),
     Config(config::Arguments),
     Shadow(shadow::Arguments),
+    Status(status::Arguments),
+    Report(report::Arguments),
     Monitor(monitor::Arguments),
     Check(check::Arguments),
+    Verify(verify::Arguments),
     Sanoid(compat::sanoid::Arguments),
     Syncoid(compat::syncoid::Arguments),
     Agent(agent::Arguments),
+    Setup(setup::Arguments),
+    Explain(explain::Arguments),
+    Version(version::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
 }
@@ -94,6 +109,7 @@ pub fn main() -> ExitCode {
             return outcome.into();
         }
     };
+    crate::transport::tls::notes_to(say);
     let cancel = Cancel::new();
     let result = match arguments.command {
         // These write text and have nothing to abandon: a signal ends them as it ends any program.
@@ -101,8 +117,12 @@ pub fn main() -> ExitCode {
         Command::Man(arguments) => man::run(&arguments),
         // Its reader goes away when it is not wanted any more, and that ends it.
         Command::Agent(arguments) => agent::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
+        Command::Setup(arguments) => setup::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         // With statuses of its own. It changes nothing, and a signal ends it as it ends any program.
         Command::Monitor(arguments) => return monitor::run(&arguments),
         Command::Sanoid(arguments) => return compat::sanoid::run(arguments),
@@ -119,6 +139,10 @@ pub fn main() -> ExitCode {
             let inner = cancel.clone();
             signals::run(&cancel, move || check::run(&arguments, &inner))
         }
+        Command::Report(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || report::run(&arguments, &inner))
+        }
         Command::Tokens(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || tokens::run(&arguments, &inner))
@@ -126,6 +150,14 @@ pub fn main() -> ExitCode {
         Command::Bookmarks(arguments) => {
             let inner = cancel.clone();
             signals::run(&cancel, move || bookmarks::run(&arguments, &inner))
+        }
+        Command::Restore(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || restore::run(&arguments, &inner))
+        }
+        Command::Verify(arguments) => {
+            let inner = cancel.clone();
+            signals::run(&cancel, move || verify::run(&arguments, &inner))
         }
         Command::Run(arguments) => {
             let inner = cancel.clone();
@@ -199,8 +231,75 @@ fn print(text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     #[test]
     fn the_command_line_is_consistent() {
         super::command().debug_assert();
+    }
+
+    /// The words of a shell command, as far as the documentation has such; none where it is not finished in its line.
+    fn words(line: &str) -> Option<Vec<String>> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (None, '\'' | '"') => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (None, ' ') => words.extend(word.take()),
+                // What follows is no part of the command.
+                (None, '#' | '|' | '>' | '&' | ';') if word.is_none() => return Some(words),
+                (None, '|' | '>' | '&' | ';') => break,
+                _ => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        quote.is_none().then_some(words)
+    }
+
+    /// The lines of code blocks: fenced ones for a shell, and those that are set in by four.
+    fn commands(page: &str) -> Vec<String> {
+        let (mut found, mut fenced, mut shell) = (Vec::new(), false, false);
+        for line in page.lines() {
+            if let Some(kind) = line.trim_start().strip_prefix("```") {
+                shell = !fenced && (kind == "sh" || kind == "bash");
+                fenced = !fenced;
+            } else if (fenced && shell) || (!fenced && line.starts_with("    ")) {
+                found.extend(line.split("&&").map(|part| part.trim().to_string()));
+            }
+        }
+        found.retain(|line| line.starts_with("replicator ") && !line.contains('…'));
+        found
+    }
+
+    #[test]
+    fn every_command_of_the_documentation_is_one() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut pages = vec![root.join("README.md")];
+        let docs = std::fs::read_dir(root.join("docs")).expect("docs");
+        pages.extend(docs.map(|entry| entry.expect("a page").path()));
+        let mut tried = 0;
+        for page in pages.iter().filter(|page| page.extension().is_some_and(|end| end == "md")) {
+            let text = std::fs::read_to_string(page).expect("text");
+            for line in commands(&text) {
+                let Some(words) = words(&line) else { panic!("{}: {line}", page.display()) };
+                if let Err(error) = super::Arguments::try_parse_from(words) {
+                    assert!(!error.use_stderr(), "{}: {line}\n{error}", page.display());
+                }
+                tried += 1;
+            }
+        }
+        assert!(tried > 30, "{tried} commands");
+    }
+
+    #[test]
+    fn words_are_split_as_a_shell_does() {
+        let split = |line: &str| words(line).map(|words| words.join("|"));
+        assert_eq!(split("replicator list 'a b' \"c\"  # d").as_deref(), Some("replicator|list|a b|c"));
+        assert_eq!(split("replicator list > x").as_deref(), Some("replicator|list"));
+        assert_eq!(split("replicator list a | b").as_deref(), Some("replicator|list|a"));
+        assert_eq!(split("replicator list 'a"), None);
     }
 }

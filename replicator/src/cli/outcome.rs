@@ -3,20 +3,17 @@
 
 use std::process::ExitCode;
 
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::connect::ConnectError;
 use crate::endpoint::EndpointError;
 use crate::engine::RunError;
 use crate::host::HostError;
-use crate::host::agent::START;
 use crate::jobs::JobError;
 use crate::lock::LockError;
 use crate::monitor::look::LookError;
-use crate::pair::verbs::Refused;
 use crate::pair::verbs::VerbError;
 use crate::survey::SurveyError;
-use crate::transfer::TransferError;
-use crate::transfer::retry::Class;
-use crate::transfer::retry::Transient;
 use crate::transport::TransportError;
 
 /// How the program ended. The numbers are stable.
@@ -67,6 +64,39 @@ impl From<Outcome> for ExitCode {
     }
 }
 
+impl From<Code> for Outcome {
+    fn from(code: Code) -> Self {
+        match code.status() {
+            2 => Self::Usage,
+            3 => Self::Conflict,
+            4 => Self::Connection,
+            5 => Self::NoZfs,
+            6 => Self::Interrupted,
+            7 => Self::Busy,
+            8 => Self::Configuration,
+            9 => Self::NoRole,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// The general code of a kind, where nothing more is known.
+impl From<Outcome> for Code {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Success | Outcome::Failed => Self::Failed,
+            Outcome::Usage => Self::Usage,
+            Outcome::Conflict => Self::Stopped,
+            Outcome::Connection => Self::Connection,
+            Outcome::NoZfs => Self::NoZfs,
+            Outcome::Interrupted => Self::Interrupted,
+            Outcome::Busy => Self::Busy,
+            Outcome::Configuration => Self::Configuration,
+            Outcome::NoRole => Self::NoRole,
+        }
+    }
+}
+
 impl Outcome {
     /// The status of `sanoid`, which is 1 where something failed, and 255 where it could not even begin.
     #[must_use]
@@ -90,15 +120,18 @@ impl Outcome {
 pub struct Failure {
     /// The kind.
     pub outcome: Outcome,
+    /// What `replicator explain` knows about it.
+    pub code: Code,
     message: String,
     hint: Option<String>,
     broken_pipe: bool,
 }
 
 impl Failure {
-    /// A failure of this kind.
-    pub fn new(outcome: Outcome, message: impl Into<String>) -> Self {
-        Self { outcome, message: message.into(), hint: None, broken_pipe: false }
+    /// A failure with this code, or of a kind that has nothing more to say.
+    pub fn new(code: impl Into<Code>, message: impl Into<String>) -> Self {
+        let code: Code = code.into();
+        Self { outcome: code.into(), code, message: message.into(), hint: None, broken_pipe: false }
     }
 
     /// Says what to do about it.
@@ -113,11 +146,16 @@ impl Failure {
         self.broken_pipe
     }
 
-    /// The text for standard error.
+    /// The text for standard error. The code stands at the end of the first line, before any list.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let (red, bold, plain) = if colour { ("\x1b[31;1m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-        let mut text = format!("{red}error:{plain} {}\n", self.message);
+        let (first, rest) = self.message.split_once('\n').unwrap_or((&self.message, ""));
+        let mut text = format!("{red}error:{plain} {first} [{}]\n", self.code);
+        if !rest.is_empty() {
+            text.push_str(rest);
+            text.push('\n');
+        }
         if let Some(hint) = &self.hint {
             text.push_str(&format!("{bold}hint:{plain} {hint}\n"));
         }
@@ -140,51 +178,47 @@ impl Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         let broken_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
-        Self { broken_pipe, ..Self::new(Outcome::Failed, format!("cannot write the output: {error}")) }
+        Self { broken_pipe, ..Self::new(Code::Output, format!("cannot write the output: {error}")) }
     }
 }
 
 impl From<zfs_core::OpenError> for Failure {
     fn from(error: zfs_core::OpenError) -> Self {
         let hint = error.hint().to_string();
-        Self::new(Outcome::NoZfs, format!("this machine has no usable ZFS: {error}")).hinted(hint)
+        Self::new(error.code(), format!("this machine has no usable ZFS: {error}")).hinted(hint)
     }
 }
 
 impl From<zfs_core::Error> for Failure {
     fn from(error: zfs_core::Error) -> Self {
         let hint = error.hint().map(str::to_string);
-        Self::new(Outcome::Failed, error.to_string()).hinted(hint)
+        Self::new(error.code(), error.to_string()).hinted(hint)
     }
 }
 
 impl From<EndpointError> for Failure {
     fn from(error: EndpointError) -> Self {
-        Self::new(Outcome::Usage, error.to_string())
+        Self::new(error.code(), error.to_string())
     }
 }
 
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         let hint = error.hint();
-        Self::new(transport(&error), error.to_string()).hinted(hint)
+        Self::new(error.code(), error.to_string()).hinted(hint)
     }
 }
 
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
-        let outcome = match error {
-            LockError::Busy { .. } | LockError::Policies { .. } | LockError::Closed { .. } => Outcome::Busy,
-            LockError::File { .. } => Outcome::Failed,
-        };
-        Self::new(outcome, error.to_string()).hinted(error.hint())
+        Self::new(error.code(), error.to_string()).hinted(error.hint())
     }
 }
 
 impl From<SurveyError> for Failure {
     fn from(error: SurveyError) -> Self {
         let hint = error.hint();
-        Self::new(Outcome::Failed, error.to_string()).hinted(hint)
+        Self::new(error.code(), error.to_string()).hinted(hint)
     }
 }
 
@@ -192,7 +226,7 @@ impl From<LookError> for Failure {
     fn from(error: LookError) -> Self {
         match error {
             LookError::Host(error) => error.into(),
-            error @ LookError::NoSource { .. } => Self::new(Outcome::Failed, error.to_string())
+            error @ LookError::NoSource { .. } => Self::new(error.code(), error.to_string())
                 .hinted("check the name in the configuration".to_string()),
         }
     }
@@ -220,7 +254,7 @@ impl From<JobError> for Failure {
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
         let hint = error.hint();
-        Self::new(host(&error), error.to_string()).hinted(hint)
+        Self::new(error.code(), error.to_string()).hinted(hint)
     }
 }
 
@@ -231,11 +265,7 @@ impl From<VerbError> for Failure {
             VerbError::Lock(error) => error.into(),
             VerbError::Run(error) => error.into(),
             VerbError::Refused(refused) => {
-                let outcome = match *refused {
-                    Refused::NotMounted { .. } | Refused::Name(_) => Outcome::Failed,
-                    _ => Outcome::Conflict,
-                };
-                Self::new(outcome, refused.to_string()).hinted(refused.hint())
+                Self::new(refused.code(), refused.to_string()).hinted(refused.hint())
             }
         }
     }
@@ -243,64 +273,20 @@ impl From<VerbError> for Failure {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        Self::new(of_run(&error), error.to_string()).hinted(error.hint())
+        Self::new(error.code(), error.to_string()).hinted(error.hint())
     }
 }
 
 /// The kind of a failure of a run, or of one dataset of it.
 pub(super) fn of_run(error: &RunError) -> Outcome {
-    match error {
-        RunError::Conflict(_) => Outcome::Conflict,
-        RunError::Host(error) => host(error),
-        error if error.is_busy() => Outcome::Busy,
-        RunError::NotRemoved { error, .. } => host(error),
-        RunError::Transfer { error, .. } => match &**error {
-            // The kernel takes one receive at a time: without an agent that is how another run is met.
-            TransferError::Receiver(error)
-                if Class::of_host(error, None) == Class::Transient(Transient::TargetBusy) =>
-            {
-                Outcome::Busy
-            }
-            TransferError::Sender(error) | TransferError::Receiver(error) => host(error),
-            TransferError::Cancelled => Outcome::Interrupted,
-            _ => Outcome::Failed,
-        },
-        RunError::Cancelled => Outcome::Interrupted,
-        RunError::Overlap { .. } => Outcome::Usage,
-        _ => Outcome::Failed,
-    }
-}
-
-fn host(error: &HostError) -> Outcome {
-    match error {
-        HostError::Transport(error) => transport(error),
-        HostError::NoZfs { .. } => Outcome::NoZfs,
-        HostError::NoAgent { .. }
-        | HostError::AgentVersion { .. }
-        | HostError::Cannot { .. }
-        | HostError::Refused { .. } => Outcome::Connection,
-        HostError::Remote { operation, .. } if *operation == START => Outcome::Connection,
-        HostError::Cancelled => Outcome::Interrupted,
-        HostError::Busy { .. } | HostError::Closed { .. } => Outcome::Busy,
-        HostError::Fenced { .. } => Outcome::Conflict,
-        // The agent let us in, and what it was asked failed there, as it might have here.
-        _ => Outcome::Failed,
-    }
-}
-
-fn transport(error: &TransportError) -> Outcome {
-    match error {
-        TransportError::Cancelled => Outcome::Interrupted,
-        TransportError::TooMuch { .. }
-        | TransportError::StdinClosed { .. }
-        | TransportError::Local { .. } => Outcome::Failed,
-        _ => Outcome::Connection,
-    }
+    error.code().into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::agent::START;
+    use crate::transfer::TransferError;
 
     #[test]
     fn the_help_names_every_status() {
@@ -318,6 +304,39 @@ mod tests {
         ] {
             assert!(HELP.contains(&format!("\n  {}  ", outcome as u8)), "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn kinds_and_their_general_codes_agree() {
+        for (outcome, code) in [
+            (Outcome::Failed, Code::Failed),
+            (Outcome::Usage, Code::Usage),
+            (Outcome::Conflict, Code::Stopped),
+            (Outcome::Connection, Code::Connection),
+            (Outcome::NoZfs, Code::NoZfs),
+            (Outcome::Interrupted, Code::Interrupted),
+            (Outcome::Busy, Code::Busy),
+            (Outcome::Configuration, Code::Configuration),
+            (Outcome::NoRole, Code::NoRole),
+        ] {
+            let failure = Failure::new(outcome, "no");
+            assert_eq!((failure.code, failure.outcome), (code, outcome));
+        }
+        for code in Code::ALL {
+            assert_eq!(Outcome::from(*code) as u8, code.status(), "{code}");
+        }
+        let failure = Failure::from(std::io::Error::other("the disk is full"));
+        assert_eq!((failure.code, failure.is_broken_pipe()), (Code::Output, false));
+    }
+
+    #[test]
+    fn the_code_stands_at_the_end_of_the_first_line() {
+        let failure =
+            Failure::new(Code::Diverged, "it has changed\n  only there: 1").hinted("do".to_string());
+        assert_eq!(failure.outcome, Outcome::Conflict);
+        let text = "error: it has changed [R315]\n  only there: 1\nhint: do\n";
+        assert_eq!(failure.render(false), text);
+        assert!(failure.render(true).contains("it has changed [R315]\n"));
     }
 
     #[test]

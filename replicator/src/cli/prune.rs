@@ -21,6 +21,7 @@ use super::snapshot::named;
 use super::snapshot::tell;
 use crate::cancel::Cancel;
 use crate::clock;
+use crate::codes::Coded;
 use crate::config::Config;
 use crate::jobs::Connect;
 use crate::jobs::Network;
@@ -30,10 +31,13 @@ use crate::jobs::memory::Memory;
 use crate::jobs::retain::Retained;
 use crate::jobs::retain::retain;
 use crate::lock::PolicyLock;
+use crate::pair::guards::Told;
+use crate::pair::sizes;
 use crate::pools::Pools;
 use crate::prune;
 use crate::prune::Plan;
 use crate::prune::Protections;
+use crate::role::Role;
 use crate::survey::Survey;
 
 /// Destroy the snapshots that no rule of the configuration keeps and that nobody needs.
@@ -86,7 +90,8 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let troubles = tell(&survey, &wanted);
     let network = Network { zfs: zfs.clone(), cancel: cancel.clone() };
     let config = with_pairs(&config);
-    let prepared = Prepared::new(&config, &survey, &wanted, &zfs, &network, clock::now());
+    let mut prepared = Prepared::new(&config, &survey, &wanted, &zfs, &network, clock::now());
+    prepared.guard(&roles, &survey, &zfs);
     prepared.tell();
     let plan = spent.deciding(|| prepared.plan(&survey, &wanted));
     if only_looks {
@@ -192,11 +197,10 @@ impl Targets {
                         all.json.push(json!({ "target": title, "message": error.to_string() }));
                     }
                     Err(error) => {
-                        let (message, hint) = (format!("{title}: not pruned there: {error}"), error.hint());
-                        let outcome = Failure::from(error).outcome;
-                        super::complain(&Failure::new(outcome, message.clone()).hinted(hint));
-                        all.json.push(json!({ "target": title, "message": message }));
-                        all.failures.push(outcome);
+                        let message = format!("{title}: not pruned there: {error}");
+                        super::complain(&Failure::new(error.code(), message.clone()).hinted(error.hint()));
+                        all.json.push(json!({ "target": title, "code": error.code(), "message": message }));
+                        all.failures.push(error.code().into());
                     }
                 }
             }
@@ -215,7 +219,7 @@ impl Targets {
         }
         for (name, error) in &retained.failed {
             let message = format!("{title}: {name} was not destroyed: {error}");
-            super::complain(&Failure::new(Outcome::Failed, message).hinted(error.hint()));
+            super::complain(&Failure::new(error.code(), message).hinted(error.hint()));
             self.failures.push(Outcome::Failed);
         }
         let names = going
@@ -242,7 +246,7 @@ pub(super) fn carry_out(plan: &Plan<'_>, zfs: &Zfs, cancel: &Cancel) -> prune::R
         super::say(&format!("{}: {}", happening.dataset, happening.text));
     });
     for (name, fault) in &report.failed {
-        let failure = Failure::new(Outcome::Failed, format!("{name} was not destroyed: {fault}"));
+        let failure = Failure::new(fault.kind.code(), format!("{name} was not destroyed: {fault}"));
         super::complain(&failure.hinted(fault.hint.clone()));
     }
     report
@@ -251,9 +255,13 @@ pub(super) fn carry_out(plan: &Plan<'_>, zfs: &Zfs, cancel: &Cancel) -> prune::R
 /// All that a decision depends on beside the survey.
 pub(super) struct Prepared {
     now: Timestamp,
+    /// The datasets of which something would go by the rules.
+    concerned: BTreeSet<DatasetName>,
     protections: Protections,
     pub(super) found: Found,
     memory_problem: Option<String>,
+    /// What guards of pairs say.
+    guards: Vec<Told>,
 }
 
 impl Prepared {
@@ -289,7 +297,23 @@ impl Prepared {
             }
         }
         prune::own_needs(survey, &tags, &mut protections);
-        Self { now, protections, found, memory_problem }
+        Self { now, concerned, protections, found, memory_problem, guards: Vec::new() }
+    }
+
+    /// Keeps what the guards of pairs say of the datasets of which something would go.
+    pub(super) fn guard(&mut self, roles: &Roles<'_>, survey: &Survey, zfs: &Zfs) {
+        for one in &roles.pairs {
+            let of_pair = |dataset: &&DatasetName| one.pair.roots.iter().any(|root| dataset.is_within(root));
+            let concerned: BTreeSet<_> = self.concerned.iter().filter(of_pair).cloned().collect();
+            if concerned.is_empty() {
+                continue;
+            }
+            let there = if one.now() == Role::Standby { self.found.sizes.clone() } else { BTreeMap::new() };
+            let list = |dataset: &DatasetName| sizes::list(zfs, dataset);
+            let protections = &mut self.protections;
+            let told = sizes::protect(survey, &concerned, &list, &there, &one.pair.guards, protections);
+            self.guards.extend(told);
+        }
     }
 
     /// The decisions.
@@ -307,6 +331,9 @@ impl Prepared {
         }
         for (dataset, away) in &self.found.away {
             super::say(&format!("warning: {dataset}: {away}"));
+        }
+        for told in &self.guards {
+            super::say(&format!("warning: {told}"));
         }
     }
 
@@ -327,7 +354,8 @@ impl Prepared {
                 "limit_seconds": away.limit,
             })
         });
-        json!({ "not_asked": self.found.unasked, "away": away.collect::<Vec<_>>() })
+        let guards: Vec<_> = self.guards.iter().map(ToString::to_string).collect();
+        json!({ "not_asked": self.found.unasked, "away": away.collect::<Vec<_>>(), "guards": guards })
     }
 }
 

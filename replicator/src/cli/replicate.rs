@@ -15,6 +15,7 @@ use super::outcome::of_run;
 use super::plan_text::describe;
 use super::progress::Progress;
 use crate::cancel::Cancel;
+use crate::codes::Coded;
 use crate::endpoint::Endpoint;
 use crate::engine;
 use crate::engine::Report;
@@ -398,6 +399,7 @@ fn finished(
                 let mut value = json!({
                     "source": dataset.source.as_str(),
                     "target": dataset.target.as_str(),
+                    "code": error.code(),
                     "message": error.to_string(),
                     "hint": error.hint(),
                 });
@@ -407,7 +409,12 @@ fn finished(
                 value
             })
             .chain(report.errors_after.iter().map(|error| {
-                json!({ "target": arguments.what.target, "message": error.to_string(), "hint": error.hint() })
+                json!({
+                    "target": arguments.what.target,
+                    "code": error.code(),
+                    "message": error.to_string(),
+                    "hint": error.hint(),
+                })
             }))
             .collect();
         let result = json!({
@@ -422,11 +429,11 @@ fn finished(
     let mut failures: Vec<RunError> =
         report.datasets.into_iter().filter_map(|dataset| dataset.error).collect();
     for error in &report.errors_after {
-        super::complain(&Failure::new(of_run(error), error.to_string()).hinted(error.hint()));
+        super::complain(&Failure::new(error.code(), error.to_string()).hinted(error.hint()));
     }
     if let (true, Some(first)) = (failures.is_empty(), report.errors_after.first()) {
         let message = "what is gone at the source was not all removed";
-        return Err(Failure::new(of_run(first), message));
+        return Err(Failure::new(first.code(), message));
     }
     if failures.is_empty() {
         if !arguments.json && !arguments.quiet {

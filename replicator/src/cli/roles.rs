@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Failure;
 use super::Outcome;
 use crate::cancel::Cancel;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::pair::Pair;
 use crate::pair::rules;
@@ -40,16 +41,8 @@ impl<'c> Roles<'c> {
     /// # Errors
     /// When the run is to stop.
     pub(super) fn look(config: &'c Config, cancel: &Cancel) -> Result<Self, Failure> {
-        let state = &config.folders.state;
-        let look = |pair: &'c Pair| -> Result<InPair<'c>, Failure> {
-            let names = Names::of(pair);
-            let mut eyes = Eyes::of(pair, state.clone());
-            let decision = watch(&mut eyes, &names, &pair.watch, Purpose::Run, cancel)
-                .map_err(|error| Failure::new(Outcome::Interrupted, error.to_string()))?;
-            let fence = Fence::new(eyes, names.clone(), Purpose::Run, &decision, cancel.clone()).ok();
-            Ok(InPair { pair, names, decision, fence })
-        };
-        let lost = |_| Err(Failure::new(Outcome::Failed, "a defect of this program: a look panicked"));
+        let look = |pair: &'c Pair| InPair::look(config, pair, cancel);
+        let lost = |_| Err(Failure::new(Code::Defect, "a defect of this program: a look panicked"));
         let pairs = thread::scope(|scope| {
             let looking: Vec<_> = config.pairs.iter().map(|pair| scope.spawn(move || look(pair))).collect();
             looking.into_iter().map(|look| look.join().unwrap_or_else(lost)).collect::<Result<Vec<_>, _>>()
@@ -95,7 +88,20 @@ impl<'c> Roles<'c> {
     }
 }
 
-impl InPair<'_> {
+impl<'c> InPair<'c> {
+    /// Looks as often as the pair says.
+    ///
+    /// # Errors
+    /// When the run is to stop.
+    pub(super) fn look(config: &Config, pair: &'c Pair, cancel: &Cancel) -> Result<Self, Failure> {
+        let names = Names::of(pair);
+        let mut eyes = Eyes::of(pair, config.folders.state.clone());
+        let decision = watch(&mut eyes, &names, &pair.watch, Purpose::Run, cancel)
+            .map_err(|error| Failure::new(Outcome::Interrupted, error.to_string()))?;
+        let fence = Fence::new(eyes, names.clone(), Purpose::Run, &decision, cancel.clone()).ok();
+        Ok(Self { pair, names, decision, fence })
+    }
+
     /// What it is now, by one cheap look.
     pub(super) fn now(&self) -> Role {
         match &self.fence {

@@ -9,6 +9,7 @@ use tokio::signal::unix::signal;
 use super::Failure;
 use super::Outcome;
 use crate::cancel::Cancel;
+use crate::codes::Code;
 
 /// Runs `work` on a thread, and turns SIGINT, SIGTERM and SIGHUP into a cancellation.
 pub(super) fn run<T: Send + 'static>(
@@ -26,7 +27,7 @@ pub(super) fn run<T: Send + 'static>(
             tokio::select! {
                 done = &mut work => {
                     return done.unwrap_or_else(|panic| {
-                        Err(Failure::new(Outcome::Failed, format!("a defect of this program: {panic}")))
+                        Err(Failure::new(Code::Defect, format!("a defect of this program: {panic}")))
                     });
                 }
                 _ = interrupt.recv() => {}
@@ -42,4 +43,16 @@ pub(super) fn run<T: Send + 'static>(
     });
     runtime.shutdown_background();
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_as_a_defect() {
+        let failure =
+            run(&Cancel::new(), || -> Result<(), Failure> { panic!("on purpose") }).expect_err("a defect");
+        assert_eq!((failure.code, failure.outcome), (Code::Defect, Outcome::Failed));
+    }
 }

@@ -14,6 +14,7 @@ use super::config::From;
 use super::roles::Roles;
 use crate::cancel::Cancel;
 use crate::clock;
+use crate::codes::Coded;
 use crate::lock::PolicyLock;
 use crate::survey::Survey;
 use crate::survey::Trouble;
@@ -87,7 +88,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     });
     for (name, fault) in &report.failed {
         super::complain(
-            &Failure::new(Outcome::Failed, format!("{name} was not taken: {fault}"))
+            &Failure::new(fault.kind.code(), format!("{name} was not taken: {fault}"))
                 .hinted(fault.hint.clone()),
         );
     }
@@ -154,7 +155,9 @@ pub(super) fn known(
 ) -> Result<(), Failure> {
     for name in wanted {
         if let Some(trouble) = survey.trouble(name) {
-            return Err(Failure::new(Outcome::Failed, trouble.error.to_string()).hinted(trouble.error.hint()));
+            return Err(
+                Failure::new(trouble.error.code(), trouble.error.to_string()).hinted(trouble.error.hint())
+            );
         }
         let hint = format!("see `replicator config show {name}`");
         let message = match survey.resolved.datasets.get(name) {
@@ -184,7 +187,8 @@ pub(super) fn tell(survey: &Survey, wanted: &BTreeSet<DatasetName>) -> Vec<serde
         super::say(&format!("warning: {} is in the configuration and does not exist", effective.dataset));
     }
     let troubles = survey.troubles.iter().filter(matters).map(|trouble| {
-        let failure = Failure::new(Outcome::Failed, trouble.error.to_string()).hinted(trouble.error.hint());
+        let failure =
+            Failure::new(trouble.error.code(), trouble.error.to_string()).hinted(trouble.error.hint());
         super::complain(&failure);
         json!({ "subject": trouble.subject.as_str(), "message": failure.message(), "hint": failure.hint() })
     });

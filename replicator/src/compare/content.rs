@@ -4,9 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
+use std::num::NonZeroU32;
 
 use serde_json::Value;
 use serde_json::json;
+use sha2::Digest;
+use sha2::Sha256;
 use zfs_core::DatasetKind;
 
 use crate::host::HostError;
@@ -93,6 +96,48 @@ pub enum Piece {
     Segment(u64, Sum),
     /// So many bytes were read since the piece before: it goes on.
     Bytes(u64),
+}
+
+/// A part of the files of a snapshot, found by their paths, so that it is the same on every machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    part: u32,
+    of: NonZeroU32,
+}
+
+impl Share {
+    /// All files.
+    pub const ALL: Self = Self { part: 0, of: NonZeroU32::MIN };
+
+    /// One of so many parts, from 0 on; what is beyond them begins anew.
+    #[must_use]
+    pub fn new(part: u32, of: NonZeroU32) -> Self {
+        Self { part: part % of, of }
+    }
+
+    /// Which part.
+    #[must_use]
+    pub fn part(self) -> u32 {
+        self.part
+    }
+
+    /// Of how many.
+    #[must_use]
+    pub fn of(self) -> NonZeroU32 {
+        self.of
+    }
+
+    /// Whether a file belongs to it.
+    #[must_use]
+    pub fn has(self, path: &[u8]) -> bool {
+        if self.of == NonZeroU32::MIN {
+            return true;
+        }
+        let digest = Sha256::digest(path);
+        let mut first = [0; 4];
+        first.copy_from_slice(&digest[..4]);
+        u32::from_be_bytes(first) % self.of == self.part
+    }
 }
 
 /// Takes the pieces. An error ends the reading.

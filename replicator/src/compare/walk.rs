@@ -3,9 +3,11 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::fs::Metadata;
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -21,11 +23,13 @@ use rustix::mount::MountFlags;
 use rustix::mount::UnmountFlags;
 use sha2::Digest;
 use sha2::Sha256;
+use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
 use super::content::Entry;
 use super::content::FILES_LIMIT;
 use super::content::Piece;
+use super::content::Share;
 use super::content::Sum;
 use super::content::Take;
 use crate::host::HostError;
@@ -84,7 +88,7 @@ impl WalkError {
 }
 
 /// A snapshot, mounted. Dropping it unmounts it.
-enum Mounted {
+pub(crate) enum Mounted {
     /// In no place: nobody else finds it, and it ends with this process, however that ends.
     Apart(OwnedFd),
     /// In a private folder, where the kernel is older than such mounts (5.2).
@@ -92,24 +96,29 @@ enum Mounted {
 }
 
 impl Mounted {
-    fn new(snapshot: &SnapshotName) -> Result<Self, WalkError> {
+    pub(crate) fn new(snapshot: &SnapshotName) -> Result<Self, WalkError> {
+        Self::of(snapshot.as_str(), snapshot)
+    }
+
+    /// A snapshot, or a clone of it.
+    fn of(source: &str, snapshot: &SnapshotName) -> Result<Self, WalkError> {
         let failed = |errno: Errno| WalkError::Mount { snapshot: snapshot.clone(), cause: errno.into() };
-        match configured(snapshot) {
+        match configured(source) {
             Ok(context) => apart(&context).map(Self::Apart).map_err(failed),
-            Err(_) => Self::in_a_folder(snapshot),
+            Err(_) => Self::in_a_folder(source, snapshot),
         }
     }
 
-    fn in_a_folder(snapshot: &SnapshotName) -> Result<Self, WalkError> {
+    fn in_a_folder(source: &str, snapshot: &SnapshotName) -> Result<Self, WalkError> {
         let failed = |cause| WalkError::Mount { snapshot: snapshot.clone(), cause };
         let folder = tempfile::Builder::new().prefix("replicator-").tempdir().map_err(failed)?;
         let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        rustix::mount::mount(snapshot.as_str(), folder.path(), "zfs", flags, None)
+        rustix::mount::mount(source, folder.path(), "zfs", flags, None)
             .map_err(|errno| failed(errno.into()))?;
         Ok(Self::At(Some(folder)))
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         match self {
             // The link itself is no folder; what it leads to is.
             Self::Apart(root) => PathBuf::from(format!("/proc/self/fd/{}/.", root.as_raw_fd())),
@@ -138,9 +147,9 @@ impl Drop for Mounted {
 }
 
 /// What is to be mounted; nothing of it has been looked at.
-fn configured(snapshot: &SnapshotName) -> Result<OwnedFd, Errno> {
+fn configured(source: &str) -> Result<OwnedFd, Errno> {
     let context = rustix::mount::fsopen("zfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    rustix::mount::fsconfig_set_string(&context, "source", snapshot.as_str())?;
+    rustix::mount::fsconfig_set_string(&context, "source", source)?;
     rustix::mount::fsconfig_set_flag(&context, "ro")?;
     Ok(context)
 }
@@ -154,26 +163,51 @@ fn apart(context: &OwnedFd) -> Result<OwnedFd, Errno> {
     rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// Gives the files of a snapshot of this machine, by path.
+/// Gives the files of a snapshot of this machine, by path; of regular files those that belong to the share.
 ///
 /// # Errors
 /// When it cannot be mounted, or anything in it cannot be read, and what `take` fails with.
-pub fn files(snapshot: &SnapshotName, take: &mut Take<'_>) -> Result<(), HostError> {
-    let mut mounted = Mounted::new(snapshot)?;
-    let walked = walk(&mounted.path(), snapshot, take);
+pub fn files(snapshot: &SnapshotName, share: Share, take: &mut Take<'_>) -> Result<(), HostError> {
+    read(Mounted::new(snapshot)?, snapshot, share, take)
+}
+
+/// The same of a clone of a snapshot, as it is now.
+///
+/// # Errors
+/// As [`files`].
+pub fn files_of_clone(
+    clone: &DatasetName,
+    snapshot: &SnapshotName,
+    share: Share,
+    take: &mut Take<'_>,
+) -> Result<(), HostError> {
+    read(Mounted::of(clone.as_str(), snapshot)?, snapshot, share, take)
+}
+
+fn read(
+    mut mounted: Mounted,
+    snapshot: &SnapshotName,
+    share: Share,
+    take: &mut Take<'_>,
+) -> Result<(), HostError> {
+    let walked = walk(&mounted.path(), snapshot, share, take);
     let unmounted = mounted.unmount();
     walked?;
     Ok(unmounted?)
 }
 
-fn walk(root: &Path, snapshot: &SnapshotName, take: &mut Take<'_>) -> Result<(), HostError> {
+fn walk(root: &Path, snapshot: &SnapshotName, share: Share, take: &mut Take<'_>) -> Result<(), HostError> {
     let mut given = 0;
     // Relative paths; the empty one is the root itself.
     let mut waiting = vec![OsString::new()];
     while let Some(relative) = waiting.pop() {
         let path = if relative.is_empty() { root.to_path_buf() } else { root.join(&relative) };
         let failed = |cause| WalkError::Read { path: path.clone(), cause };
-        let entry = entry(&path, take)?;
+        let about = std::fs::symlink_metadata(&path).map_err(failed)?;
+        if kind(about.mode()) == b'f' && !share.has(relative.as_bytes()) {
+            continue;
+        }
+        let entry = entry(&path, &about, take)?;
         if entry.kind == b'd' {
             for child in std::fs::read_dir(&path).map_err(failed)? {
                 let name = child.map_err(failed)?.file_name();
@@ -194,9 +228,8 @@ fn walk(root: &Path, snapshot: &SnapshotName, take: &mut Take<'_>) -> Result<(),
     Ok(())
 }
 
-fn entry(path: &Path, take: &mut Take<'_>) -> Result<Entry, HostError> {
+fn entry(path: &Path, found: &Metadata, take: &mut Take<'_>) -> Result<Entry, HostError> {
     let failed = |cause| WalkError::Read { path: path.to_path_buf(), cause };
-    let found = std::fs::symlink_metadata(path).map_err(failed)?;
     let kind = kind(found.mode());
     let link = match kind {
         b'l' => std::fs::read_link(path).map_err(failed)?.into_os_string().into_vec(),
@@ -216,7 +249,7 @@ fn entry(path: &Path, take: &mut Take<'_>) -> Result<Entry, HostError> {
 }
 
 /// The letter that find(1) has for the kind of a file.
-fn kind(mode: u32) -> u8 {
+pub(crate) fn kind(mode: u32) -> u8 {
     match rustix::fs::FileType::from_raw_mode(mode) {
         rustix::fs::FileType::RegularFile => b'f',
         rustix::fs::FileType::Directory => b'd',
@@ -253,7 +286,7 @@ fn sum(path: &Path, take: &mut Take<'_>) -> Result<Sum, HostError> {
 pub(super) fn folder(root: &Path) -> super::content::Content {
     let mut all = super::content::Gathered::new(zfs_core::DatasetKind::Filesystem);
     let snapshot = "tank/a@b".parse().expect("a name");
-    walk(root, &snapshot, &mut |piece| {
+    walk(root, &snapshot, Share::ALL, &mut |piece| {
         all.add(piece).expect("a file of it");
         Ok(())
     })

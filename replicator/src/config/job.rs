@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::dataset::Freshness;
 use super::place::Place;
+use crate::agent::Listen;
 use crate::endpoint::Endpoint;
 use crate::plan::Options;
 use crate::policy::Retention;
@@ -38,6 +39,16 @@ pub enum FarEnd {
     Auto,
 }
 
+/// How streams go between this program and an agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Streams {
+    /// In the ssh session.
+    #[default]
+    Ssh,
+    /// Over a TLS connection beside it, where that can be had.
+    Tls,
+}
+
 /// How another machine is reached. Means nothing for this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -55,6 +66,10 @@ pub struct Link {
     pub far_end: FarEnd,
     /// How the user there comes to the rights that zfs needs.
     pub elevate: Elevate,
+    /// How streams go to an agent.
+    pub streams: Streams,
+    /// Where an agent that is started there may listen, as `[ADDRESS:]PORT[-PORT]`; one that a key is tied to has its own.
+    pub listen: Option<Listen>,
     /// Seconds that connecting may take.
     pub connect_timeout: u64,
     /// Seconds that the other machine may be silent.
@@ -71,6 +86,8 @@ impl Default for Link {
             ssh_options: Vec::new(),
             far_end: FarEnd::default(),
             elevate: Elevate::No,
+            streams: Streams::default(),
+            listen: None,
             connect_timeout: 15,
             idle_timeout: 60,
         }

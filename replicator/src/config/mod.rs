@@ -14,6 +14,7 @@ pub mod job;
 pub mod key;
 pub mod load;
 mod native;
+pub mod notify;
 pub mod open;
 pub mod pair;
 pub mod place;
@@ -65,6 +66,8 @@ pub struct Config {
     pub pairs: Vec<Pair>,
     /// Folders and files of this machine.
     pub folders: Folders,
+    /// Who is told of changes; only in our own files.
+    pub notify: Option<notify::Notify>,
 }
 
 impl Config {

@@ -116,7 +116,7 @@ impl OpenError {
 /// When it is not there, is not ours alone, or is no text of a reasonable size.
 pub fn read(path: &Path) -> Result<String, OpenError> {
     let io = |cause| OpenError::Io { path: path.to_path_buf(), cause };
-    let file = File::from(walk(path, Wanted::File)?);
+    let file = file(path)?;
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > LARGEST {
@@ -127,6 +127,14 @@ pub fn read(path: &Path) -> Result<String, OpenError> {
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
         OpenError::NotText { path: path.to_path_buf(), line }
     })
+}
+
+/// Opens a file for reading: the configuration, and what decides like it, such as what is remembered in the state folder.
+///
+/// # Errors
+/// When it is not there, or is not ours alone.
+pub fn file(path: &Path) -> Result<File, OpenError> {
+    walk(path, Wanted::File).map(File::from)
 }
 
 /// The files of a `conf.d` folder that end in `.toml`, in the order of their names as bytes; hidden ones do not count.

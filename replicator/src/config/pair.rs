@@ -97,7 +97,6 @@ impl Pair {
             "guards": {
                 "source_below_percent": self.guards.source_below,
                 "drift_percent": self.guards.drift,
-                "full_percent": self.guards.full,
                 "promote_age_seconds": self.guards.promote_age.map(|age| age.as_secs()),
             },
             "final_send_seconds": self.final_send.as_secs(),
@@ -196,21 +195,20 @@ impl Default for Watch {
     }
 }
 
-/// When a step that overwrites or destroys is refused although everything else allows it.
+/// When to stop although everything else allows to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guards {
-    /// A source whose data is less than so many per cent of the target's is refused.
+    /// A dataset that has less than so many per cent of what it had a day before, or of what the standby has, is not
+    /// pruned.
     pub source_below: u8,
-    /// A change of so many per cent against history is told.
+    /// A change of so many per cent within a day is told.
     pub drift: u8,
     /// How old the newest snapshot may be when this node is promoted without being forced; `None`: any age.
     pub promote_age: Option<Duration>,
-    /// How full a pool may be, in per cent, for anything to be received.
-    pub full: u8,
 }
 
 impl Default for Guards {
     fn default() -> Self {
-        Self { source_below: 50, drift: 20, promote_age: None, full: 95 }
+        Self { source_below: 50, drift: 20, promote_age: None }
     }
 }

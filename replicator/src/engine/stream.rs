@@ -75,12 +75,13 @@ impl Stream<'_> {
             Compression::On => true,
             Compression::Auto => !self.spec.raw,
         };
-        let far_target = maybe && hosts.target.is_far() && hosts.target.has_zstd()?;
+        let far_target = maybe && hosts.target.is_far() && hosts.target.compresses_with(&settings.codec)?;
         // Nobody can look into a stream before it was sent: from far away it is compressed only where that was asked for.
-        let compress =
-            settings.compression == Compression::On && hosts.source.is_far() && hosts.source.has_zstd()?;
+        let compress = settings.compression == Compression::On
+            && hosts.source.is_far()
+            && hosts.source.compresses_with(&settings.codec)?;
         let wire = if hosts.source.is_far() { Wire::In } else { Wire::Out };
-        let arrives = if compress { Coding::Zstd } else { Coding::Plain };
+        let arrives = if compress { Coding::Packed } else { Coding::Plain };
 
         let outgoing = hosts.source.send(&SendSpec { compress, ..self.spec.clone() })?;
         let head = if far_target {
@@ -89,13 +90,13 @@ impl Stream<'_> {
             Head::unread(outgoing, arrives, settings)
         };
         let leaves =
-            if far_target && head.decision() == Decision::Compress { Coding::Zstd } else { Coding::Plain };
+            if far_target && head.decision() == Decision::Compress { Coding::Packed } else { Coding::Plain };
         let incoming = hosts.target.receive(&ReceiveSpec {
             to: self.into.clone(),
             guid: self.spec.to.guid,
             set: self.creates.unwrap_or_default().to_vec(),
             origin: self.origin.cloned(),
-            compressed: leaves == Coding::Zstd,
+            compressed: leaves == Coding::Packed,
         })?;
         transfer(head, incoming, leaves, wire, expected, settings, cancel, progress).map_err(failed)
     }

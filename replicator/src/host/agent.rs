@@ -32,6 +32,7 @@ use crate::agent::Request;
 use crate::agent::Text;
 use crate::agent::WireClaim;
 use crate::cancel::Cancel;
+use crate::compare::content::Share;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
 use crate::pair::Claim;
@@ -74,6 +75,9 @@ pub struct AgentCommand {
     pub patience: Duration,
     /// How long it may be silent while it owes an answer. What a stream has to move is watched by the transfer.
     pub silence: Duration,
+    /// The name or address at which the conversation goes on over a connection of its own, where the agent has one to
+    /// offer; `None`: it stays where it began.
+    pub fast: Option<String>,
 }
 
 impl Default for AgentCommand {
@@ -86,6 +90,7 @@ impl Default for AgentCommand {
             patience: Duration::from_secs(30),
             // A listing of a large pool, or a wait for the pool, may take minutes.
             silence: Duration::from_secs(600),
+            fast: None,
         }
     }
 }
@@ -125,6 +130,14 @@ impl AgentHost {
 }
 
 impl AgentHost {
+    fn wire(&self, claim: &Claim, what: &'static str) -> Result<WireClaim, HostError> {
+        WireClaim::new(claim).ok_or_else(|| HostError::Cannot {
+            host: self.link.label.clone(),
+            has: "no promotion to rely on".to_string(),
+            what,
+        })
+    }
+
     fn ask_for_properties(
         &mut self,
         root: &DatasetName,
@@ -324,7 +337,17 @@ impl Host for AgentHost {
         kind: DatasetKind,
         take: &mut Take<'_>,
     ) -> Result<(), HostError> {
-        self.content(snapshot, kind, take)
+        self.content(snapshot, kind, Share::ALL, take)
+    }
+
+    fn read_share(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        share: Share,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        self.content(snapshot, kind, share, take)
     }
 
     fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError> {
@@ -367,18 +390,23 @@ impl Host for AgentHost {
 
     fn present(&mut self, claim: &Claim) -> Result<(), HostError> {
         self.link.needs(EPOCHS, EPOCH)?;
-        let wire = WireClaim::new(claim).ok_or_else(|| HostError::Cannot {
-            host: self.link.label.clone(),
-            has: "no promotion to rely on".to_string(),
-            what: EPOCH,
-        })?;
+        let wire = self.wire(claim, EPOCH)?;
         let request = Request::Claim(wire.clone());
         self.link.exchange(&request, EPOCH, &mut |_| Err("more than how it went".to_string()))?;
         self.claim = Some(wire);
         Ok(())
     }
 
-    fn take_over(&mut self, roots: &[DatasetName], _: &NodeName, epoch: u64) -> Result<(), HostError> {
+    fn overtake(&mut self, claim: &Claim, both: &[(DatasetName, Guid)]) -> Result<(), HostError> {
+        const ASKED: &str = "let another node of a pair go on";
+        self.link.needs(EPOCHS, ASKED)?;
+        let claim = self.wire(claim, ASKED)?;
+        let both = both.iter().map(|(dataset, guid)| (Text(dataset.clone()), guid.0)).collect();
+        let request = Request::Overtake { claim, both };
+        self.link.exchange(&request, ASKED, &mut |_| Err("more than how it went".to_string()))
+    }
+
+    fn take_over(&mut self, roots: &[DatasetName], node: &NodeName, epoch: u64) -> Result<(), HostError> {
         const ASKED: &str = "take over a pair";
         self.link.needs(EPOCHS, ASKED)?;
         let epoch = std::num::NonZeroU64::new(epoch).ok_or_else(|| HostError::Cannot {
@@ -386,7 +414,8 @@ impl Host for AgentHost {
             has: "no promotion to rely on".to_string(),
             what: ASKED,
         })?;
-        let request = Request::TakeOver { roots: roots.iter().cloned().map(Text).collect(), epoch };
+        let (roots, receiver) = (roots.iter().cloned().map(Text).collect(), Some(Text(node.clone())));
+        let request = Request::TakeOver { roots, epoch, receiver };
         self.link.exchange(&request, ASKED, &mut |_| Err("more than how it went".to_string()))
     }
 

@@ -40,6 +40,7 @@ use super::Tree;
 use super::Version;
 use super::listing;
 use crate::cancel::Cancel;
+use crate::compare::content::Share;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
 use crate::lock::LockError;
@@ -158,8 +159,8 @@ impl Local {
     }
 }
 
-/// The most locks of one host. A run needs one.
-const LOCKS_LIMIT: usize = 16;
+/// The most locks of one host. A run needs one, that of a pair one for each root.
+const LOCKS_LIMIT: usize = 256;
 
 const LABEL: &str = "this machine";
 
@@ -241,6 +242,15 @@ impl Host for Local {
                 hint: error.hint().unwrap_or_default(),
             },
         })
+    }
+
+    fn settle(&mut self, pool: &str) -> Result<(), HostError> {
+        let pool = DatasetName::try_from(pool).map_err(|error| HostError::BadAnswer {
+            host: LABEL.to_string(),
+            operation: "sync",
+            why: error.to_string(),
+        })?;
+        Ok(self.zfs.sync(&pool)?)
     }
 
     fn permit(&mut self, datasets: &[DatasetName]) -> Result<Box<dyn Permit>, HostError> {
@@ -410,8 +420,18 @@ impl Host for Local {
         kind: DatasetKind,
         take: &mut Take<'_>,
     ) -> Result<(), HostError> {
+        self.read_share(snapshot, kind, Share::ALL, take)
+    }
+
+    fn read_share(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        share: Share,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
         let cancel = self.cancel.clone();
-        content::read(&self.zfs, snapshot, kind, &mut |piece| {
+        content::read(&self.zfs, snapshot, kind, share, &mut |piece| {
             if cancel.is_cancelled() { Err(HostError::Cancelled) } else { take(piece) }
         })
     }

@@ -10,11 +10,14 @@ use zfs_core::name::SnapshotName;
 use zfs_core::send::SendFlags;
 
 use crate::cancel::Cancel;
+use crate::compare::content::Piece;
+use crate::compare::content::Share;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
 use crate::pair::Claim;
 use crate::pair::NodeName;
 use crate::pair::Permit;
+use crate::transport::quote::pipes::Codec;
 
 pub mod agent;
 pub mod change;
@@ -64,7 +67,7 @@ pub struct SendSpec {
     /// Continue a partial receive; checked against `to` and `from` by the planner. In a box: of very many streams only
     /// the first has one.
     pub resume: Option<Box<Partial>>,
-    /// Compress it with zstd at the sending machine. Only for hosts that said they can.
+    /// Compress it at the sending machine. Only for hosts that said they can.
     pub compress: bool,
 }
 
@@ -79,7 +82,7 @@ pub struct ReceiveSpec {
     pub set: Vec<(String, String)>,
     /// For the full copy of a clone: the snapshot on this side that it becomes a clone of.
     pub origin: Option<SnapshotName>,
-    /// The stream arrives as zstd frames, and is to be decompressed there. Only for hosts that said they can.
+    /// The stream arrives compressed, and is to be decompressed there. Only for hosts that said they can.
     pub compressed: bool,
 }
 
@@ -126,6 +129,21 @@ pub trait Host: Send {
     /// A dataset with its snapshots and bookmarks, alone or with everything below it. One listing for all of it.
     fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError>;
 
+    /// As [`Self::inventory`], with these properties of each filesystem and volume. None where it is absent.
+    fn inventory_with(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<(Inventory, Properties), HostError> {
+        let inventory = self.inventory(root, depth)?;
+        let properties = match &inventory {
+            Inventory::Present(_) => self.some_properties(root, depth, names)?,
+            Inventory::Absent { .. } => Properties::new(),
+        };
+        Ok((inventory, properties))
+    }
+
     /// Whether it is another machine, so that what is sent to it or from it goes over a line.
     fn is_far(&self) -> bool {
         true
@@ -166,8 +184,31 @@ pub trait Host: Send {
         })
     }
 
+    /// Lets the root of a claim, which this node holds, follow the other one, where nothing is only here: `both` are the
+    /// newest snapshots of its datasets that the other node has, too.
+    ///
+    /// # Errors
+    /// [`HostError::Fenced`] where the claim is not newer, or something may be only here; [`HostError::Cannot`] where what
+    /// answers there knows nothing of pairs.
+    fn overtake(&mut self, _claim: &Claim, _both: &[(DatasetName, Guid)]) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.label().to_string(),
+            has: "no agent in use".to_string(),
+            what: "let another node of a pair go on",
+        })
+    }
+
+    /// Waits until all that was written to a pool is on its disks, so that what its datasets say of themselves is all of
+    /// it; where the host is able to.
+    ///
+    /// # Errors
+    /// When the pool cannot be waited for.
+    fn settle(&mut self, _pool: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+
     /// Promotes these roots of a pair there to this epoch, which the other node has given away; `node` is the name of the
-    /// node, which an agent knows itself.
+    /// node there.
     ///
     /// # Errors
     /// When it is not safe, and [`HostError::Cannot`] where what answers there knows nothing of pairs.
@@ -247,6 +288,11 @@ pub trait Host: Send {
     /// Whether it can compress what it sends and decompress what it receives.
     fn has_zstd(&mut self) -> Result<bool, HostError>;
 
+    /// Whether it can do so with this program, which it uses from then on.
+    fn compresses_with(&mut self, codec: &Codec) -> Result<bool, HostError> {
+        Ok(codec.is_zstd() && self.has_zstd()?)
+    }
+
     /// Starts to send.
     fn send<'a>(&'a mut self, spec: &SendSpec) -> Result<Box<dyn Outgoing + 'a>, HostError>;
 
@@ -263,6 +309,24 @@ pub trait Host: Send {
         kind: DatasetKind,
         take: &mut Take<'_>,
     ) -> Result<(), HostError>;
+
+    /// As [`Self::read`], and of the regular files of a filesystem only those of a share. Where the host cannot pick them
+    /// out it reads all.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn read_share(
+        &mut self,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        share: Share,
+        take: &mut Take<'_>,
+    ) -> Result<(), HostError> {
+        self.read(snapshot, kind, &mut |piece| match &piece {
+            Piece::File(path, entry) if entry.kind == b'f' && !share.has(path) => Ok(()),
+            _ => take(piece),
+        })
+    }
 
     /// The holds on the snapshots of a dataset, alone or with everything below it.
     fn holds(&mut self, root: &DatasetName, depth: Depth) -> Result<Vec<Held>, HostError>;

@@ -36,16 +36,16 @@ pub struct Standing {
 
 /// Who a command runs as.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Who {
-    pub(super) uid: Option<u32>,
-    pub(super) user: String,
-    pub(super) groups: Vec<String>,
-    pub(super) clock: Option<i64>,
+pub(crate) struct Who {
+    pub(crate) uid: Option<u32>,
+    pub(crate) user: String,
+    pub(crate) groups: Vec<String>,
+    pub(crate) clock: Option<i64>,
 }
 
 impl Who {
     /// Takes a line of the answer; others, which a login shell may print, mean nothing.
-    pub(super) fn take(&mut self, line: &str) {
+    pub(crate) fn take(&mut self, line: &str) {
         match line.split_once(' ') {
             Some(("uid", number)) => self.uid = number.trim().parse().ok(),
             Some(("user", name)) => self.user = name.trim().to_string(),
@@ -58,7 +58,7 @@ impl Who {
 
 /// Reads what `zfs allow` prints about a dataset: the permissions that a user has there, by its own name, by its
 /// groups, or as everyone.
-pub(super) fn allowed(text: &str, dataset: &DatasetName, who: &Who) -> BTreeSet<String> {
+pub(crate) fn allowed(text: &str, dataset: &DatasetName, who: &Who) -> BTreeSet<String> {
     let mut sets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut found: BTreeSet<&str> = BTreeSet::new();
     // Whether the block is about the dataset itself, and whether its entries hold for it.

@@ -1,6 +1,7 @@
 //! A machine that has only the `zfs` command, reached over a [`Transport`]. What it prints is read strictly
 //! ([`super::listing`]), what it is told is quoted by one function ([`crate::transport::quote`]).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -18,9 +19,12 @@ use super::listing::TreeListing;
 use crate::transport::Exit;
 use crate::transport::Transport;
 use crate::transport::TransportError;
+use crate::transport::direct::Direct;
+use crate::transport::quote::END;
 use crate::transport::quote::Elevate;
 use crate::transport::quote::NO_ZFS;
 use crate::transport::quote::Script;
+use crate::transport::quote::pipes::Codec;
 
 mod changes;
 mod content;
@@ -44,7 +48,12 @@ pub struct ZfsCli {
     label: String,
     elevate: Elevate,
     far: bool,
-    has_zstd: Option<bool>,
+    /// What compresses its streams.
+    codec: Codec,
+    /// Programs that were looked for.
+    programs: BTreeMap<&'static str, bool>,
+    /// Where streams go if not over the transport.
+    direct: Option<Direct>,
     /// What the last receive has made, as it was read back there.
     read_back: Option<(SnapshotName, Guid)>,
 }
@@ -54,7 +63,22 @@ impl ZfsCli {
     #[must_use]
     pub fn new(transport: Box<dyn Transport>) -> Self {
         let label = transport.peer().to_string();
-        Self { transport, label, elevate: Elevate::No, far: true, has_zstd: None, read_back: None }
+        Self {
+            transport,
+            label,
+            elevate: Elevate::No,
+            far: true,
+            codec: Codec::ZSTD,
+            programs: BTreeMap::new(),
+            direct: None,
+            read_back: None,
+        }
+    }
+
+    /// Lets streams go over a connection of their own, which is not encrypted.
+    #[must_use]
+    pub fn over(self, direct: Direct) -> Self {
+        Self { direct: Some(direct), ..self }
     }
 
     /// Runs the commands there with other rights.
@@ -112,6 +136,24 @@ impl ZfsCli {
 
     fn check(&self, operation: &'static str, subject: &str, exit: &Exit) -> Result<(), HostError> {
         check(&self.label, operation, subject, exit)
+    }
+
+    /// Whether a program that compresses is there.
+    fn has(&mut self, codec: &Codec) -> Result<bool, HostError> {
+        if let Some(known) = self.programs.get(codec.program) {
+            return Ok(*known);
+        }
+        let process = self.transport.start(&Script::asking_for(codec))?;
+        let mut said = Vec::new();
+        let exit = process.finish(&mut |bytes| {
+            // Whatever a login shell may print first, the answer is short.
+            said.extend_from_slice(&bytes[..bytes.len().min(65536 - said.len().min(65536))]);
+            Ok(())
+        })?;
+        self.check("ask for what compresses on", "the machine", &exit)?;
+        let found = String::from_utf8_lossy(&said).lines().any(|line| line == END);
+        self.programs.insert(codec.program, found);
+        Ok(found)
     }
 
     /// Proves that a dataset does not exist: the list of its parent does not have it, or the parent does not exist
@@ -203,72 +245,6 @@ fn check(host: &str, operation: &'static str, subject: &str, exit: &Exit) -> Res
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::host::Host;
-    use crate::transport::Process;
-
-    fn exit(status: Result<i32, &str>, stderr: &str) -> Exit {
-        Exit { status: status.map_err(str::to_string), stderr: stderr.as_bytes().to_vec() }
-    }
-
-    /// A machine that answers keepalives, and whose commands never say anything.
-    struct Silent;
-
-    impl Transport for Silent {
-        fn peer(&self) -> &str {
-            "far"
-        }
-
-        fn start<'a>(&'a mut self, _: &str) -> Result<Box<dyn Process + 'a>, TransportError> {
-            Ok(Box::new(Self))
-        }
-
-        fn another(&self) -> Result<Box<dyn Transport>, TransportError> {
-            Ok(Box::new(Self))
-        }
-    }
-
-    impl Process for Silent {
-        fn write(&mut self, _: &bytes::Bytes) -> Result<(), TransportError> {
-            Ok(())
-        }
-
-        fn read(&mut self, _: &mut [u8]) -> Result<Option<usize>, TransportError> {
-            std::thread::sleep(Duration::from_millis(1));
-            Ok(None)
-        }
-
-        fn idle(&mut self) -> Result<bool, TransportError> {
-            Ok(false)
-        }
-
-        fn finish(
-            self: Box<Self>,
-            _: &mut dyn FnMut(&[u8]) -> Result<(), TransportError>,
-        ) -> Result<Exit, TransportError> {
-            panic!("it never ends")
-        }
-    }
-
-    #[test]
-    fn a_command_that_says_nothing_is_given_up() {
-        let mut host = ZfsCli::new(Box::new(Silent));
-        let error = host.inventory(&"tank".parse().expect("a name"), Depth::One).expect_err("silence");
-        assert!(matches!(error, HostError::Transport(TransportError::Timeout { .. })), "{error}");
-        assert!(error.to_string().starts_with("far: no answer within"), "{error}");
-    }
-
-    #[test]
-    fn exits_become_errors_that_name_machine_and_subject() {
-        assert!(check("h", "list", "p", &exit(Ok(0), "a warning")).is_ok());
-        let error = check("h", "list", "p", &exit(Ok(1), "cannot open 'p': \u{1b}[31mno\n")).expect_err("1");
-        assert_eq!(error.to_string(), "h: list p: cannot open 'p': \\u{1b}[31mno");
-        let error = check("h", "list", "p", &exit(Err("KILL"), "")).expect_err("killed");
-        assert!(error.to_string().contains("SIGKILL"), "{error}");
-        let error = check("h", "list", "p", &exit(Ok(127), &format!("{NO_ZFS}\n"))).expect_err("none");
-        assert!(matches!(error, HostError::NoZfs { .. }) && error.hint().is_some());
-        // Another program that ends with 127 is not "no zfs".
-        assert!(matches!(check("h", "list", "p", &exit(Ok(127), "x")), Err(HostError::Remote { .. })));
-    }
-}
+mod silence_tests;
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,8 @@ pub struct Found {
     pub away: Vec<(DatasetName, Away)>,
     /// What is to be remembered of those that were asked.
     pub seen: Vec<TargetMemory>,
+    /// Bytes that datasets refer to here and on another machine, where they have the same name, as those of pairs do.
+    pub sizes: BTreeMap<DatasetName, (u64, u64)>,
 }
 
 /// Asks the targets of all jobs that have to do with `concerned`, which are datasets of this machine of which something
@@ -95,6 +97,15 @@ pub fn find(
             };
             match look_at_target(job, target, connect, memory) {
                 Ok((there, pool)) => {
+                    if let Inventory::Present(there) = &there
+                        && job.source.machine.is_none()
+                    {
+                        let both = tree.datasets().iter().filter_map(|here| {
+                            let there = there.get(&here.name)?;
+                            Some((here.name.clone(), (here.referenced, there.referenced)))
+                        });
+                        found.sizes.extend(both);
+                    }
                     let all = commons(Sides::new(tree, &there, &target.endpoint.dataset, now), &job.options);
                     side.known(&all, &mut found.protections);
                     found.seen.push(remembered(job, target, pool, &all, now));

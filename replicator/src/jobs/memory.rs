@@ -3,7 +3,7 @@
 //! nothing is known, which keeps more and never less.
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
+use std::io::Read;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -13,6 +13,8 @@ use serde::Serialize;
 use zfs_core::name::DatasetName;
 
 use crate::config::Config;
+use crate::config::open;
+use crate::config::open::OpenError;
 use crate::lock::PolicyLock;
 
 /// The name of the file.
@@ -69,13 +71,17 @@ impl Memory {
     pub fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join(FILE);
         let failed = |why: String| format!("{} cannot be used: {why}", path.display());
-        match std::fs::metadata(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(failed(error.to_string())),
-            Ok(found) if found.len() > LONGEST => return Err(failed("it is too long".to_string())),
-            Ok(_) => {}
+        // What may be destroyed depends on it: one that others could have written is not believed.
+        let file = match open::file(&path) {
+            Err(OpenError::Missing(_)) => return Ok(Self::default()),
+            Err(error) => return Err(failed(format!("{error} ({})", error.fix()))),
+            Ok(file) => file,
+        };
+        let mut text = Vec::new();
+        file.take(LONGEST + 1).read_to_end(&mut text).map_err(|error| failed(error.to_string()))?;
+        if text.len() as u64 > LONGEST {
+            return Err(failed("it is too long".to_string()));
         }
-        let text = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
         let memory: Self = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
         if memory.version != VERSION {
             return Err(failed(format!("it has version {}", memory.version)));
@@ -237,5 +243,19 @@ mod tests {
             let error = Memory::read(folder.path()).expect_err(text);
             assert!(error.contains(FILE), "{error}");
         }
+    }
+
+    #[test]
+    fn what_others_could_have_written_is_not_believed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        Memory::default().write(folder.path(), &config()).expect("written");
+        let path = folder.path().join(FILE);
+        assert!(Memory::read(folder.path()).is_ok());
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).expect("mode");
+        let error = Memory::read(folder.path()).expect_err("others can write to it");
+        assert!(error.contains("chmod go-w"), "{error}");
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(Memory::read(folder.path()).expect("nothing").targets.len(), 0);
     }
 }

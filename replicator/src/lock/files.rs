@@ -141,7 +141,7 @@ const ID_BYTES: usize = 16;
 
 /// The first of these that can be had. The same for each run of a user, in a login session or not, wherever there is a
 /// `/run/lock` that all may use.
-pub(super) fn folder() -> Result<PathBuf, LockError> {
+pub(crate) fn folder() -> Result<PathBuf, LockError> {
     let user = rustix::process::geteuid();
     let name =
         if user.is_root() { "replicator".to_string() } else { format!("replicator-{}", user.as_raw()) };

@@ -36,6 +36,17 @@ pub enum Fault {
         /// Bytes that come through.
         bytes: u64,
     },
+    /// The network to a machine breaks at a call to it, and so many calls fail, or all until the restart.
+    Partition {
+        /// The machine.
+        machine: String,
+        /// Which call to it is the first, counted from 1 since the last restart.
+        call: u64,
+        /// Whether that one gets there, and only its answer is lost.
+        moment: Moment,
+        /// How many calls fail.
+        calls: u64,
+    },
     /// A target runs out of space when so many bytes of one stream have come.
     Full {
         /// Bytes that find room.
@@ -82,6 +93,9 @@ impl std::fmt::Debug for Fault {
         match self {
             Self::Crash { effect, moment } => write!(f, "a crash {moment:?} change {effect}"),
             Self::Cut { bytes } => write!(f, "a cut after {bytes} bytes"),
+            Self::Partition { machine, call, moment, .. } => {
+                write!(f, "the network broken {moment:?} call {call} to {machine}")
+            }
             Self::Full { bytes } => write!(f, "a full target after {bytes} bytes"),
             Self::Listing { machine, number } => write!(f, "listing {number} of {machine} failing"),
             Self::NoBookmarks { machine } => write!(f, "no right to bookmark on {machine}"),
@@ -150,6 +164,22 @@ impl Faults {
             _ => None,
         });
         found.filter(|_| self.strike(|fault| matches!(fault, Fault::Cut { bytes } if within(*bytes))))
+    }
+
+    /// Whether the network breaks at this call to a machine, on which side of it, and for how many calls.
+    pub(super) fn partition(&mut self, on: &str, number: u64) -> Option<(Moment, u64)> {
+        let found = self.armed.iter_mut().find_map(|armed| match &armed.fault {
+            Fault::Partition { machine, call, moment, calls }
+                if !armed.struck && machine == on && *call == number =>
+            {
+                Some((*moment, *calls, &mut armed.struck))
+            }
+            _ => None,
+        });
+        found.map(|(moment, calls, struck)| {
+            *struck = true;
+            (moment, calls)
+        })
     }
 
     pub(super) fn full(&mut self, so_far: u64) -> bool {

@@ -15,6 +15,9 @@ use super::machine::Machine;
 use super::machine::Refused;
 use super::receive::Receiver;
 use super::send::Stream;
+use crate::compare::content::Entry;
+use crate::compare::content::Piece;
+use crate::compare::content::Take;
 use crate::host::About;
 use crate::host::Base;
 use crate::host::Change;
@@ -37,6 +40,7 @@ use crate::pair::fence::Admitted;
 use crate::pair::fence::Asked;
 use crate::pair::fence::NotAdmitted;
 use crate::pair::fence::admit;
+use crate::pair::fence::overtake;
 use crate::transport::TransportError;
 
 /// How much of a stream comes at once: less than two records, so that streams of a few blocks come in several pieces.
@@ -72,6 +76,7 @@ impl ModelHost {
     ) -> Result<T, HostError> {
         let mut inner = self.world.lock();
         inner.enter(self.process, &self.machine)?;
+        inner.answered(&self.machine)?;
         what(inner.machine(&self.machine))
     }
 
@@ -83,6 +88,7 @@ impl ModelHost {
     ) -> Result<T, HostError> {
         let mut inner = self.world.lock();
         inner.enter(self.process, &self.machine)?;
+        inner.answered(&self.machine)?;
         if inner.faults.listing(&self.machine) {
             let error = Refused::new(Operation::ListSnapshots, root.to_string(), ErrorKind::Io);
             return Err(self.error(error));
@@ -91,7 +97,7 @@ impl ModelHost {
     }
 
     /// Changes something.
-    pub(super) fn effect<T>(
+    pub(crate) fn effect<T>(
         &self,
         name: impl FnOnce() -> String,
         change: impl FnOnce(&mut Machine) -> Result<T, Refused>,
@@ -168,7 +174,11 @@ impl ModelHost {
         let (Some(claim), Some(asked)) = (&self.claim, asked) else { return Ok(None) };
         let node = self.machine.parse().expect("the name of a node");
         let admitted = admit(&mut self.unfenced(), &node, &asked, Some(claim));
-        admitted.map(Some).map_err(|error| match error {
+        admitted.map(Some).map_err(|error| self.not_admitted(error))
+    }
+
+    fn not_admitted(&self, error: NotAdmitted) -> HostError {
+        match error {
             NotAdmitted::Host(error) => *error,
             NotAdmitted::Refused(refusal) => HostError::Fenced {
                 host: self.machine.clone(),
@@ -176,7 +186,7 @@ impl ModelHost {
                 message: refusal.to_string(),
                 hint: refusal.hint(),
             },
-        })
+        }
     }
 
     fn unfenced(&self) -> Self {
@@ -358,28 +368,66 @@ impl Host for ModelHost {
         Ok(Box::new(ModelIncoming { host: self.clone(), into, receiver: Some(receiver), taken: 0, admitted }))
     }
 
+    /// Each block is a file with its number for a name, or a segment of a volume.
     fn read(
         &mut self,
-        _: &SnapshotName,
-        _: crate::host::DatasetKind,
-        _: &mut crate::compare::content::Take<'_>,
+        snapshot: &SnapshotName,
+        kind: DatasetKind,
+        take: &mut Take<'_>,
     ) -> Result<(), HostError> {
-        Err(HostError::Cannot {
-            host: self.machine.clone(),
-            has: "a ZFS in memory".to_string(),
-            what: "read what is in snapshots",
+        let content = self.list(snapshot, |machine| {
+            let missing = || self.error(Refused::new(Operation::Inspect, snapshot, ErrorKind::NotFound));
+            Ok(machine.find(snapshot).ok_or_else(missing)?.content.clone())
+        })?;
+        let entry = |kind, sum| Entry {
+            kind,
+            size: 0,
+            mode: 0,
+            owner: (0, 0),
+            modified: (0, 0),
+            link: Vec::new(),
+            sum,
+        };
+        let sum = |value: u64| {
+            let mut sum = [0; 32];
+            sum[..8].copy_from_slice(&value.to_be_bytes());
+            sum
+        };
+        if kind == DatasetKind::Filesystem {
+            take(Piece::File(Vec::new(), entry(b'd', None)))?;
+        }
+        content.iter().try_for_each(|(block, value)| match kind {
+            DatasetKind::Filesystem => {
+                take(Piece::File(block.to_string().into_bytes(), entry(b'f', Some(sum(*value)))))
+            }
+            DatasetKind::Volume => take(Piece::Segment(*block, sum(*value))),
         })
     }
 
     fn holds(
         &mut self,
-        _: &DatasetName,
-        _: crate::host::Depth,
+        root: &DatasetName,
+        depth: crate::host::Depth,
     ) -> Result<Vec<crate::inspect::holds::Held>, HostError> {
-        Err(HostError::Cannot {
-            host: self.machine.clone(),
-            has: "a ZFS in memory".to_string(),
-            what: "list holds",
+        use crate::inspect::holds::Held;
+        use crate::inspect::holds::Owner;
+
+        self.list(root, |machine| {
+            let mut held = Vec::new();
+            for (name, dataset) in machine.datasets() {
+                if name != root && (depth == crate::host::Depth::One || !name.is_within(root)) {
+                    continue;
+                }
+                for snapshot in &dataset.snapshots {
+                    for tag in &snapshot.holds {
+                        let (Ok(snapshot), Ok(tag)) = (name.snapshot(&snapshot.short), tag.parse()) else {
+                            continue;
+                        };
+                        held.push(Held { snapshot, tag, created: None, owner: Owner::Other });
+                    }
+                }
+            }
+            Ok(held)
         })
     }
 
@@ -397,6 +445,14 @@ impl Host for ModelHost {
         let admitted = self.admit(Some(Asked::root(&claim.root)));
         let admitted = admitted.inspect_err(|_| self.claim = before)?;
         admitted.map_or(Ok(()), |admitted| admitted.done(&mut self.unfenced()))
+    }
+
+    fn overtake(&mut self, claim: &Claim, both: &[(DatasetName, Guid)]) -> Result<(), HostError> {
+        self.look(|_| Ok(()))?;
+        let node = self.machine.parse().expect("the name of a node");
+        let both = both.iter().cloned().collect();
+        let done = overtake(&mut self.unfenced(), &node, claim, &both);
+        done.map_err(|error| self.not_admitted(error))
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
@@ -543,6 +599,7 @@ impl Outgoing for ModelOutgoing {
         }
         let mut inner = self.host.world.lock();
         inner.enter(self.host.process, &self.host.machine)?;
+        inner.answered(&self.host.machine)?;
         let length = self.bytes.len().min(limit).min(CHUNK);
         if length == 0 {
             return Ok(Next::End);
@@ -608,6 +665,7 @@ impl Incoming for ModelIncoming {
         inner.enter(self.host.process, &self.host.machine)?;
         let Some(receiver) = self.receiver.take() else { return Ok(()) };
         receiver.finish(inner.machine(&self.host.machine)).map_err(|refused| self.host.error(refused))?;
+        inner.answered(&self.host.machine)?;
         drop(inner);
         match self.admitted.take() {
             Some(admitted) => admitted.done(&mut self.host.unfenced()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use zfs_core::ErrorKind;
 use zfs_core::Operation;
@@ -207,6 +208,13 @@ impl Machine {
             dataset.log = false;
         }
         Ok(())
+    }
+
+    /// Has a disk give something else for a block of a snapshot than was written: no rule of ZFS knows of it.
+    pub fn rot(&mut self, name: &SnapshotName, block: u64, value: u64) {
+        if let Some(snap) = self.find_mut(name) {
+            Arc::make_mut(&mut snap.content).insert(block, value);
+        }
     }
 
     fn find_mut(&mut self, name: &SnapshotName) -> Option<&mut Snap> {

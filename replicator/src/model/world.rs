@@ -7,6 +7,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use crate::host::HostError;
+use crate::transport::TransportError;
 
 use super::ModelHost;
 use super::faults::Fault;
@@ -48,6 +49,12 @@ pub(super) struct Inner {
     effects: u64,
     /// Calls since the restart.
     calls: u64,
+    /// The same, of each machine.
+    calls_to: BTreeMap<String, u64>,
+    /// Machines that do not answer, and for how many more calls.
+    cut_off: BTreeMap<String, u64>,
+    /// The answer to the call that is going on is lost on its way.
+    unanswered: bool,
     /// Receives that go on without anybody writing: the machine, the receive, and for how many calls.
     lingering: Vec<(String, u64, u64)>,
     log: Vec<String>,
@@ -84,6 +91,9 @@ impl World {
             dead: false,
             effects: 0,
             calls: 0,
+            calls_to: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
+            unanswered: false,
             lingering: Vec::new(),
             log: Vec::new(),
             watcher: Watching::default(),
@@ -131,14 +141,17 @@ impl World {
         self.lock().faults.add(fault);
     }
 
-    /// A new process: hosts made before are dead, hosts made from now on live, and counting begins anew. Faults that
-    /// did not strike stay.
+    /// A new process: hosts made before are dead, hosts made from now on live, all machines can be reached, and counting
+    /// begins anew. Faults that did not strike stay.
     pub fn restart(&self) {
         let mut inner = self.lock();
         inner.process += 1;
         inner.dead = false;
         inner.effects = 0;
         inner.calls = 0;
+        inner.calls_to.clear();
+        inner.cut_off.clear();
+        inner.unanswered = false;
         inner.log.clear();
     }
 
@@ -158,6 +171,12 @@ impl World {
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.lock().calls
+    }
+
+    /// How many calls were made to one machine since the last restart.
+    #[must_use]
+    pub fn calls_to(&self, machine: &str) -> u64 {
+        self.lock().calls_to.get(machine).copied().unwrap_or(0)
     }
 
     /// The changes since the last restart, in words.
@@ -192,6 +211,7 @@ impl Inner {
             return Err(died());
         }
         self.calls += 1;
+        self.reach(machine)?;
         while let Some((machine, what)) = self.faults.meddle(When::Call(self.calls)) {
             what(self.machine(&machine));
         }
@@ -208,6 +228,30 @@ impl Inner {
             self.machine(&on).receive_stopped(id);
         }
         Ok(())
+    }
+
+    /// Whether a call gets to its machine.
+    fn reach(&mut self, machine: &str) -> Result<(), HostError> {
+        let number = self.calls_to.entry(machine.to_string()).or_default();
+        *number += 1;
+        let number = *number;
+        if let Some(left) = self.cut_off.get_mut(machine).filter(|left| **left > 0) {
+            *left -= 1;
+            return Err(lost(machine));
+        }
+        match self.faults.partition(machine, number) {
+            None => Ok(()),
+            Some((moment, calls)) => {
+                self.cut_off.insert(machine.to_string(), calls.saturating_sub(1));
+                self.unanswered = moment == Moment::After;
+                if self.unanswered { Ok(()) } else { Err(lost(machine)) }
+            }
+        }
+    }
+
+    /// The end of a call: whether its answer comes back.
+    pub(super) fn answered(&mut self, machine: &str) -> Result<(), HostError> {
+        if std::mem::take(&mut self.unanswered) { Err(lost(machine)) } else { Ok(()) }
     }
 
     /// A change on a machine: the one place where the process can die.
@@ -236,6 +280,7 @@ impl Inner {
             self.dead = true;
             return Err(died());
         }
+        self.answered(machine)?;
         done
     }
 
@@ -251,6 +296,12 @@ impl Drop for Inner {
             assert!(waiting.is_empty(), "these faults never struck, so nothing was tested: {waiting:?}");
         }
     }
+}
+
+/// What the near side sees of a network that is broken.
+fn lost(machine: &str) -> HostError {
+    let (peer, cause) = (machine.to_string(), "the network is cut (a fault of the test)".to_string());
+    TransportError::Lost { peer, phase: "waiting for an answer", cause }.into()
 }
 
 /// What every call answers after a crash. Not an error that anybody would try again.

@@ -12,6 +12,8 @@ use super::health::Pool;
 use super::lag::Look;
 use super::lag::Way;
 use super::snapshots::Watched;
+use crate::verify::memory::Checked;
+use crate::verify::memory::Drill;
 
 /// One run, as its record tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +41,8 @@ pub struct Facts<'a> {
     pub checks: &'a [(&'a str, Level)],
     /// The last run of each part.
     pub runs: &'a [LastRun],
+    /// What was verified: the name of the target with each dataset.
+    pub verified: &'a [(&'a str, &'a Checked)],
     /// The clock.
     pub now: i64,
 }
@@ -50,6 +54,7 @@ pub fn render(facts: &Facts<'_>) -> String {
     snapshots(&mut page, facts);
     pools(&mut page, facts);
     replications(&mut page, facts);
+    verified(&mut page, facts);
     for (check, level) in facts.checks {
         page.add(&CHECK, &[("check", check)], level.status());
     }
@@ -130,6 +135,19 @@ fn replications(page: &mut Page, facts: &Facts<'_>) {
     }
 }
 
+fn verified(page: &mut Page, facts: &Facts<'_>) {
+    for (target, one) in facts.verified {
+        let labels =
+            [("replication", one.job.as_str()), ("target", target), ("dataset", one.source.as_str())];
+        page.add(&VERIFIED, &labels, one.at);
+        page.add(&VERIFIED_GOOD, &labels, u8::from(one.is_good()));
+        page.add(&VERIFIED_DIFFERENCES, &labels, one.differences);
+        if let Some(drill) = &one.drill {
+            page.add(&DRILL_GOOD, &labels, u8::from(*drill == Drill::Good));
+        }
+    }
+}
+
 /// What is told of a number.
 struct Family {
     name: &'static str,
@@ -172,6 +190,16 @@ const LAG: Family = family(
 );
 const CONFLICT: Family =
     family("replicator_replication_conflict", "Whether a dataset cannot be sent because of a conflict.");
+const VERIFIED: Family = family(
+    "replicator_verified_timestamp_seconds",
+    "When a copy was last read and compared, in seconds since 1970.",
+);
+const VERIFIED_GOOD: Family =
+    family("replicator_verified_good", "Whether the copy could be read then and was the same.");
+const VERIFIED_DIFFERENCES: Family =
+    family("replicator_verified_differences", "Files or segments of the copy that differed then.");
+const DRILL_GOOD: Family =
+    family("replicator_drill_good", "Whether what the restore drill brought back was the same.");
 const CHECK: Family =
     family("replicator_check_status", "How a check ended: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.");
 const RUN_TIME: Family = family(

@@ -1,5 +1,5 @@
 //! How well things are: whether there are fresh snapshots, how the pools are and how full, how far each target of a
-//! replication is behind. What is judged is pure ([`snapshots`], [`health`], [`capacity`], [`lag`], [`metrics`]): typed
+//! replication is behind and whether it was found good. What is judged is pure ([`snapshots`], [`health`], [`capacity`], [`lag`], [`verified`], [`metrics`]): typed
 //! facts and a clock come in, a level, a text and JSON go out. The facts are gathered in [`facts`], and so that a pool
 //! that hangs does not hang the question, by processes of their own ([`ask`]). Nothing here changes anything.
 
@@ -9,6 +9,7 @@ pub mod ask;
 pub mod capacity;
 pub mod facts;
 pub mod health;
+pub mod history;
 pub mod kstat;
 pub mod lag;
 pub mod look;
@@ -17,6 +18,8 @@ pub mod runs;
 pub mod snapshots;
 mod text;
 pub mod textfile;
+pub mod transfers;
+pub mod verified;
 
 pub use text::elapsed;
 pub use text::short_size;

@@ -11,10 +11,10 @@ use super::metrics::LastRun;
 pub const FOLDER: &str = "runs";
 
 /// The parts of a run.
-const PARTS: [&str; 4] = ["snapshot", "replicate", "prune", "check"];
+const PARTS: [&str; 5] = ["snapshot", "replicate", "prune", "check", "verify"];
 
-/// The most records that are read: two timers that never do the same leave all parts in a few.
-const READ: usize = 64;
+/// The most records that are read: as many as are kept of two timers in a day, so that a daily run is among them.
+const READ: usize = 256;
 
 /// The longest record that is read, in bytes.
 const LONGEST: u64 = 64 << 20;

@@ -15,7 +15,7 @@ mod mapping;
 mod marking;
 mod options;
 mod preserve;
-mod properties;
+pub(crate) mod properties;
 mod steps;
 mod tree;
 mod upkeep;

@@ -35,6 +35,11 @@ pub enum Need {
         /// The clone.
         dataset: String,
     },
+    /// A guard keeps it.
+    Guard {
+        /// Why, in a whole sentence.
+        why: String,
+    },
 }
 
 impl fmt::Display for Need {
@@ -47,6 +52,7 @@ impl fmt::Display for Need {
             Self::Pending { target } => write!(f, "waits to be sent to target {target}"),
             Self::Hold { tag } => write!(f, "held by {tag:?}"),
             Self::Clone { dataset } => write!(f, "the origin of {dataset}"),
+            Self::Guard { why } => f.write_str(why),
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::cancel::Cancel;
 use crate::cancel::TICK;
 
 /// The longest answer: a cluster of ten thousand guests fits.
-pub(super) const LONGEST: usize = 16 << 20;
+pub(crate) const LONGEST: usize = 16 << 20;
 
 /// How much of what a program says when it fails is kept.
 const TOLD: usize = 500;
@@ -43,27 +43,27 @@ const TOLD: usize = 500;
 const GRACE: Duration = Duration::from_millis(500);
 
 /// A program and its arguments.
-pub(super) struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// The program: a path, or a name that is looked for.
-    pub(super) program: &'a Path,
+    pub(crate) program: &'a Path,
     /// Its arguments; no shell reads them.
-    pub(super) arguments: &'a [&'a str],
+    pub(crate) arguments: &'a [&'a str],
 }
 
 /// How a program ended, and what it said until then.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// What came on standard output.
-    pub(super) output: Vec<u8>,
+    pub(crate) output: Vec<u8>,
     /// The head of what came on standard error, made printable.
-    pub(super) told: String,
+    pub(crate) told: String,
     /// How it ended.
-    pub(super) status: ExitStatus,
+    pub(crate) status: ExitStatus,
 }
 
 impl Answer {
     /// What a program said that succeeded.
-    pub(super) fn good(self) -> Result<Vec<u8>, String> {
+    pub(crate) fn good(self) -> Result<Vec<u8>, String> {
         if self.status.success() {
             return Ok(self.output);
         }
@@ -77,7 +77,7 @@ impl Answer {
 }
 
 /// Asks all of them at once, and waits for each until the time is over or the run is to stop.
-pub(super) fn ask(
+pub(crate) fn ask(
     questions: &[Question<'_>],
     timeout: Duration,
     cancel: &Cancel,
@@ -97,7 +97,7 @@ pub(super) fn ask(
 }
 
 /// Reads files that may be on a file system which hangs.
-pub(super) fn read(paths: &[&Path], timeout: Duration, cancel: &Cancel) -> Vec<Result<Vec<u8>, String>> {
+pub(crate) fn read(paths: &[&Path], timeout: Duration, cancel: &Cancel) -> Vec<Result<Vec<u8>, String>> {
     let texts: Vec<_> = paths.iter().map(|path| path.to_str()).collect();
     let arguments: Vec<_> = texts.iter().map(|text| ["--", text.unwrap_or_default()]).collect();
     let questions: Vec<_> =

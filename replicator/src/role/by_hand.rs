@@ -15,6 +15,8 @@ use serde::Serialize;
 use super::Role;
 use super::observation::Override;
 use super::observation::Seen;
+use crate::config::open;
+use crate::config::open::OpenError;
 use crate::jobs::memory::write_atomically;
 
 /// The longest that a word of a person counts.
@@ -52,13 +54,15 @@ fn file(pair: &str) -> String {
 #[must_use]
 pub fn read(state: &Path, pair: &str, now: Timestamp) -> Seen<Option<Override>> {
     let path = folder(state).join(file(pair));
-    let found = match std::fs::File::open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Seen::Known(None),
-        found => found,
+    // It makes a node the active one: others must not be able to say so.
+    let found = match open::file(&path) {
+        Err(OpenError::Missing(_)) => return Seen::Known(None),
+        found => found.map_err(|error| error.to_string()),
     };
     let mut text = Vec::new();
-    let text = found.and_then(|file| file.take(BYTES).read_to_end(&mut text)).map(|_| text);
-    let text = text.map_err(|error| error.to_string());
+    let read =
+        |file: std::fs::File| file.take(BYTES).read_to_end(&mut text).map_err(|error| error.to_string());
+    let text = found.and_then(read).map(|_| text);
     let counts = text.and_then(|text| parse(&text)).and_then(|(said, from)| counts(said, from, now));
     counts.map_err(|why| format!("{}: {why}", path.display())).into()
 }
@@ -160,6 +164,11 @@ mod tests {
             let found = read(state.path(), "nfs", now);
             assert!(found.why().is_some_and(|why| why.contains("nfs.by-hand.json")), "{text}: {found:?}");
         }
+        std::fs::write(&path, good).expect("written");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o646)).expect("mode");
+        assert!(
+            read(state.path(), "nfs", now).why().is_some_and(|why| why.contains("can be written by others"))
+        );
         std::fs::remove_file(&path).expect("removed");
         std::fs::create_dir(&path).expect("made");
         assert!(read(state.path(), "nfs", now).known().is_none());

@@ -80,7 +80,7 @@ impl Remedy {
                 "`replicator pair rejoin {pair}` on {here}: it keeps what was written here alone, and follows {peer}"
             ),
             Self::Handover => format!(
-                "`replicator pair promote {pair}` on {peer} to go on there, or move the service back to {here}"
+                "`replicator pair promote {pair}` on {peer} to go on there, or move the service back to {here}; a lease that ran out is taken again by promoting {here}"
             ),
             Self::Choose => format!(
                 "stop the service on one of the two nodes, then `replicator pair rejoin {pair}` there: nothing of it is lost"

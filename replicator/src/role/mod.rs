@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::Serialize;
 
-mod ask;
+pub(crate) mod ask;
 pub mod by_hand;
 pub mod decide;
 pub mod observation;

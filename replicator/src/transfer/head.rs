@@ -64,7 +64,7 @@ impl<'a> Head<'a> {
         cancel: &Cancel,
     ) -> Result<Self, TransferError> {
         let mut head = Self::unread(outgoing, arrives, settings);
-        if settings.compression != Compression::Auto || arrives == Coding::Zstd {
+        if settings.compression != Compression::Auto || arrives == Coding::Packed {
             return Ok(head);
         }
         if raw {

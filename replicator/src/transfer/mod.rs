@@ -10,11 +10,13 @@ use std::thread::Scope;
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
 use zfs_core::Guid;
 
 use crate::cancel::Cancel;
 use crate::host::HostError;
 use crate::host::Incoming;
+use crate::transport::quote::pipes::Codec;
 
 pub mod budget;
 mod check;
@@ -22,16 +24,19 @@ pub(crate) mod compress;
 mod flow;
 mod head;
 pub mod limit;
+mod program;
 pub mod retry;
 mod stages;
 mod stall;
 mod worth_it;
 
 pub use budget::Budget;
+use budget::Lane;
 pub use check::StreamError;
 use check::Watch;
 pub use compress::MAX_WORKERS;
 use flow::Flow;
+use flow::Item;
 use flow::Place;
 use flow::Stage;
 use flow::Stopped;
@@ -81,7 +86,7 @@ pub enum TransferError {
         /// How long it did nothing.
         still: Duration,
     },
-    /// zstd failed on this machine.
+    /// What compresses failed on this machine.
     #[error("cannot compress or decompress: {cause}")]
     Compression {
         /// What it said.
@@ -123,8 +128,8 @@ pub enum Coding {
     /// As ZFS made them.
     #[default]
     Plain,
-    /// In frames of zstd.
-    Zstd,
+    /// Compressed, by the codec of the settings.
+    Packed,
 }
 
 /// Which side is far away: there bytes are counted as bytes on the wire, and the limit of the rate holds.
@@ -160,7 +165,9 @@ pub struct Settings {
     pub patience: Patience,
     /// Whether to compress; looked at by [`Head`].
     pub compression: Compression,
-    /// Threads of each transfer that compress, up to [`MAX_WORKERS`]. Each takes up to 10 MiB out of the budget.
+    /// What compresses.
+    pub codec: Codec,
+    /// Threads of each transfer that compress with zstd, up to [`MAX_WORKERS`]. Each takes up to 10 MiB out of the budget.
     pub workers: NonZeroU32,
     /// Set when a transfer stalls, so that an end that hangs in a call gets out of it: the
     /// [breakers](crate::host::Host::breaker) of the two hosts. Without them, such a call is waited for.
@@ -175,6 +182,7 @@ impl Default for Settings {
             limiter: Limiter::none(),
             patience: Patience::default(),
             compression: Compression::default(),
+            codec: Codec::ZSTD,
             workers: compress::default_workers(),
             ends: Vec::new(),
         }
@@ -240,7 +248,7 @@ fn run<'s, 'e: 's, 'a: 's>(
         Wire::In => (settings.limiter.clone(), unlimited),
         Wire::Out => (unlimited, settings.limiter.clone()),
     };
-    let mut stages = Vec::with_capacity(4);
+    let mut stages = Vec::with_capacity(6);
     // Counted before the first thread starts: the watching thread ends with the last stage.
     let here = flow.stage(Place::Write);
     let account = source.account.clone();
@@ -249,21 +257,32 @@ fn run<'s, 'e: 's, 'a: 's>(
     let (to, mut from) = crossbeam_channel::bounded(QUEUE);
     let (reading, decompressing) = match source.arrives {
         Coding::Plain => (Some(watch), None),
-        Coding::Zstd => (None, Some(watch)),
+        Coding::Packed => (None, Some(watch)),
     };
     stages.push(start(scope, Place::Read, flow, move |stage| {
         stages::read(source, &to, reading, &limit_in, stage)
     })?);
-    if let Some(watch) = decompressing {
-        aside.push(account.set_aside(compress::DECOMPRESSOR_MEMORY));
-        let lane = account.lane();
-        let (to, next) = crossbeam_channel::bounded(QUEUE);
-        let from = std::mem::replace(&mut from, next);
-        stages.push(start(scope, Place::Decompress, flow, move |stage| {
-            stages::decompress(&from, &to, &lane, watch, stage)
-        })?);
+    let codec = settings.codec;
+    match decompressing {
+        Some(watch) if !codec.is_zstd() => {
+            let lane = account.lane();
+            from = through(scope, Place::Decompress, &codec, Some(watch), from, lane, flow, &mut stages)?;
+        }
+        Some(watch) => {
+            aside.push(account.set_aside(compress::DECOMPRESSOR_MEMORY));
+            let lane = account.lane();
+            let (to, next) = crossbeam_channel::bounded(QUEUE);
+            let from = std::mem::replace(&mut from, next);
+            stages.push(start(scope, Place::Decompress, flow, move |stage| {
+                stages::decompress(&from, &to, &lane, watch, stage)
+            })?);
+        }
+        None => {}
     }
-    if leaves == Coding::Zstd {
+    if leaves == Coding::Packed && !codec.is_zstd() {
+        let lane = account.lane();
+        from = through(scope, Place::Compress, &codec, None, from, lane, flow, &mut stages)?;
+    } else if leaves == Coding::Packed {
         let workers = settings.workers.get().min(MAX_WORKERS);
         aside.push(account.set_aside(compress::compressor_memory(workers)));
         let lane = account.lane();
@@ -285,6 +304,31 @@ fn run<'s, 'e: 's, 'a: 's>(
     }
     watching.join().unwrap_or_else(|panic| resume_unwind(panic));
     Ok(written)
+}
+
+type Handles<'s> = Vec<ScopedJoinHandle<'s, Result<(), Stopped>>>;
+
+/// Starts a program that compresses or decompresses, with a thread that feeds it and one that takes what it makes.
+#[allow(clippy::too_many_arguments, reason = "what the two threads need")]
+fn through<'s, 'e: 's>(
+    scope: &'s Scope<'s, 'e>,
+    place: Place,
+    codec: &Codec,
+    watch: Option<Watch>,
+    from: Receiver<Item>,
+    lane: Lane,
+    flow: &'e Flow<'e>,
+    stages: &mut Handles<'s>,
+) -> Result<Receiver<Item>, TransferError> {
+    let arguments = if place == Place::Compress { codec.pack } else { codec.unpack };
+    let started = program::start(codec.program, arguments);
+    let (feed, made) = started.map_err(|error| TransferError::Compression {
+        cause: format!("{} cannot be started: {error}", codec.program),
+    })?;
+    let (to, next) = crossbeam_channel::bounded(QUEUE);
+    stages.push(start(scope, place, flow, move |stage| program::feed(&from, feed, stage))?);
+    stages.push(start(scope, place, flow, move |stage| program::take(made, &to, &lane, watch, stage))?);
+    Ok(next)
 }
 
 fn start<'s, 'e: 's>(

@@ -122,26 +122,26 @@ pub(super) fn read(
 type Idle<'i> = dyn FnMut(&mut dyn Outgoing) -> Result<(), Stopped> + 'i;
 
 /// What a codec makes: blocks with room for each, handed on when they are full.
-struct Made<'m> {
+pub(super) struct Made<'m> {
     to: &'m Sender<Item>,
     lane: &'m Lane,
     flow: &'m Stage<'m>,
     block: Option<(Vec<u8>, Permit)>,
     /// What went in since the last block was handed on.
-    plain: u64,
-    came: u64,
+    pub(super) plain: u64,
+    pub(super) came: u64,
     /// Bytes that were made, and whether one of the blocks had to wait.
     bytes: u64,
     waited: bool,
 }
 
 impl<'m> Made<'m> {
-    fn new(to: &'m Sender<Item>, lane: &'m Lane, flow: &'m Stage<'m>) -> Self {
+    pub(super) fn new(to: &'m Sender<Item>, lane: &'m Lane, flow: &'m Stage<'m>) -> Self {
         Self { to, lane, flow, block: None, plain: 0, came: 0, bytes: 0, waited: false }
     }
 
     /// Where to append.
-    fn out(&mut self) -> Result<&mut Vec<u8>, Stopped> {
+    pub(super) fn out(&mut self) -> Result<&mut Vec<u8>, Stopped> {
         if self.block.is_none() {
             let permit = match self.lane.try_acquire() {
                 Some(permit) => permit,
@@ -158,12 +158,12 @@ impl<'m> Made<'m> {
         }
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.block.as_ref().is_some_and(|(block, _)| block.len() == block.capacity())
     }
 
     /// Hands on what there is.
-    fn hand_on(&mut self) -> Result<(), Stopped> {
+    pub(super) fn hand_on(&mut self) -> Result<(), Stopped> {
         let Some((block, permit)) = self.block.take_if(|(block, _)| !block.is_empty()) else { return Ok(()) };
         self.bytes += block.len() as u64;
         let (plain, came) = (std::mem::take(&mut self.plain), std::mem::take(&mut self.came));

@@ -14,6 +14,7 @@ use crate::host::Outgoing;
 use crate::transport::TransportError;
 
 mod ending;
+mod programs;
 mod stages;
 mod stuck;
 

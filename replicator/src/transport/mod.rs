@@ -8,11 +8,13 @@ use bytes::Bytes;
 
 use crate::cancel::Cancel;
 
+pub mod direct;
 pub mod here;
 pub mod known_hosts;
 pub mod quote;
 pub mod ssh;
 pub mod system_ssh;
+pub mod tls;
 
 /// The most of a command's standard error that is kept: the head is worth more than the tail, which repeats.
 pub const STDERR_LIMIT: usize = 64 * 1024;

@@ -1,6 +1,12 @@
 //! The one place where text becomes part of a command line. A remote command passes two readers: the login shell of
 //! the user there (sh, bash, csh, fish: unknown to us) and the POSIX `sh` that it is told to start. [`sh`] quotes
-//! one argument for the inner one, `any_shell` the whole script for the outer one; [`Script`] joins them.
+//! one argument for the inner one, `any_shell` the whole script for the outer one; [`Script`] joins them. What else may
+//! stand in the pipe of a stream is in [`pipes`].
+
+pub mod pipes;
+
+use pipes::Codec;
+use pipes::Dial;
 
 /// Quotes one argument for a POSIX `sh`: it becomes exactly one word with exactly these characters. A newline is
 /// written as `"$nl"`, because not every login shell can carry one inside quotes; [`Script`] defines the variable.
@@ -160,11 +166,11 @@ pub enum Program {
     Zpool,
 }
 
-/// Where zstd(1) stands in a script: before its first command, or behind its last.
+/// Which way a stream goes: into the first command of a script, or out of its last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Zstd {
-    Before,
-    Behind,
+enum Way {
+    In,
+    Out,
 }
 
 /// A few commands of ZFS that run one after the other on a machine, stopping at the first that fails.
@@ -172,7 +178,8 @@ enum Zstd {
 pub struct Script {
     commands: Vec<String>,
     elevate: Elevate,
-    zstd: Option<Zstd>,
+    packed: Option<(Way, Codec)>,
+    dial: Option<(Way, Dial)>,
     marks_end: bool,
 }
 
@@ -239,18 +246,34 @@ impl Script {
         Ok(script)
     }
 
-    /// Lets the first command read what zstd(1) decompresses. The status is that of the last command.
+    /// Lets the first command read what a program brings back. The status is that of the last command.
     #[must_use]
-    pub fn reading_zstd(mut self) -> Self {
-        self.zstd = Some(Zstd::Before);
+    pub fn unpacking(mut self, codec: Codec) -> Self {
+        self.packed = Some((Way::In, codec));
         self
     }
 
-    /// Lets zstd(1) compress what the last command prints. Whether that command succeeded must then be seen by what
-    /// it printed: the status is zstd's.
+    /// Lets a program make smaller what the last command prints. Whether that command succeeded must then be seen by
+    /// what it printed: the status is the program's.
     #[must_use]
-    pub fn printing_zstd(mut self) -> Self {
-        self.zstd = Some(Zstd::Behind);
+    pub fn packing(mut self, codec: Codec) -> Self {
+        self.packed = Some((Way::Out, codec));
+        self
+    }
+
+    /// Lets the first command read from a connection that is waited for. The first line of standard input is the key
+    /// that the connection must begin with.
+    #[must_use]
+    pub fn from_connection(mut self, dial: Dial) -> Self {
+        self.dial = Some((Way::In, dial));
+        self
+    }
+
+    /// Lets the last command print to a connection. The first line of standard input is the key that it begins with;
+    /// standard output has [`pipes::STATUS`] and the status of the commands.
+    #[must_use]
+    pub fn to_connection(mut self, dial: Dial) -> Self {
+        self.dial = Some((Way::Out, dial));
         self
     }
 
@@ -264,10 +287,11 @@ impl Script {
         self
     }
 
-    /// The command line that only asks whether zstd(1) is there: it prints [`END`] if so, and succeeds either way.
+    /// The command line that only asks whether a program is there: it prints [`END`] if so, and succeeds either way.
     #[must_use]
-    pub fn asking_for_zstd() -> String {
-        let script = format!("{SETUP}if command -v zstd >/dev/null 2>&1; then echo \"{END}\"; fi; :");
+    pub fn asking_for(codec: &Codec) -> String {
+        let program = codec.program;
+        let script = format!("{SETUP}if command -v {program} >/dev/null 2>&1; then echo \"{END}\"; fi; :");
         format!("exec sh -c {}", any_shell(&script))
     }
 
@@ -293,20 +317,27 @@ impl Script {
         script.push_str("command -v zfs >/dev/null 2>&1 || { echo \"");
         script.push_str(NO_ZFS);
         script.push_str("\" >&2; exit 127; }; ");
-        // With `exec` on a single command the signals and the end of the connection reach zfs itself.
-        match (self.commands.as_slice(), self.zstd) {
-            ([command], None) if !self.marks_end => {
-                script.push_str("exec ");
-                script.push_str(command);
+        let commands = self.commands.join(" && ");
+        let (packing, unpacking) = match &self.packed {
+            Some((Way::Out, codec)) => (Some(codec.packing()), None),
+            Some((Way::In, codec)) => (None, Some(codec.unpacking())),
+            None => (None, None),
+        };
+        match (&self.dial, packing, unpacking) {
+            (Some((Way::Out, dial)), packing, _) => {
+                script.push_str(&dial.send(&commands, packing.as_deref()));
             }
-            (commands, None) => script.push_str(&commands.join(" && ")),
-            (commands, Some(Zstd::Before)) => {
-                script.push_str("zstd -dqc --long=27 | ");
-                script.push_str(&commands.join(" && "));
+            (Some((Way::In, dial)), _, unpacking) => {
+                script.push_str(&dial.receive(&commands, unpacking.as_deref()));
             }
-            (commands, Some(Zstd::Behind)) => {
-                script.push_str(&commands.join(" && "));
-                script.push_str(" | zstd -qc -T0");
+            (None, Some(packing), _) => script.push_str(&format!("{commands} | {packing}")),
+            (None, None, Some(unpacking)) => script.push_str(&format!("{unpacking} | {commands}")),
+            (None, None, None) => {
+                // With `exec` on a single command the signals and the end of the connection reach zfs itself.
+                if self.commands.len() == 1 && !self.marks_end {
+                    script.push_str("exec ");
+                }
+                script.push_str(&commands);
             }
         }
         if self.marks_end {
@@ -319,183 +350,4 @@ impl Script {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
-    use std::path::PathBuf;
-    use std::process::Command;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// The shells of this list that exist here. `sh` exists everywhere, so no test below checks nothing.
-    fn shells() -> Vec<PathBuf> {
-        let folders: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").expect("a PATH")).collect();
-        let found: Vec<_> = ["sh", "dash", "bash", "zsh", "ksh", "csh", "tcsh", "fish"]
-            .into_iter()
-            .filter_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()))
-            .collect();
-        assert!(found.iter().any(|path| path.ends_with("sh")));
-        found
-    }
-
-    /// A program called `zfs` that prints its arguments, each ended by a NUL: what is tested is the two shells
-    /// between us and it.
-    fn echo_folder() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().expect("a folder");
-        let program = folder.path().join("zfs");
-        std::fs::write(&program, "#!/bin/sh\nprintf '%s\\0' \"$@\"\n").expect("written");
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("executable");
-        folder
-    }
-
-    fn run(shell: &Path, folder: &Path, command_line: &str) -> Vec<u8> {
-        let path = format!("{}:/usr/bin:/bin", folder.display());
-        let output = Command::new(shell)
-            .args(["-c", command_line])
-            .env("PATH", path)
-            .env("HOME", folder)
-            .output()
-            .expect("the shell runs");
-        assert!(output.status.success(), "{}: {}", shell.display(), String::from_utf8_lossy(&output.stderr));
-        output.stdout
-    }
-
-    fn arrives(shell: &Path, folder: &Path, arguments: &[&str]) {
-        let line = Script::zfs(arguments).expect("no NUL").command_line();
-        let expected: Vec<u8> = arguments.iter().flat_map(|a| [a.as_bytes(), b"\0"].concat()).collect();
-        let got = run(shell, folder, &line);
-        assert_eq!(
-            got,
-            expected,
-            "{} made {:?} of {arguments:?}\n{line}",
-            shell.display(),
-            String::from_utf8_lossy(&got)
-        );
-    }
-
-    #[test]
-    fn a_program_gets_hostile_arguments_unchanged_through_every_login_shell() {
-        let folder = echo_folder();
-        let path = folder.path().join("it's a $(reboot)\\!");
-        std::fs::rename(folder.path().join("zfs"), &path).expect("renamed");
-        let arguments = ["agent", "--root", "tank/with a space", "it's\n", "$HOME;!`x`\\"];
-        let name = path.to_str().expect("UTF-8");
-        let line = program(Elevate::No, name, arguments).expect("no NUL");
-        let expected: Vec<u8> = arguments.iter().flat_map(|a| [a.as_bytes(), b"\0"].concat()).collect();
-        for shell in shells() {
-            assert_eq!(run(&shell, folder.path(), &line), expected, "{}", shell.display());
-        }
-        assert!(program(Elevate::No, "a\0b", [""; 0]).is_err());
-        assert!(program(Elevate::Sudo, "x", ["y"]).expect("no NUL").contains("exec sudo -n "));
-    }
-
-    #[test]
-    fn hostile_arguments_arrive_unchanged_through_every_login_shell() {
-        let folder = echo_folder();
-        for shell in shells() {
-            for argument in [
-                "",
-                " ",
-                "pool/with a space",
-                "'",
-                "''",
-                "it's",
-                "\"",
-                "\\",
-                "\\\\",
-                "\\'",
-                "'\\''",
-                "!",
-                "!!",
-                "a!b",
-                "\\!",
-                "$HOME",
-                "${HOME}",
-                "$(touch pwned)",
-                "`touch pwned`",
-                "a;b",
-                "a&b",
-                "a|b",
-                "a>b",
-                "*",
-                "?",
-                "[a]",
-                "{a,b}",
-                "~",
-                "~root",
-                "^a",
-                "#a",
-                "%self",
-                "=ls",
-                "-rf",
-                "--",
-                "\t",
-                "\n",
-                "a\nb",
-                "\n\n",
-                "a\n",
-                "\r",
-                "\u{7f}\u{1b}[31m",
-                "é漢字",
-                "(a)",
-                "<a>",
-                "$nl",
-                "'$nl'",
-                "@a#b",
-            ] {
-                arrives(&shell, folder.path(), &["receive", argument, "end"]);
-            }
-        }
-    }
-
-    #[test]
-    fn commands_run_in_order_and_stop_at_the_first_failure() {
-        let folder = echo_folder();
-        let script = Script::zfs(["one"]).and_then(|s| s.and_zfs(["two"])).expect("no NUL");
-        assert_eq!(run(Path::new("/bin/sh"), folder.path(), &script.command_line()), b"one\0two\0");
-    }
-
-    #[test]
-    fn a_machine_without_zfs_is_told_apart() {
-        let empty = tempfile::tempdir().expect("a folder");
-        std::os::unix::fs::symlink("/bin/sh", empty.path().join("sh")).expect("linked");
-        // The shell looks in the sbin folders too, so this holds only where they have no zfs.
-        if ["/usr/local/sbin/zfs", "/usr/sbin/zfs", "/sbin/zfs"].iter().any(|p| Path::new(p).exists()) {
-            eprintln!("skipped: this machine has a zfs command");
-            return;
-        }
-        let output = Command::new("/bin/sh")
-            .args(["-c", &Script::zfs(["list"]).expect("no NUL").command_line()])
-            .env("PATH", empty.path())
-            .output()
-            .expect("sh runs");
-        assert_eq!(output.status.code(), Some(127));
-        assert!(String::from_utf8_lossy(&output.stderr).contains(NO_ZFS));
-    }
-
-    #[test]
-    fn a_nul_is_refused() {
-        assert_eq!(Script::zfs(["a\0b"]).err(), Some(NulArgument));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-        #[test]
-        fn any_text_without_nul_arrives_unchanged(argument in r#"[^\x00]{0,40}"#) {
-            let folder = echo_folder();
-            for shell in shells() {
-                arrives(&shell, folder.path(), &[&argument]);
-            }
-        }
-
-        #[test]
-        fn any_text_of_the_dangerous_characters_arrives_unchanged(argument in r#"['"\\!$`\n {}()*~^x-]{0,20}"#) {
-            let folder = echo_folder();
-            for shell in shells() {
-                arrives(&shell, folder.path(), &[&argument]);
-            }
-        }
-    }
-}
+mod tests;

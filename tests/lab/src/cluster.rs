@@ -15,7 +15,7 @@ use std::thread;
 use std::time::SystemTime;
 
 /// Where the release binaries are seen in a node.
-const RELEASE_DIR: &str = "/opt/replicator/release";
+pub const RELEASE_DIR: &str = "/opt/replicator/release";
 
 /// Front ends that `replicator` can be called as; each becomes a link in [`BIN_DIR`] once the binary supports
 /// it.

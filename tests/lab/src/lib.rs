@@ -28,6 +28,7 @@ mod kernel;
 mod link;
 mod node;
 mod output;
+pub mod package;
 mod progress;
 mod protocol;
 pub mod recipe;

@@ -105,8 +105,11 @@ pub const FALLBACK_KERNEL: (&str, &str) = ("linux-source-6.12", "trixie");
 
 /// Packages of a node's root file system, from [`SUITE`].
 pub const ROOT_PACKAGES: &[&str] = &[
+    "corosync",
     "csh",
     "dbus",
+    "etcd-client",
+    "etcd-server",
     "faketime",
     "fish",
     "iproute2",
@@ -120,6 +123,8 @@ pub const ROOT_PACKAGES: &[&str] = &[
     "opendoas",
     "openssh-client",
     "openssh-server",
+    "pacemaker",
+    "pacemaker-cli-utils",
     "perl",
     "procps",
     "pv",
@@ -174,6 +179,8 @@ pub const KERNEL_ON: &[&str] = &[
     "NF_TABLES",
     "NAMESPACES",
     "NET_NS",
+    // A systemd of its own in a node.
+    "PID_NS",
     "CGROUPS",
     "MEMCG",
     "CGROUP_PIDS",

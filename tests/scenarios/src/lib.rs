@@ -10,3 +10,5 @@ pub mod proxmox;
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod incidents;

@@ -58,6 +58,8 @@ pub struct Cluster {
     now: u64,
     truth: Truth,
     nodes: BTreeMap<String, Node>,
+    /// Guests that have nothing to do with it, each with its node.
+    others: BTreeMap<u32, String>,
 }
 
 impl Cluster {
@@ -79,7 +81,7 @@ impl Cluster {
             armed: "armed".to_string(),
         };
         let nodes = nodes.iter().map(|name| (name.to_string(), node())).collect();
-        Self { guest, now: 0, truth, nodes }
+        Self { guest, now: 0, truth, nodes, others: BTreeMap::new() }
     }
 
     /// So many seconds have gone by since the beginning.
@@ -100,6 +102,7 @@ impl Cluster {
     /// - `off NODE`, `on NODE`, `cut NODE`, `heal NODE`
     /// - `pvesh NODE works`, `hangs`, `refused` or `blind` (without the right to see the guest)
     /// - `pmxcfs NODE mounted` or `gone`
+    /// - `other NUMBER on NODE`: a guest that has nothing to do with it
     ///
     /// `false` when these words are none of its own.
     ///
@@ -133,6 +136,11 @@ impl Cluster {
             ["cut", node] => self.node(node).cut = Some(self.truth.clone()),
             ["heal", node] => self.node(node).cut = None,
             ["pvesh", node, how] => self.node(node).pvesh = (*how).to_string(),
+            ["other", guest, "on", node] => {
+                let guest = guest.parse().expect("a number");
+                assert_ne!(guest, self.guest);
+                self.others.insert(guest, (*node).to_string());
+            }
             ["pmxcfs", node, how] => self.node(node).pmxcfs = (*how).to_string(),
             _ => return false,
         }
@@ -173,8 +181,11 @@ impl Cluster {
     }
 
     fn vmlist(&self, truth: &Truth) -> Value {
-        let guest = json!({ "node": truth.node, "type": "lxc", "version": truth.version });
-        json!({ "version": truth.version, "ids": { self.guest.to_string(): guest } })
+        let one = |node: &str| json!({ "node": node, "type": "lxc", "version": truth.version });
+        let mut ids: BTreeMap<String, Value> =
+            self.others.iter().map(|(guest, node)| (guest.to_string(), one(node))).collect();
+        ids.insert(self.guest.to_string(), one(&truth.node));
+        json!({ "version": truth.version, "ids": ids })
     }
 
     fn members(&self, name: &str, quorate: u8) -> Value {
@@ -213,7 +224,21 @@ impl Cluster {
         if truth.managed {
             guest["hastate"] = json!(truth.crm_state);
         }
-        if blind { json!([]) } else { json!([guest]) }
+        // The list is sorted by nobody.
+        let mut all: Vec<Value> = self
+            .others
+            .iter()
+            .map(|(other, node)| {
+                json!({
+                    "id": format!("lxc/{other}"), "vmid": other, "node": node, "type": "lxc",
+                    "status": "running", "name": "another", "template": 0, "maxcpu": 1,
+                })
+            })
+            .collect();
+        if !blind {
+            all.push(guest);
+        }
+        json!(all)
     }
 
     fn ha(&self, name: &str, truth: &Truth, quorate: u8) -> Value {
@@ -257,6 +282,8 @@ mod tests {
         let quorate = |node| file(&cluster, node, ".members")["cluster"]["quorate"].clone();
         assert_eq!((quorate("a"), quorate("b")), (0.into(), 1.into()));
         assert_eq!(file(&cluster, "a", "ha.json")[0]["quorate"], 0);
+        cluster.event(&["other", "1030", "on", "c"]);
+        assert_eq!(file(&cluster, "b", ".vmlist")["ids"]["1030"]["node"], "c");
         cluster.event(&["heal", "a"]);
         assert_eq!(file(&cluster, "a", ".vmlist")["ids"]["103"]["node"], "b");
         assert!(!cluster.event(&["promote", "b"]));

@@ -14,6 +14,7 @@ use crate::agent::fault::Fault;
 use crate::agent::frame::Kind;
 use crate::agent::limits::Class;
 use crate::compare::content::Piece;
+use crate::compare::content::Share;
 use crate::host::DatasetKind;
 use crate::host::HostError;
 use std::io::Read;
@@ -35,13 +36,14 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         id: u32,
         snapshot: &SnapshotName,
         kind: DatasetKind,
+        share: Share,
     ) -> Result<(), Trouble> {
         self.limits.allows(Class::Read)?;
         self.limits.name(snapshot.dataset())?;
         let Self { input, output, host, .. } = self;
         let mut parts = Parts::new(id, input, output);
         let mut trouble = None;
-        let read = host.read(snapshot, kind, &mut |piece| {
+        let read = host.read_share(snapshot, kind, share, &mut |piece| {
             parts.take(piece).map_err(|why| {
                 trouble = Some(why);
                 HostError::Cancelled

@@ -1,6 +1,7 @@
 //! The two requests that carry a stream.
 
 use super::Server;
+use super::claimed;
 use super::trouble::Trouble;
 use super::trouble::protocol;
 use crate::agent::answer::Part;
@@ -10,7 +11,6 @@ use crate::agent::fault::Fault;
 use crate::agent::frame::DATA_LIMIT;
 use crate::agent::frame::Kind;
 use crate::agent::message::ReceiveRequest;
-use crate::agent::message::WireClaim;
 use crate::agent::pass::Pass;
 use crate::host::HostError;
 use crate::host::Next;
@@ -63,7 +63,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
 
     pub(super) fn receive(&mut self, id: u32, mut request: ReceiveRequest) -> Result<(), Trouble> {
         let guid = zfs_core::Guid(request.guid);
-        let claim = request.claim.take().map(WireClaim::claim);
+        let claim = request.claim.take().map(claimed).transpose()?;
         let spec = request.spec();
         self.limits.receive(&spec)?;
         // From here until the receive has ended nobody promotes what it goes into.

@@ -105,6 +105,11 @@ impl<W: Write> Output<W> {
         Self { writer, alive, written: Instant::now() }
     }
 
+    /// How often it says that it is there.
+    pub(super) fn every(&self) -> Duration {
+        self.alive
+    }
+
     /// Whether nothing was written for long.
     pub(super) fn is_due(&self) -> bool {
         self.written.elapsed() >= self.alive

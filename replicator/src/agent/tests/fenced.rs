@@ -1,5 +1,8 @@
 //! Roots of pairs: who may change them through an agent, and how a receive gives way to a promotion.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use super::*;
@@ -24,7 +27,7 @@ fn limits() -> Limits {
 }
 
 fn claim(epoch: u64, holder: &str) -> String {
-    format!(r#"{{"root":"tank/in","epoch":{epoch},"holder":"{holder}"}}"#)
+    format!(r#"{{"root":"tank/in","epoch":{epoch},"holder":"{holder}","receiver":"here"}}"#)
 }
 
 fn receive(claim: &str) -> String {
@@ -151,6 +154,20 @@ fn a_root_without_an_epoch_gets_that_of_the_first_who_presents_one() {
 
 #[test]
 fn what_an_older_asking_end_does_not_know_is_told_in_words_that_it_knows() {
+    // Those who knew epochs, and did not say whom they take this one for, are told what to do.
+    let mut raw = Raw::new(held("far"), limits());
+    let unnamed = r#"{"root":"tank/in","epoch":3,"holder":"far"}"#;
+    for (id, request) in (1..).zip([
+        receive(unnamed),
+        apply(unnamed, CREATE),
+        format!(r#"{{"claim":{unnamed}}}"#),
+        r#"{"take-over":{"roots":["tank/in"],"epoch":4}}"#.to_string(),
+    ]) {
+        let answer = raw.ask(id, &request);
+        let says = matches!(&answer, Answer::Failed(Fault::Refused { why }) if why.contains("older"));
+        assert!(says, "{request}: {answer:?}");
+    }
+    assert_eq!(done(&raw.close().1), Vec::<&String>::new());
     let mut raw = Raw::silent(held("here"), limits());
     let old = Hello { newest: 3, ..Hello::ours() };
     raw.put(Kind::Hello, 0, &serde_json::to_vec(&old).expect("JSON"));
@@ -166,9 +183,10 @@ fn a_claim_that_makes_no_sense_is_not_understood() {
         claim(0, "far"),
         claim(3, ""),
         claim(3, "a b"),
-        r#"{"root":"tank/in","epoch":3}"#.to_string(),
-        r#"{"root":"tank/in@x","epoch":3,"holder":"far"}"#.to_string(),
-        r#"{"root":"tank/in","epoch":3,"holder":"far","force":true}"#.to_string(),
+        r#"{"root":"tank/in","epoch":3,"receiver":"here"}"#.to_string(),
+        claim(3, "far").replace("here", "a b"),
+        claim(3, "far").replace("tank/in", "tank/in@x"),
+        claim(3, "far").replace('}', r#","force":true}"#),
     ]) {
         let answer = raw.ask(id, &receive(&claim));
         assert!(not_understood(&answer), "{claim}: {answer:?}");
@@ -193,6 +211,101 @@ fn a_claim_alone_is_judged_and_taken_over() {
     // Who may not receive has nothing to claim.
     let limits = Limits::within(vec![dataset("tank/in")]).allowing(vec![Class::List]);
     assert!(refused(&Raw::new(held("far"), limits).ask(1, &ask(&claim(3, "far")))));
+}
+
+/// An agent without a name of its own, in a cluster that knows the machine by another name than it has.
+#[test]
+fn a_node_knows_what_it_holds_by_the_name_that_it_is_asked_by() {
+    let mut raw = Raw::new(held("here"), inside());
+    for (id, request) in (1..).zip([receive(&claim(4, "far")), apply(&claim(4, "far"), CREATE)]) {
+        let answer = raw.ask(id, &request);
+        assert!(matches!(answer, Answer::Failed(Fault::Fenced { kind: Why::Active, .. })), "{answer:?}");
+    }
+    // One that has a name answers to no other.
+    let mut named = Raw::new(held("far"), limits());
+    let other = claim(4, "far").replace("here", "other");
+    for (id, request) in (1..).zip([receive(&other), apply(&other, CREATE), overtake(&other, "[]")]) {
+        let answer = named.ask(id, &request);
+        assert!(refused(&answer), "{answer:?}");
+    }
+    for raw in [raw, named] {
+        assert_eq!(done(&raw.close().1), Vec::<&String>::new());
+    }
+}
+
+fn overtake(claim: &str, both: &str) -> String {
+    format!(r#"{{"overtake":{{"claim":{claim},"both":{both}}}}}"#)
+}
+
+/// tank/in and all below it without anything written since the newest snapshot, and what the other node says it has.
+fn left(host: Fake) -> (Fake, String) {
+    let mut host = host;
+    host.datasets.retain(|one| one.name.is_within(&dataset("tank/in")));
+    host.datasets.iter_mut().for_each(|one| one.written = 0);
+    let newest = |one: &crate::host::DatasetState| {
+        format!(r#"["{}",{}]"#, one.name, one.snapshots.last().expect("a snapshot").guid.0)
+    };
+    let both: Vec<_> = host.datasets.iter().map(newest).collect();
+    (host, format!("[{}]", both.join(",")))
+}
+
+#[test]
+fn a_node_that_has_nothing_of_its_own_lets_go_when_the_other_one_was_promoted() {
+    let (host, both) = left(held("here"));
+    let mut raw = Raw::new(host, limits());
+    assert_eq!(raw.ask(1, &overtake(&claim(4, "far"), &both)), Answer::Done);
+    // It is one of the other node's from now on.
+    assert_eq!(raw.ask(2, &apply(&claim(4, "far"), CREATE)), Answer::Done);
+    assert_eq!(raw.ask(3, &overtake(&claim(4, "far"), "[]")), Answer::Done, "nothing is left to do");
+    let (_, log) = raw.close();
+    let log = done(&log);
+    assert_eq!(log[0], "epoch 1:4:far:000000000000004d on tank/in");
+    assert!(log.len() == 2 && log[1].starts_with("apply CreateFilesystem"), "{log:?}");
+}
+
+#[test]
+fn a_node_that_may_have_something_of_its_own_keeps_it() {
+    let (host, both) = left(held("here"));
+    let newest = host.datasets[1].snapshots.last().expect("a snapshot").guid.0;
+    let mut written = host.clone();
+    written.datasets[1].written = 1;
+    let mut bare = host.clone();
+    bare.datasets[1].snapshots.clear();
+    let mounted = Fake { mounted: vec![host.datasets[1].name.clone()], ..host.clone() };
+    let less = both.replace(&newest.to_string(), "5");
+    for (host, presented, both, why) in [
+        (written, claim(4, "far"), &both, Why::Active),
+        (bare, claim(4, "far"), &both, Why::Active),
+        (host.clone(), claim(4, "far"), &less, Why::Active),
+        (host.clone(), claim(4, "far"), &"[]".to_string(), Why::Active),
+        (mounted, claim(4, "far"), &both, Why::Writable),
+        // Who was not promoted after it has nothing to ask for.
+        (host.clone(), claim(3, "far"), &both, Why::Both),
+        (host.clone(), claim(2, "far"), &both, Why::Lower),
+        (host.clone(), claim(1 << 40, "far"), &both, Why::TooFar),
+        (host.clone(), claim(4, "here"), &both, Why::SameName),
+    ] {
+        assert_eq!(refusal(host, &overtake(&presented, both)), (why, vec![]), "{presented} {both}");
+    }
+    host.promotes.store(true, Ordering::Relaxed);
+    assert_eq!(refusal(host, &overtake(&claim(4, "far"), &both)).0, Why::Promoting);
+}
+
+#[test]
+fn what_takes_over_an_epoch_is_made_read_only_first() {
+    let writable = || Arc::new(Mutex::new(BTreeSet::from([dataset("tank/in"), dataset("tank/in/a")])));
+    let mut raw = Raw::new(Fake { writable: writable(), ..held("far") }, limits());
+    assert_eq!(raw.ask(1, &apply(&claim(4, "far"), CREATE)), Answer::Done);
+    let (_, log) = raw.close();
+    let log = done(&log);
+    assert!(log[..2].iter().all(|line| line.contains(r#"("readonly", "on")"#)), "{log:?}");
+    assert_eq!(log[2], "epoch 1:4:far:000000000000004d on tank/in");
+    // Where that is without effect nothing is taken over, and nothing done.
+    let mut raw = Raw::new(Fake { writable: writable(), stays_writable: true, ..held("far") }, limits());
+    let answer = raw.ask(1, &apply(&claim(4, "far"), CREATE));
+    assert!(matches!(&answer, Answer::Failed(_)), "{answer:?}");
+    let (_, log) = raw.close();
+    assert!(log.iter().all(|line| !line.starts_with("epoch") && !line.contains("Create")), "{log:?}");
 }
 
 #[test]

@@ -54,6 +54,12 @@ impl From {
         self.config.as_deref().map_or_else(Location::of_machine, Location::of)
     }
 
+    /// Whether one was named, or this machine has one.
+    pub(in crate::cli) fn is_there(&self) -> bool {
+        let (Location::Native(file) | Location::Sanoid(file)) = self.location();
+        self.config.is_some() || !matches!(file.try_exists(), Ok(false))
+    }
+
     /// The configuration, if it can be used. Everything that is wrong with it goes to standard error.
     pub(in crate::cli) fn usable(&self) -> Result<(Config, Problems), Failure> {
         usable(&self.location())
@@ -88,4 +94,17 @@ fn broken(problems: &Problems) -> Failure {
     let count = problems.errors();
     let s = if count == 1 { "" } else { "s" };
     Failure::new(Outcome::Configuration, format!("the configuration has {count} error{s}; nothing was done"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::Code;
+
+    #[test]
+    fn a_configuration_that_is_not_there_cannot_be_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let failure = usable(&Location::of(&folder.path().join("none.toml"))).expect_err("nothing there");
+        assert_eq!((failure.code, failure.outcome), (Code::Configuration, Outcome::Configuration));
+    }
 }

@@ -25,8 +25,10 @@ use crate::monitor::lag::Look;
 use crate::monitor::lag::Way;
 use crate::monitor::snapshots;
 use crate::monitor::snapshots::Watched;
+use crate::monitor::verified;
 use crate::policy::PerPeriod;
 use crate::policy::Style;
+use crate::verify::memory::Verified;
 
 /// What is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(in crate::cli) enum Check {
     Capacity,
     /// Replications.
     Replication,
+    /// Copies that were read, and how many days ago that may be.
+    Verified(u32),
 }
 
 /// How much of a pool is asked for.
@@ -54,15 +58,15 @@ pub(super) enum Depth {
 
 /// What came of one pool.
 #[derive(Clone, Debug)]
-pub(super) struct OfPool {
+pub(in crate::cli) struct OfPool {
     /// Its name.
-    pub(super) name: String,
+    pub(in crate::cli) name: String,
     /// How it is.
-    pub(super) pool: Pool,
+    pub(in crate::cli) pool: Pool,
     /// Its datasets, as far as they were asked for.
-    pub(super) datasets: Vec<Watched>,
+    pub(in crate::cli) datasets: Vec<Watched>,
     /// What could not be had of them.
-    pub(super) unread: Vec<Unread>,
+    pub(in crate::cli) unread: Vec<Unread>,
 }
 
 /// Asks for one configuration.
@@ -87,7 +91,7 @@ impl<'c> Gatherer<'c> {
     }
 
     /// The clock when this began, in seconds since 1970.
-    pub(super) fn now(&self) -> i64 {
+    pub(in crate::cli) fn now(&self) -> i64 {
         self.now
     }
 
@@ -98,6 +102,7 @@ impl<'c> Gatherer<'c> {
             Check::Health => Depth::Pool,
             Check::Capacity => Depth::Datasets,
             Check::Replication => return lag::judge(&self.ways(), self.now),
+            Check::Verified(days) => return self.verified(days),
         };
         match self.pools(depth) {
             Ok(pools) => self.judge(check, &pools),
@@ -113,12 +118,27 @@ impl<'c> Gatherer<'c> {
                 health::judge(&pools)
             }
             Check::Capacity => self.capacity(pools),
-            Check::Snapshots | Check::Replication => {
+            Check::Snapshots | Check::Replication | Check::Verified(_) => {
                 let watched: Vec<_> = pools.iter().flat_map(|one| one.datasets.iter().cloned()).collect();
                 let unread: Vec<_> = pools.iter().flat_map(|one| one.unread.iter().cloned()).collect();
                 snapshots::judge(&watched, &unread, self.config.style, self.now)
             }
         }
+    }
+
+    fn verified(&self, days: u32) -> Report {
+        let memory = match Verified::read(&self.config.folders.state) {
+            Ok(memory) => memory,
+            Err(why) => return Report::unknown(&why),
+        };
+        let mut targets = Vec::new();
+        for job in &self.config.jobs {
+            for target in &job.targets {
+                let checked = memory.of(&job.name, &target.endpoint.to_string()).collect();
+                targets.push(verified::Target { job: &job.name, target: &target.name, checked });
+            }
+        }
+        verified::judge(&targets, u64::from(days) * 86_400, self.now)
     }
 
     fn capacity(&self, pools: &[OfPool]) -> Report {
@@ -264,7 +284,7 @@ impl<'c> Gatherer<'c> {
     }
 
     /// The datasets and pools for numbers, as one.
-    pub(super) fn everything(&self) -> Result<(Vec<OfPool>, Vec<Way>), String> {
+    pub(in crate::cli) fn everything(&self) -> Result<(Vec<OfPool>, Vec<Way>), String> {
         std::thread::scope(|scope| {
             let ways = scope.spawn(|| self.ways());
             let pools = self.pools(Depth::Snapshots);

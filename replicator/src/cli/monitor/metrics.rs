@@ -18,6 +18,7 @@ use crate::monitor::metrics;
 use crate::monitor::metrics::Facts;
 use crate::monitor::runs;
 use crate::monitor::textfile;
+use crate::verify::memory::Verified;
 
 /// Write numbers for Prometheus, as its node exporter collects them from files.
 ///
@@ -70,6 +71,13 @@ fn text(config: &Config, location: &Location, timeout: Duration) -> Result<Strin
     let gatherer = Gatherer::new(config, location, timeout)?;
     let (pools, ways) = gatherer.everything().map_err(|why| Failure::new(Outcome::NoZfs, why))?;
     let level = |check| gatherer.judge(check, &pools).level;
+    // Only root may read it.
+    let memory = Verified::read(&config.folders.state).unwrap_or_default();
+    let mut verified = Vec::new();
+    for (job, target) in config.jobs.iter().flat_map(|job| job.targets.iter().map(move |one| (job, one))) {
+        let to = target.endpoint.to_string();
+        verified.extend(memory.of(&job.name, &to).map(|one| (target.name.as_str(), one)));
+    }
     let checks: [(&str, Level); 4] = [
         ("snapshots", level(Check::Snapshots)),
         ("health", level(Check::Health)),
@@ -86,6 +94,7 @@ fn text(config: &Config, location: &Location, timeout: Duration) -> Result<Strin
         ways: &ways,
         checks: &checks,
         runs: &runs,
+        verified: &verified,
         now: gatherer.now(),
     }))
 }

@@ -12,6 +12,7 @@ use crate::monitor::Report;
 
 mod gather;
 mod metrics;
+mod notify;
 mod probe;
 
 pub(super) use gather::Check;
@@ -35,7 +36,9 @@ enum Command {
     Health(Health),
     Capacity(Capacity),
     Replication(Replication),
+    Verified(Verified),
     Metrics(metrics::Arguments),
+    Notify(notify::Arguments),
     Probe(probe::Arguments),
 }
 
@@ -45,12 +48,13 @@ Exit status of the checks, which is not that of the other commands:
   1  WARNING
   2  CRITICAL (also when the command line is wrong)
   3  UNKNOWN: it could not be found out, or the configuration is broken
-`monitor metrics` ends with the usual statuses.
+`monitor metrics` and `monitor notify` end with the usual statuses.
 
 Examples:
   replicator monitor snapshots
   replicator monitor health --timeout 5
   replicator monitor replication --json
+  replicator monitor verified
   replicator monitor metrics --output /var/lib/prometheus/node-exporter/replicator.prom";
 
 /// Whether each dataset has fresh snapshots of each period that is kept or taken.
@@ -84,6 +88,23 @@ struct Replication {
     how: How,
 }
 
+/// Whether the copies were found good by `replicator verify`, and when.
+///
+/// It reads what that has left in the state folder, which root may.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  replicator monitor verified --longest 14")]
+struct Verified {
+    #[command(flatten)]
+    how: How,
+
+    /// After how many days without a look there is a warning.
+    #[arg(long, value_name = "DAYS", default_value_t = DAYS, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    longest: u32,
+}
+
+/// How many days a target may not be looked at where nothing else is said.
+const DAYS: u32 = 8;
+
 #[derive(Debug, clap::Args)]
 struct How {
     #[command(flatten)]
@@ -105,7 +126,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Command::Health(arguments) => (Check::Health, &arguments.how),
         Command::Capacity(arguments) => (Check::Capacity, &arguments.how),
         Command::Replication(arguments) => (Check::Replication, &arguments.how),
+        Command::Verified(arguments) => (Check::Verified(arguments.longest), &arguments.how),
         Command::Metrics(arguments) => return ended(metrics::run(arguments)),
+        Command::Notify(arguments) => return ended(notify::run(arguments)),
         Command::Probe(arguments) => return ended(probe::run(arguments)),
     };
     let report = how.from.usable().and_then(|(config, _)| {

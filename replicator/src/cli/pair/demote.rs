@@ -14,6 +14,7 @@ use super::setup::Setup;
 use crate::cancel::Cancel;
 use crate::cli;
 use crate::pair::verbs::demote::demote;
+use crate::pair::verbs::demote::give_back;
 
 /// Give the service of a pair away: end all writing on this node, and send what was written.
 ///
@@ -81,6 +82,8 @@ pub(super) fn demote_here(
         (true, true) => Sent::Not("it was not asked for".to_string()),
         (true, false) => within(setup.pair.final_send, cancel, |cancel| last(setup, cancel)),
     };
+    // Until here nobody else was let in.
+    give_back(&mut setup.node, &mut |line| cli::say(line));
     Ok((holds, sent))
 }
 

@@ -88,7 +88,12 @@ fn before_start(setup: &mut Setup, cancel: &Cancel) -> Result<Outcome, Failure> 
             decision.verdict.role,
             reasons.join("; ")
         );
-        return Err(Failure::new(Outcome::NoRole, message).hinted(decision.verdict.remedy.text(pair, &names)));
+        let hint = match decision.verdict.remedy {
+            // Nothing is wrong with the pair: it is the start that is out of place.
+            Remedy::Nothing => format!("start it on {}, or have the cluster move it here first", names.peer),
+            remedy => remedy.text(pair, &names),
+        };
+        return Err(Failure::new(Outcome::NoRole, message).hinted(hint));
     }
     let done = promote_here(setup, false, cancel)?;
     let word = if done.raised { "now" } else { "already" };

@@ -4,11 +4,13 @@ use super::Failure;
 use super::Outcome;
 use crate::cancel::Cancel;
 
+mod accept;
 mod demote;
 mod handover;
 mod hook;
 mod promote;
 mod rejoin;
+mod resource_agent;
 mod role;
 mod send;
 pub(super) mod setup;
@@ -34,6 +36,8 @@ enum Command {
     Rejoin(rejoin::Arguments),
     Handover(handover::Arguments),
     Hook(hook::Arguments),
+    ResourceAgent(resource_agent::Arguments),
+    Accept(accept::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
@@ -46,5 +50,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         Command::Rejoin(arguments) => rejoin::run(arguments, cancel),
         Command::Handover(arguments) => handover::run(arguments, cancel),
         Command::Hook(arguments) => hook::run(arguments, cancel),
+        Command::ResourceAgent(arguments) => resource_agent::run(arguments, cancel),
+        Command::Accept(arguments) => accept::run(arguments, cancel),
     }
 }

@@ -19,6 +19,8 @@ use crate::pair::verbs::promote::promote;
 /// writable and are mounted. What somebody has written to this node while it was a standby is kept in a snapshot
 /// divergent-EPOCH. On a node that is active already only what is missing of this is done.
 ///
+/// With a lease in etcd this node takes it first, and another node that has it keeps this one from being promoted.
+///
 /// It is refused where it could cost data: the other node is still active or was promoted later, a dataset was never
 /// received completely, nothing says that the data here belong to the pair, a pool does not work. The other node is
 /// asked if it can be reached; who has the service by the cluster is not asked here (pair role).
@@ -78,6 +80,9 @@ pub(super) fn promote_here(setup: &mut Setup, force: bool, cancel: &Cancel) -> R
     let done = promote(&mut setup.node, &roots, there, &asked, &mut |line| cli::say(line))?;
     for line in &done.told {
         cli::say(line);
+    }
+    for told in setup.pool_roots()? {
+        cli::say(&format!("warning: {told}"));
     }
     Ok(done)
 }

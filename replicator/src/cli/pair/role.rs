@@ -11,6 +11,7 @@ use super::Outcome;
 use crate::cancel::Cancel;
 use crate::cli;
 use crate::cli::config::From;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::age;
 use crate::config::pair::Pair;
@@ -134,7 +135,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
             .iter()
             .map(|pair| scope.spawn(|| look(arguments, &config.folders.state, pair, cancel)))
             .collect();
-        let lost = |_| Err(Failure::new(Outcome::Failed, "a defect of this program: a look panicked"));
+        let lost = |_| Err(Failure::new(Code::Defect, "a defect of this program: a look panicked"));
         looking.into_iter().map(|look| look.join().unwrap_or_else(lost)).collect()
     });
     let found = found?;

@@ -2,6 +2,7 @@
 //! roots are sent.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,19 +28,26 @@ use crate::engine::Run;
 use crate::engine::RunError;
 use crate::host::Depth;
 use crate::host::Host;
+use crate::host::Inventory;
 use crate::jobs::Done;
 use crate::jobs::keep_others_out;
 use crate::lock::RunLock;
 use crate::pair::NodeName;
+use crate::pair::guards::Told;
+use crate::pair::guards::pool_root;
 use crate::pair::verbs::Node;
 use crate::pair::verbs::Refused;
 use crate::pair::verbs::VerbError;
 use crate::pair::verbs::look::look;
 use crate::pair::verbs::node::LocalNode;
 use crate::pair::verbs::promote;
+use crate::pair::verbs::rejoin::Asked;
+use crate::pair::verbs::rejoin::Rejoined;
+use crate::pair::verbs::rejoin::rejoin;
 use crate::pair::verbs::send::Sending;
 use crate::pair::verbs::send::send;
 use crate::plan::Step;
+use crate::role::source;
 use crate::transfer::Budget;
 use crate::transfer::Limiter;
 use crate::transfer::Moved;
@@ -52,14 +60,14 @@ use crate::transfer::retry::Backoff;
 pub(super) struct Common {
     /// The pair, as the configuration calls it; not needed where there is only one.
     #[arg(value_name = "PAIR")]
-    pair: Option<String>,
+    pub(super) pair: Option<String>,
 
     /// As JSON.
     #[arg(long)]
     pub(super) json: bool,
 
     #[command(flatten)]
-    from: From,
+    pub(super) from: From,
 }
 
 /// The pair of that name, or the only one.
@@ -114,6 +122,7 @@ impl Setup {
             return Err(Failure::new(Outcome::Configuration, message));
         }
         let node = LocalNode::new(name.clone(), Zfs::open()?, cancel.clone());
+        let node = node.decided_by(source::of(&pair));
         Ok(Self { state, pair, node, name, peer, cancel: cancel.clone() })
     }
 
@@ -152,6 +161,9 @@ impl Setup {
         observer: &dyn Observer,
     ) -> Result<Vec<(DatasetName, Done)>, Failure> {
         let mut there = self.connect()?;
+        for told in self.pool_roots()? {
+            observer.note(&format!("warning: {told}"));
+        }
         let side = look(self.node.host(), self.name.as_str(), &self.pair.roots)?;
         let locks = self.locks(there.as_mut())?;
         let (options, run, cancel) = (self.pair.options.clone(), self.sending(), self.cancel.clone());
@@ -161,7 +173,8 @@ impl Setup {
         for root in &side.roots {
             let Some(epoch) = root.epoch().filter(|epoch| epoch.holder == self.name) else { continue };
             // One root that cannot be sent keeps no other from it.
-            match send(self.node.host(), there.as_mut(), &root.name, (epoch.number, &self.name), &how) {
+            let who = (epoch.number, &self.name, &self.peer);
+            match send(self.node.host(), there.as_mut(), &root.name, who, &how) {
                 Ok(done) => all.push((root.name.clone(), done)),
                 Err(error) => failed = failed.or(Some(error)),
             }
@@ -170,6 +183,29 @@ impl Setup {
             Some(error) => Err(error.into()),
             None => Ok(all),
         }
+    }
+
+    /// Data in the root datasets of the pools of the pair, which go nowhere.
+    pub(super) fn pool_roots(&mut self) -> Result<Vec<Told>, Failure> {
+        let pools: BTreeSet<_> = self.pair.roots.iter().map(DatasetName::pool).collect();
+        let mut all = Vec::new();
+        for pool in pools {
+            let Ok(pool) = DatasetName::try_from(pool) else { continue };
+            if self.pair.roots.contains(&pool) {
+                continue;
+            }
+            if let Inventory::Present(tree) = self.node.host().inventory(&pool, Depth::One)? {
+                all.extend(pool_root(tree.root()));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Lets this node follow, if it has nothing of its own.
+    pub(in crate::cli) fn follow(&mut self, tell: &mut dyn FnMut(&str)) -> Result<Rejoined, Failure> {
+        let mut there = self.connect()?;
+        let asked = Asked { only_follow: true, ..Asked::default() };
+        Ok(rejoin(&mut self.node, &self.pair.roots, there.as_mut(), &self.peer, asked, tell)?)
     }
 
     /// Keeps other runs out of the roots of the other node.

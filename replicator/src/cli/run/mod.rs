@@ -12,10 +12,13 @@ use super::roles::Roles;
 use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::jobs::Network;
+use crate::lock;
+use crate::monitor::transfers::Board;
 
+mod lags;
 mod pairs;
 mod phases;
-mod record;
+pub(in crate::cli) mod record;
 
 /// Do what the configuration says: take snapshots, replicate, prune, check.
 ///
@@ -85,6 +88,8 @@ struct Context<'c> {
     cancel: &'c Cancel,
     dry_run: bool,
     json: bool,
+    /// Where it is told what is being sent.
+    board: Option<&'c Board>,
 }
 
 impl Context<'_> {
@@ -112,8 +117,13 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let zfs = Zfs::open()?;
     let network = Network { zfs: zfs.clone(), cancel: cancel.clone() };
     let started = Timestamp::now();
-    let roles = Roles::look(&config, cancel)?;
+    let mut roles = Roles::look(&config, cancel)?;
+    if !arguments.dry_run {
+        pairs::follow(&config, &mut roles, cancel)?;
+    }
     roles.tell();
+    // Nothing depends on it: without it a run is only not seen.
+    let board = if arguments.dry_run { None } else { board(started) };
     let context = Context {
         config: &config,
         roles: &roles,
@@ -122,6 +132,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         cancel,
         dry_run: arguments.dry_run,
         json: arguments.json,
+        board: board.as_ref(),
     };
     let mut failures = Vec::new();
     if !roles.are_settled() {
@@ -136,6 +147,9 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
             break;
         }
         let began = std::time::Instant::now();
+        if let Some(board) = &board {
+            board.phase(phase.word());
+        }
         let ended = match phase {
             Phase::Snapshot => phases::snapshot(&context),
             Phase::Replicate => phases::replicate(&context),
@@ -159,6 +173,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         parts.insert(phase.word().to_string(), json);
         failures.extend(ended.failures);
     }
+    drop(board);
     let outcome = overall(&failures);
     let record = json!({
         "version": 1,
@@ -187,6 +202,10 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     }
     super::print(&if arguments.json { format!("{record:#}\n") } else { lines.concat() })?;
     Ok(overall(&failures))
+}
+
+fn board(started: Timestamp) -> Option<Board> {
+    Board::open(&lock::folder().ok()?, started.as_second()).ok()
 }
 
 /// The kind that all failures share, or the general one; an interruption goes before all.

@@ -14,7 +14,9 @@ use crate::cancel::Cancel;
 use crate::cli;
 use crate::cli::pair::setup::Setup;
 use crate::cli::roles::InPair;
+use crate::cli::roles::Roles;
 use crate::cli::roles::with_pairs;
+use crate::config::Config;
 use crate::engine::Observer;
 use crate::engine::Place;
 use crate::engine::RunError;
@@ -24,6 +26,35 @@ use crate::role::Role;
 use crate::role::decide::Remedy;
 use crate::role::watch::Fence;
 use crate::transfer::Moved;
+
+/// Lets this node follow in each pair whose service has left it, where it has nothing of its own: after a planned move
+/// that is so. Else it stays isolated, and the remedy is told with its role.
+///
+/// # Errors
+/// When the run is to stop.
+pub(super) fn follow<'c>(config: &'c Config, roles: &mut Roles<'c>, cancel: &Cancel) -> Result<(), Failure> {
+    for one in &mut roles.pairs {
+        let verdict = &one.decision.verdict;
+        if verdict.role != Role::Isolated || verdict.remedy != Remedy::Rejoin {
+            continue;
+        }
+        let title = format!("pair {}", one.pair.name);
+        let mut tell = |line: &str| cli::say(&format!("{title}: {line}"));
+        let setup = Setup::of(config.folders.state.clone(), one.pair.clone(), cancel);
+        match setup.and_then(|mut setup| setup.follow(&mut tell)) {
+            Ok(done) => {
+                let (here, active) = (&one.names.here, &done.active);
+                cli::say(&format!(
+                    "{title}: {here} has nothing of its own, and follows {active} now, in epoch {}",
+                    done.epoch
+                ));
+                *one = InPair::look(config, one.pair, cancel)?;
+            }
+            Err(failure) => cli::say(&format!("{title}: {}", failure.message())),
+        }
+    }
+    Ok(())
+}
 
 /// Sends what the other nodes lack, of each pair in which this node is active.
 pub(super) fn replicate(context: &Context<'_>, all: &mut Replication) {
@@ -65,7 +96,7 @@ fn send(
     let cancel = context.cancel.child();
     let state = &context.config.folders.state;
     let mut setup = Setup::of(state.clone(), one.pair.clone(), &cancel)?;
-    let observer = Fenced { lines: Lines { title }, fence, cancel: &cancel };
+    let observer = Fenced { lines: Lines { title, board: context.board }, fence, cancel: &cancel };
     let sent = setup.send(&observer);
     if let Err(fenced) = fence.check() {
         let hint = "nothing more was sent; the next run finds out what this node is now".to_string();

@@ -10,6 +10,7 @@ use super::Context;
 use super::Ended;
 use super::Failure;
 use super::Outcome;
+use super::lags;
 use crate::cli;
 use crate::cli::format;
 use crate::cli::outcome::of_run;
@@ -18,6 +19,7 @@ use crate::cli::prune::Prepared;
 use crate::cli::roles::with_pairs;
 use crate::cli::snapshot::PATIENCE;
 use crate::clock;
+use crate::codes::Coded;
 use crate::config::job::Job;
 use crate::config::job::Target;
 use crate::engine::Observer;
@@ -28,6 +30,8 @@ use crate::jobs::Done;
 use crate::jobs::JobError;
 use crate::jobs::memory::Memory;
 use crate::lock::PolicyLock;
+use crate::monitor::transfers::Board;
+use crate::monitor::transfers::Transfer;
 use crate::plan::Step;
 use crate::survey::Survey;
 use crate::take;
@@ -79,7 +83,7 @@ pub(super) fn snapshot(context: &Context<'_>) -> Result<Ended, Failure> {
         cli::say(&format!("{}: {}", happening.dataset, happening.text));
     });
     for (name, fault) in &report.failed {
-        let failure = Failure::new(Outcome::Failed, format!("{name} was not taken: {fault}"));
+        let failure = Failure::new(fault.kind.code(), format!("{name} was not taken: {fault}"));
         cli::complain(&failure.hinted(fault.hint.clone()));
     }
     let json = json!({
@@ -107,7 +111,8 @@ pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
     let (survey, troubles) = survey(context)?;
     let all = BTreeSet::new();
     let (config, network) = (&with_pairs(context.config), context.network);
-    let prepared = Prepared::new(config, &survey, &all, context.zfs, network, clock::now());
+    let mut prepared = Prepared::new(config, &survey, &all, context.zfs, network, clock::now());
+    prepared.guard(context.roles, &survey, context.zfs);
     prepared.tell();
     let plan = prepared.plan(&survey, &all);
     if context.dry_run {
@@ -177,7 +182,16 @@ pub(super) fn check(context: &Context<'_>) -> Result<Ended, Failure> {
         0 => "nothing is left undone".to_string(),
         _ => format!("{} due, {} missing, {} not known", due.len(), missing.len(), troubles.len()),
     };
-    let json = json!({ "due": some(&due), "missing": some(&missing), "troubles": troubles });
+    // Without memory nothing is known of targets here; whoever prunes tells why.
+    let memory = Memory::read(&context.config.folders.state).unwrap_or_default();
+    let lags = lags::lags(&with_pairs(context.config), &memory, &survey, clock::now().as_second());
+    let json = json!({
+        "due": some(&due),
+        "missing": some(&missing),
+        "troubles": troubles,
+        "lags": lags,
+        "pools": lags::pools(context.zfs, &survey),
+    });
     Ok(Ended { summary, failures, json })
 }
 
@@ -241,7 +255,7 @@ impl Replication {
                     }
                     self.json.push(json!({ "job": job.name, "target": target.name, "plan": plan.to_json() }));
                 }
-                Err(error) => self.failed(&title, job, target, error),
+                Err(error) => self.failed(&title, job, target, &error),
             }
             return;
         }
@@ -250,7 +264,7 @@ impl Replication {
         let known = Memory::read(state).unwrap_or_default();
         let with_pool =
             known.of(&job.name, &target.endpoint.to_string()).is_none_or(|one| one.pool.is_none());
-        let lines = Lines { title: &title };
+        let lines = Lines { title: &title, board: context.board };
         match jobs::replicate(job, target, context.network, &lines, with_pool, now, context.cancel) {
             Ok(done) => {
                 let seen = done.seen(job, target, now);
@@ -259,7 +273,7 @@ impl Replication {
                 }
                 self.done(&title, job, target, &done);
             }
-            Err(error) => self.failed(&title, job, target, error),
+            Err(error) => self.failed(&title, job, target, &error),
         }
     }
 
@@ -275,9 +289,14 @@ impl Replication {
                 self.failures.push(of_run(error));
             }
             let message = format!("{title}: {what}: {error}");
-            cli::complain(&Failure::new(Outcome::Failed, message).hinted(error.hint()));
+            cli::complain(&Failure::new(error.code(), message).hinted(error.hint()));
             if failed.len() < NAMES {
-                failed.push(json!({ "dataset": what, "message": error.to_string(), "hint": error.hint() }));
+                failed.push(json!({
+                    "dataset": what,
+                    "code": error.code(),
+                    "message": error.to_string(),
+                    "hint": error.hint(),
+                }));
             }
         };
         for (dataset, error) in done.report.failures() {
@@ -309,9 +328,9 @@ impl Replication {
         }));
     }
 
-    fn failed(&mut self, title: &str, job: &Job, target: &Target, error: JobError) {
+    fn failed(&mut self, title: &str, job: &Job, target: &Target, error: &JobError) {
         let (busy, away) = (error.is_busy(), error.is_away());
-        let (message, hint) = (error.to_string(), error.hint());
+        let (code, message, hint) = (error.code(), error.to_string(), error.hint());
         let state = if busy {
             cli::say(&format!("{title}: passed over: {message}"));
             self.passed_over += 1;
@@ -321,9 +340,8 @@ impl Replication {
             self.passed_over += 1;
             "away"
         } else {
-            let outcome = Failure::from(error).outcome;
-            cli::complain(&Failure::new(outcome, format!("{title}: {message}")).hinted(hint.clone()));
-            self.failures.push(outcome);
+            cli::complain(&Failure::new(code, format!("{title}: {message}")).hinted(hint.clone()));
+            self.failures.push(code.into());
             "failed"
         };
         self.json.push(json!({
@@ -331,32 +349,61 @@ impl Replication {
             "target": target.name,
             "to": target.endpoint.to_string(),
             "state": state,
+            "code": code,
             "message": message,
             "hint": hint,
         }));
     }
 }
 
-/// A line for each stream that arrived, for a journal.
+/// A line for each stream that arrived, for a journal; what is on its way is told where people look for it.
 pub(super) struct Lines<'l> {
     pub(super) title: &'l str,
+    pub(super) board: Option<&'l Board>,
+}
+
+impl Drop for Lines<'_> {
+    fn drop(&mut self) {
+        if let Some(board) = self.board {
+            board.is_over(self.title);
+        }
+    }
 }
 
 impl Observer for Lines<'_> {
-    fn step_started(&self, _: Place, _: &Step) {}
+    fn step_started(&self, place: Place, step: &Step) {
+        let (Some(board), Some(spec)) = (self.board, step.stream()) else { return };
+        let now = jiff::Timestamp::now().as_second();
+        let transfer = Transfer {
+            title: self.title.to_string(),
+            dataset: spec.to.name.dataset().to_string(),
+            snapshot: spec.to.name.short().to_string(),
+            bytes: 0,
+            total: step.estimated_bytes,
+            started: now,
+            moved: now,
+        };
+        board.begins(place.dataset, transfer);
+    }
 
-    fn progress(&self, _: Place, _: Moved) {}
-
-    fn step_finished(&self, _: Place, step: &Step, moved: Moved) {
-        if let Some(spec) = step.stream() {
-            let dataset = spec.to.name.dataset();
-            cli::say(&format!(
-                "{}: {dataset}: {}, {}",
-                self.title,
-                progress::title(step),
-                format::bytes(moved.plain)
-            ));
+    fn progress(&self, place: Place, moved: Moved) {
+        if let Some(board) = self.board {
+            board.moves(self.title, place.dataset, moved.plain, jiff::Timestamp::now().as_second());
         }
+    }
+
+    fn step_finished(&self, place: Place, step: &Step, moved: Moved) {
+        let Some(spec) = step.stream() else { return };
+        if let Some(board) = self.board {
+            board.ends(self.title, place.dataset);
+        }
+        let dataset = spec.to.name.dataset();
+        cli::say(&format!(
+            "{}: {dataset}: {}, {}",
+            self.title,
+            progress::title(step),
+            format::bytes(moved.plain)
+        ));
     }
 
     fn retry(&self, dataset: &DatasetName, error: &RunError, after: Duration) {

@@ -14,7 +14,7 @@ pub(super) use crate::monitor::runs::FOLDER;
 const KEPT: usize = 500;
 
 /// Writes a record under the time when its run began, and removes the oldest of those beyond what is kept.
-pub(super) fn write(state: &Path, started: Timestamp, record: &serde_json::Value) -> io::Result<()> {
+pub(in crate::cli) fn write(state: &Path, started: Timestamp, record: &serde_json::Value) -> io::Result<()> {
     write_keeping(state, started, record, KEPT)
 }
 

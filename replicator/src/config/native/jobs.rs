@@ -16,6 +16,7 @@ use super::super::job::Job;
 use super::super::job::Limits;
 use super::super::job::Link;
 use super::super::job::Pruner;
+use super::super::job::Streams;
 use super::super::job::Target;
 use super::super::key::Key;
 use super::super::problem::shown;
@@ -25,6 +26,7 @@ use super::policies::patterns;
 use super::policies::retention;
 use super::policies::uses;
 use super::reader::Fields;
+use crate::agent::Listen;
 use crate::endpoint::Endpoint;
 use crate::plan::Divergence;
 use crate::plan::Initial;
@@ -233,6 +235,19 @@ pub(super) fn link(outer: &Fields<'_, '_>, base: &Link, key: &'static str) -> Li
         }
         None => default,
     };
+    let ways = [("ssh", Streams::Ssh), ("tls", Streams::Tls)];
+    let listen = match fields.text("listen").map(|(text, span)| (text.parse::<Listen>(), span)) {
+        None => base.listen.clone(),
+        Some((Ok(listen), _)) => Some(listen),
+        Some((Err(why), span)) => {
+            fields.reader.error(
+                &span,
+                why,
+                "write a port or a range of them, as in \"40000-40009\", with an address and a colon before it if need be",
+            );
+            None
+        }
+    };
     let carrier = fields.choice("transport", &carriers).unwrap_or(base.carrier);
     let ssh_options = texts("ssh_options");
     if let Some(field) = fields.get("ssh_options")
@@ -252,6 +267,8 @@ pub(super) fn link(outer: &Fields<'_, '_>, base: &Link, key: &'static str) -> Li
         ssh_options: if ssh_options.is_empty() { base.ssh_options.clone() } else { ssh_options },
         far_end: fields.choice("far_end", &ends).unwrap_or(base.far_end),
         elevate: fields.choice("elevate", &rights).unwrap_or(base.elevate),
+        streams: fields.choice("streams", &ways).unwrap_or(base.streams),
+        listen,
         connect_timeout: seconds("connect_timeout", 1, base.connect_timeout),
         idle_timeout: seconds("idle_timeout", 2, base.idle_timeout),
     };

@@ -16,6 +16,7 @@ use super::entry::Entry;
 use super::entry::Policies;
 use super::job::Job;
 use super::key::Key;
+use super::notify::Notify;
 use super::place::Place;
 use super::place::Source;
 use super::problem::Problems;
@@ -27,6 +28,7 @@ use super::settings::Settings;
 use crate::policy::Style;
 
 mod jobs;
+mod notify;
 mod pairs;
 mod policies;
 mod reader;
@@ -42,6 +44,7 @@ struct Collected {
     templates: BTreeMap<Arc<str>, (Settings, Place)>,
     entries: Vec<(usize, Unlinked)>,
     folders: Folders,
+    notify: Option<Notify>,
     /// Where each thing was said that may be said once only.
     once: BTreeMap<&'static str, Place>,
 }
@@ -102,7 +105,8 @@ pub(super) fn parse(sources: &[Source]) -> (Config, Problems) {
         pairs::across(&pairs, &jobs, &mut problems);
     }
     let files: Vec<PathBuf> = sources.iter().map(|source| source.path().to_path_buf()).collect();
-    (Config { style: Style::Ours, files, policies, jobs, pairs, folders: all.folders }, problems)
+    let (folders, notify) = (all.folders, all.notify);
+    (Config { style: Style::Ours, files, policies, jobs, pairs, folders, notify }, problems)
 }
 
 fn top<'r, 't>(reader: &'r Reader<'r>, tree: &'t Spanned<DeTable<'t>>) -> Fields<'r, 't> {
@@ -123,6 +127,10 @@ impl Collected {
         if let Some(field) = fields.get("dataset") {
             let entries = field.tables("[[dataset]]").into_iter().filter_map(policies::entry);
             self.entries.extend(entries.map(|entry| (number, entry)));
+        }
+        if let Some(fields) = fields.get("notify").and_then(|field| field.table("[notify]")) {
+            self.once(reader, "[notify]", &fields.span);
+            self.notify = Some(notify::notify(fields));
         }
         for key in ["state_folder", "metrics_file"] {
             let Some((text, span)) = fields.text(key) else { continue };

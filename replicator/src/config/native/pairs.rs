@@ -311,7 +311,6 @@ fn guards(fields: &Fields<'_, '_>) -> Guards {
     let made = Guards {
         source_below: percent("source_below", base.source_below),
         drift: percent("drift", base.drift),
-        full: percent("full", base.full),
         // "0" is any age, as everywhere.
         promote_age: inner.age("promote_age").filter(|age| *age > 0).map(Duration::from_secs),
     };

@@ -87,6 +87,11 @@ impl<'r, 't> Fields<'r, 't> {
         Some(self.field(found, value))
     }
 
+    /// Whether a key is there, known or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
     /// Each of the keys, all known, in the order of the file.
     pub(super) fn each(&self) -> Vec<Field<'r, 't>> {
         let mut all: Vec<_> = self.table.iter().map(|(key, value)| self.field(key, value)).collect();

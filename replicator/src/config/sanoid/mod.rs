@@ -86,6 +86,7 @@ pub(super) fn parse(main: &Source, defaults: Option<&Source>) -> (Config, Proble
             jobs: Vec::new(),
             pairs: Vec::new(),
             folders: Folders::default(),
+            notify: None,
         },
         problems,
     )

@@ -29,13 +29,19 @@ fn check(cases: &[Case], file: &str, parse: fn(&str) -> (Config, Problems)) {
 
 #[test]
 fn every_kind_of_broken_toml_names_line_and_fix() {
-    let cases: [Case; 53] = [
+    let cases: [Case; 58] = [
         // Syntax.
         ("[template.a\ndaily = 1\n", 1, "", "[name]"),
         ("[template.a]\ndaily == 1\n", 2, "", "key = value"),
         ("[template.a]\ngrid = \"1h:24\n", 2, "", "double quotes"),
         ("[template.a]\ndaily = 1\ndaily = 2\n", 3, "duplicate key", "remove one"),
         ("[template.a]\ndaily = 1\n[template.a]\nhourly = 2\n", 3, "duplicate key", "remove one"),
+        // Who is told.
+        ("[notify]\ncooldown = \"1h\"\n", 1, "says nobody who is told", "`mail`"),
+        ("[notify]\nmail = \"-oQ/tmp\"\n", 2, "not an address", "name@example.org"),
+        ("[notify]\nmail = [\"root\", \"a b\"]\n", 2, "not an address", "name@example.org"),
+        ("[notify]\nwebhook = \"https://example.org\"\n", 2, "only plain HTTP", "curl"),
+        ("[notify]\ncommand = [\"tell\"]\n", 2, "not an absolute path", "from the root on"),
         // Unknown keys.
         ("[defalts]\ndaily = 1\n", 1, "unknown key `defalts`", "`defaults`"),
         ("[template.a]\nhourley = 1\n", 2, "unknown key `hourley` in [template.a]", "`hourly`"),

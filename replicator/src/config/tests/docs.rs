@@ -7,6 +7,9 @@ use super::theirs;
 
 const MANUAL: &str = include_str!("../../../../docs/configuration.md");
 const EXAMPLE: &str = include_str!("../../../../docs/replicator.toml");
+const QUICK_START: &str = include_str!("../../../../docs/quick-start.md");
+const PAIR: &str = include_str!("../../../../docs/pair.md");
+const PACKAGED: &str = include_str!("../../../../packaging/etc/replicator.toml");
 
 #[test]
 fn every_example_of_the_manual_is_good() {
@@ -38,4 +41,33 @@ fn the_example_file_is_good() {
     assert!(!config.jobs.is_empty());
     let resolved = config.policies.resolve(&known(&["tank", "tank/data", "tank/data/a", "tank/scratch"]));
     assert!(resolved.datasets.len() >= 2 && resolved.problems.is_empty(), "{}", resolved.problems.render());
+}
+
+#[test]
+fn the_configurations_of_the_other_pages_are_good() {
+    for page in [QUICK_START, PAIR] {
+        let mut tried = 0;
+        for text in page.split("\n```").filter_map(|part| part.strip_prefix("toml\n")) {
+            let (config, problems) = ours(text);
+            assert!(problems.is_empty(), "{text}\n{}", problems.render());
+            assert!(!config.policies.entries.is_empty(), "{text}");
+            tried += 1;
+        }
+        assert!(tried >= 1);
+    }
+}
+
+#[test]
+fn the_packaged_file_does_nothing_and_what_it_shows_is_good() {
+    let (config, problems) = ours(PACKAGED);
+    assert!(problems.is_empty(), "{}", problems.render());
+    assert!(config.policies.entries.is_empty() && config.jobs.is_empty() && config.pairs.is_empty());
+    let shown: Vec<_> = PACKAGED
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| line.starts_with('[') || line.contains(" = "))
+        .collect();
+    let (config, problems) = ours(&shown.join("\n"));
+    assert!(problems.is_empty(), "{}", problems.render());
+    assert_eq!((config.policies.entries.len(), config.jobs.len()), (1, 1));
 }

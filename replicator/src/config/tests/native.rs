@@ -20,6 +20,20 @@ use crate::policy::Keep;
 use crate::policy::Period;
 
 #[test]
+fn who_is_told_is_read_as_written() {
+    assert_eq!(good(ours("")).notify, None);
+    let notify = |text: &str| good(ours(&format!("[notify]\n{text}"))).notify.expect("somebody");
+    let all = notify(
+        "mail = \"root\"\nwebhook = \"http://127.0.0.1:1/x\"\ncommand = \"tell\"\ncooldown = \"5m\"\n",
+    );
+    assert_eq!(all.command, Some(Command::Shell("tell".to_string())));
+    assert_eq!((all.mail, all.cooldown), (vec!["root".to_string()], 300));
+    assert_eq!(all.webhook.as_deref(), Some("http://127.0.0.1:1/x"));
+    let one = notify("mail = [\"ann@example.org\", \"root\"]\n");
+    assert_eq!((one.mail.len(), one.command, one.webhook, one.cooldown), (2, None, None, 3600));
+}
+
+#[test]
 fn nothing_is_taken_or_destroyed_that_nobody_asked_for() {
     let config = good(ours("[[dataset]]\nname = \"tank\"\ndaily = 7\n"));
     let resolved = config.policies.resolve(&known(&["tank", "tank/a", "other"]));

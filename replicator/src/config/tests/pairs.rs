@@ -65,7 +65,6 @@ timeout = '3s'
 [pair.nfs-data.guards]
 source_below = 40
 drift = 10
-full = 90
 promote_age = '1h'
 [pair.other]
 roots = 'zpool3'
@@ -94,7 +93,7 @@ fixed = 'standby'
     let (one, three) = (Duration::from_secs(1), Duration::from_secs(3));
     assert_eq!(pair.watch, Watch { times: 5, distance: one, timeout: three });
     let promote_age = Some(Duration::from_secs(3600));
-    assert_eq!(pair.guards, Guards { source_below: 40, drift: 10, promote_age, full: 90 });
+    assert_eq!(pair.guards, Guards { source_below: 40, drift: 10, promote_age });
     assert_eq!(
         (pair.final_send, pair.limits.rate.map(std::num::NonZero::get)),
         (Duration::from_secs(90), Some(50_000_000))
@@ -194,6 +193,7 @@ fn what_is_wrong_is_told_with_line_and_fix() {
         (and("watch = { times = 0 }\n"), 5, "0 is out of range", "1"),
         (and("watch = { timeout = '5m' }\n"), 5, "`timeout` is out of range", "60s"),
         (and("guards = { drift = 120 }\n"), 5, "120 is out of range", "100"),
+        (and("guards = { full = 90 }\n"), 5, "unknown key `full`", ""),
         (and("final_send = 60\n"), 5, "60 has no unit", "60m"),
         (with("[pair.nfs]", "[pair.\"a/b\"]"), 1, "not the name of a pair", "letters"),
         ("pair = 5\n".to_string(), 1, "must be a table", "[pair]"),

@@ -15,6 +15,7 @@ use crate::agent::Text;
 use crate::agent::WireFile;
 use crate::compare::content::FILES_LIMIT;
 use crate::compare::content::Piece;
+use crate::compare::content::Share;
 use crate::compare::content::Take;
 use crate::host::Depth;
 use crate::host::HostError;
@@ -23,6 +24,9 @@ use crate::inspect::holds::Held;
 
 /// The version of the protocol from which on an agent can do this.
 const SINCE: u16 = 2;
+
+/// The version from which on it can read a share of the files.
+const SHARES: u16 = 6;
 
 /// The most bytes of an answer about one snapshot. They are not kept: what is, whoever takes the pieces bounds.
 const CONTENT_LIMIT: usize = 16 << 30;
@@ -35,11 +39,18 @@ impl AgentHost {
         &mut self,
         snapshot: &SnapshotName,
         kind: DatasetKind,
+        share: Share,
         take: &mut Take<'_>,
     ) -> Result<(), HostError> {
         self.link.needs(SINCE, "read what is in snapshots")?;
-        let request =
-            Request::Content { snapshot: Text(snapshot.clone()), volume: kind == DatasetKind::Volume };
+        if share != Share::ALL {
+            self.link.needs(SHARES, "read a part of the files of a snapshot")?;
+        }
+        let request = Request::Content {
+            snapshot: Text(snapshot.clone()),
+            volume: kind == DatasetKind::Volume,
+            share: (share != Share::ALL).then(|| (share.part(), share.of())),
+        };
         let mut ended = None;
         let mut give = |piece: Piece| {
             take(piece).map_err(|error| {

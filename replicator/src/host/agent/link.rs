@@ -8,19 +8,24 @@ use super::START;
 use super::worker::Worker;
 use crate::agent::Answer;
 use crate::agent::DATA_LIMIT;
+use crate::agent::DOORS;
 use crate::agent::Frame;
 use crate::agent::Frames;
 use crate::agent::Hello;
 use crate::agent::Kind;
 use crate::agent::OLDEST;
 use crate::agent::Part;
+use crate::agent::Raw;
 use crate::agent::Request;
 use crate::agent::header;
 use crate::agent::whole;
+use crate::tls::Identity;
 use crate::transport::Exit;
 use crate::transport::TransportError;
 use crate::transport::printable;
 use crate::transport::quote::program;
+use crate::transport::tls;
+use crate::transport::tls::Way;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -48,9 +53,12 @@ pub(super) struct Link {
     pub(super) label: String,
     pub(super) command: AgentCommand,
     open: Option<Open>,
-    /// What each agent that is started keeps other runs out of.
-    locked: Option<(DatasetName, Depth, String)>,
+    /// What each agent that is started keeps other runs out of: all roots of a pair, as they share a connection.
+    locked: Vec<Locked>,
 }
+
+/// A dataset that the runs of others are kept out of, alone or with all below it, and whose runs may meet there.
+type Locked = (DatasetName, Depth, String);
 
 /// What is known of a running agent.
 struct Open {
@@ -72,7 +80,7 @@ enum Came {
 
 impl Link {
     pub(super) fn new(worker: Worker, label: String, command: AgentCommand) -> Self {
-        Self { worker, label, command, open: None, locked: None }
+        Self { worker, label, command, open: None, locked: Vec::new() }
     }
 
     pub(super) fn bad(&self, operation: &'static str, why: impl Into<String>) -> HostError {
@@ -101,11 +109,13 @@ impl Link {
         self.start()?;
         let locked = (root.clone(), depth, sender.to_string());
         self.take_lock(&locked)?;
-        self.locked = Some(locked);
+        if !self.locked.contains(&locked) {
+            self.locked.push(locked);
+        }
         Ok(())
     }
 
-    fn take_lock(&mut self, (root, depth, sender): &(DatasetName, Depth, String)) -> Result<(), HostError> {
+    fn take_lock(&mut self, (root, depth, sender): &Locked) -> Result<(), HostError> {
         // An older agent keeps all other runs out.
         let knows = self.open.as_ref().is_some_and(|open| open.version >= SENDERS);
         let request = Request::lock(root, *depth, knows.then_some(sender));
@@ -118,15 +128,13 @@ impl Link {
             return Ok(());
         }
         self.greet()?;
-        let Some(locked) = self.locked.clone() else { return Ok(()) };
-        let locked = self.take_lock(&locked);
+        let locked = self.locked.clone().iter().try_for_each(|locked| self.take_lock(locked));
         // The agent before it may still be there: without the lock nothing is done, and the next call asks again.
         locked.inspect_err(|_| self.close())
     }
 
     /// Starts the agent and agrees on a version.
     fn greet(&mut self) -> Result<(), HostError> {
-        const ASKED: &str = "the hello";
         let AgentCommand { program: name, arguments, elevate, patience, .. } = &self.command;
         let deadline = Instant::now() + *patience;
         let limit = *patience;
@@ -135,6 +143,62 @@ impl Link {
             cause: error.to_string(),
         })?;
         self.worker.start(&line)?;
+        self.hello(deadline, limit)?;
+        match self.command.fast.clone() {
+            Some(host) => self.speed_up(&host, deadline, limit),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the conversation go on over a connection of its own. Where that cannot be had, it stays where it is.
+    fn speed_up(&mut self, host: &str, deadline: Instant, limit: Duration) -> Result<(), HostError> {
+        const ASKED: &str = "open a door";
+        if self.open.as_ref().is_none_or(|open| open.version < DOORS) {
+            tls::note(&self.label, &"the agent there is too old for it");
+            return Ok(());
+        }
+        let identity = match Identity::new() {
+            Ok(identity) => identity,
+            Err(error) => {
+                tls::note(&self.label, &error);
+                return Ok(());
+            }
+        };
+        let id = self.ask(&Request::Door { certificate: Raw(identity.certificate().to_vec()) }, ASKED)?;
+        let frame = self.await_reply(id, ASKED)?;
+        let part = match frame.kind {
+            Kind::Part => self.parse::<Part>(&frame, ASKED)?,
+            Kind::Answer => {
+                let answer: Answer = self.parse(&frame, ASKED)?;
+                let why = match self.outcome(answer, ASKED) {
+                    Err(error) if self.open.is_some() => error.to_string(),
+                    Err(error) => return Err(error),
+                    Ok(()) => "the agent has no door".to_string(),
+                };
+                tls::note(&self.label, &why);
+                return Ok(());
+            }
+            kind => return Err(self.broken(ASKED, format!("{kind:?} instead of an answer"))),
+        };
+        let Part::Door { port, certificate } = part else {
+            return Err(self.broken(ASKED, "another answer than a door"));
+        };
+        let way = Way { host: host.to_string(), port, identity, certificate: certificate.0 };
+        match self.worker.speed_up(way, &self.label) {
+            Ok(()) => self.hello(deadline.max(Instant::now() + limit), limit),
+            Err(error @ TransportError::Cancelled) => Err(self.transport(error)),
+            Err(error) => {
+                tls::note(&self.label, &error);
+                // It waits no longer, and what it says to that is read off before the next request.
+                self.give_up(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Agrees on a version.
+    fn hello(&mut self, deadline: Instant, limit: Duration) -> Result<(), HostError> {
+        const ASKED: &str = "the hello";
         self.open = Some(Open {
             frames: Frames::default(),
             last: 0,

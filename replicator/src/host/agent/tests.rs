@@ -23,7 +23,9 @@ use crate::host::Next;
 use crate::transport::Exit;
 use crate::transport::Process;
 
+mod fast;
 mod hostile;
+mod pairs;
 mod reading;
 mod streams;
 
@@ -141,6 +143,27 @@ fn saying(bytes: Vec<u8>) -> AgentHost {
         }
         let _ = stream.write_all(&bytes);
         (0, "gone".to_string())
+    })
+    .0
+}
+
+/// A host whose agent knows no newer version than this one, and is never asked anything.
+fn older(newest: u16) -> AgentHost {
+    with(move |mut stream| {
+        let hello = Hello { newest, program: "0.0.9".to_string(), ..Hello::ours() };
+        let hello = serde_json::to_vec(&hello).expect("JSON");
+        let _ = stream.write_all(&whole(Kind::Hello, 0, &hello).expect("a frame"));
+        let mut frames = Frames::default();
+        let mut buffer = [0; 4096];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return (0, String::new()),
+                Ok(n) => frames.push(&buffer[..n]),
+            }
+            while let Ok(Some(frame)) = frames.next() {
+                assert_eq!(frame.kind, Kind::Hello, "nothing that it does not know");
+            }
+        }
     })
     .0
 }
@@ -281,13 +304,20 @@ fn each_new_agent_keeps_other_runs_out_again() {
     assert_eq!(starts.load(Ordering::SeqCst), 2);
     assert_eq!(log.all(), ["lock tank/in All for me", "lock tank/in All for me"]);
 
+    // Several share a connection.
+    let other: DatasetName = "tank/other".parse().expect("a name");
+    host.lock(&other, Depth::All, "me").expect("free");
+    host.link.close();
+    host.about("tank").expect("a new agent");
+    assert_eq!(log.all()[3..], ["lock tank/in All for me", "lock tank/other All for me"]);
+
     let error = host.lock(&"tank/busy".parse().expect("a name"), Depth::One, "me").expect_err("busy");
     assert!(matches!(&error, HostError::Busy { host, process: Some(7), .. } if host == "far"), "{error}");
     assert!(error.to_string().contains("tank/busy") && error.hint().is_some(), "{error}");
     // What is not had is not asked for again.
     host.link.close();
     host.about("tank").expect("a new agent");
-    assert_eq!(log.all().last().map(String::as_str), Some("lock tank/in All for me"));
+    assert_eq!(log.all().last().map(String::as_str), Some("lock tank/other All for me"));
 }
 
 #[test]

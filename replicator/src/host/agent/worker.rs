@@ -13,6 +13,8 @@ use crate::transport::Exit;
 use crate::transport::Process;
 use crate::transport::Transport;
 use crate::transport::TransportError;
+use crate::transport::tls;
+use crate::transport::tls::Way;
 
 /// The most that is read at a time.
 const PIECE: usize = 256 * 1024;
@@ -25,6 +27,8 @@ enum Call {
     Write(Bytes),
     Read,
     Idle,
+    /// The command goes on, over a connection of its own.
+    SpeedUp(Box<Way>, String),
     Finish,
     Abandon,
 }
@@ -74,6 +78,11 @@ impl Worker {
     /// As [`Process::write`].
     pub(super) fn write(&mut self, data: Bytes) -> Result<(), TransportError> {
         self.call(Call::Write(data)).map(drop)
+    }
+
+    /// Lets the conversation with the command go on over a connection of its own. After an error it goes on as before.
+    pub(super) fn speed_up(&mut self, way: Way, peer: &str) -> Result<(), TransportError> {
+        self.call(Call::SpeedUp(Box::new(way), peer.to_string())).map(drop)
     }
 
     /// As [`Process::read`]: an empty piece is the end.
@@ -166,6 +175,13 @@ fn run(
                 .read(&mut buffer)
                 .map(|read| Reply::Read(read.map(|length| Bytes::copy_from_slice(&buffer[..length])))),
             Call::Idle => process.idle().map(Reply::Ended),
+            Call::SpeedUp(way, peer) => match way.open() {
+                Ok(stream) => {
+                    process = tls::over(process, stream, &peer);
+                    Ok(Reply::Nothing)
+                }
+                Err(error) => Err(error),
+            },
             Call::Finish => {
                 let mut late = 0;
                 let exit = process.finish(&mut |bytes| {

@@ -10,6 +10,7 @@ use zfs_core::send::SendRequest;
 use super::LABEL;
 use crate::compare::blocks::Blocks;
 use crate::compare::content::Piece;
+use crate::compare::content::Share;
 use crate::compare::content::Take;
 use crate::compare::walk;
 use crate::host::HostError;
@@ -19,10 +20,11 @@ pub(super) fn read(
     zfs: &Zfs,
     snapshot: &SnapshotName,
     kind: DatasetKind,
+    share: Share,
     take: &mut Take<'_>,
 ) -> Result<(), HostError> {
     match kind {
-        DatasetKind::Filesystem => walk::files(snapshot, take),
+        DatasetKind::Filesystem => walk::files(snapshot, share, take),
         DatasetKind::Volume => blocks(zfs, snapshot, take),
     }
 }

@@ -43,10 +43,10 @@ use crate::host::listing::TreeListing;
 use crate::host::standing;
 use crate::host::standing::Who;
 use crate::inspect::holds::Held;
-use crate::transport::quote::END;
 use crate::transport::quote::Elevate;
 use crate::transport::quote::Program;
 use crate::transport::quote::Script;
+use crate::transport::quote::pipes::Codec;
 
 /// How many estimates are asked for in one command line, which must stay below 128 KiB.
 const ESTIMATES_AT_ONCE: usize = 60;
@@ -85,25 +85,58 @@ impl ZfsCli {
     }
 }
 
+/// The arguments of `zfs` for properties of a tree, as [`listing::property`] reads them.
+fn property_arguments<'n>(root: &'n DatasetName, depth: Depth, names: &'n str) -> Vec<&'n str> {
+    let how = match depth {
+        Depth::One => ["-d", "0"].as_slice(),
+        Depth::All => &["-r"],
+    };
+    let what = ["-t", "filesystem,volume", "-o", "name,property,value,source", names, root.as_str()];
+    ["get", "-Hp"].iter().chain(how).chain(&what).copied().collect()
+}
+
 impl Host for ZfsCli {
     fn label(&self) -> &str {
         &self.label
     }
 
     fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {
+        self.inventory_with(root, depth, &[]).map(|(inventory, _)| inventory)
+    }
+
+    /// In one command.
+    fn inventory_with(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<(Inventory, Properties), HostError> {
         let mut listing = TreeListing::new(root.clone(), depth);
+        let mut properties = Properties::new();
         let how = match depth {
             Depth::One => ["-d", "1"].as_slice(),
             Depth::All => &["-r"],
         };
         let arguments = ["list", "-Hp"].iter().chain(how).chain(&["-t", "all", "-o", FIELDS]).copied();
-        let script = self.script(arguments.chain([root.as_str()]))?;
-        match self.list("list", root.as_str(), script, &mut |line| listing.take(line)) {
-            Ok(()) => {
-                let tree = listing.finish();
-                tree.map(Inventory::Present).map_err(|why| self.misunderstood("list", why))
+        let mut script = self.script(arguments.chain([root.as_str()]))?;
+        if !names.is_empty() {
+            script = script.and_zfs(property_arguments(root, depth, &names.join(","))).map_err(nul)?;
+        }
+        let listed = self.list("list", root.as_str(), script, &mut |line| {
+            // The second field is a type, or the name of a property, which none of these types is.
+            let field = line.split('\t').nth(1);
+            if field.is_some_and(|field| names.iter().any(|name| name == field)) {
+                listing::property(line, root, &mut properties)
+            } else {
+                listing.take(line)
             }
-            Err(error) if says_absent(&error) => self.absent(root),
+        });
+        match listed {
+            Ok(()) => {
+                let tree = listing.finish().map_err(|why| self.misunderstood("list", why))?;
+                Ok((Inventory::Present(tree), properties))
+            }
+            Err(error) if says_absent(&error) => Ok((self.absent(root)?, Properties::new())),
             Err(error) => Err(error),
         }
     }
@@ -136,14 +169,7 @@ impl Host for ZfsCli {
         depth: Depth,
         names: &[String],
     ) -> Result<Properties, HostError> {
-        let names = names.join(",");
-        let how = match depth {
-            Depth::One => ["-d", "0"].as_slice(),
-            Depth::All => &["-r"],
-        };
-        let what = ["-t", "filesystem,volume", "-o", "name,property,value,source", &names];
-        let arguments = ["get", "-Hp"].iter().chain(how).chain(&what).copied().chain([root.as_str()]);
-        let script = self.script(arguments)?;
+        let script = self.script(property_arguments(root, depth, &names.join(",")))?;
         let mut all = Properties::new();
         self.list("get the properties of", root.as_str(), script, &mut |line| {
             listing::property(line, root, &mut all)
@@ -291,29 +317,31 @@ impl Host for ZfsCli {
     }
 
     fn has_zstd(&mut self) -> Result<bool, HostError> {
-        if let Some(known) = self.has_zstd {
-            return Ok(known);
+        self.has(&Codec::ZSTD)
+    }
+
+    fn compresses_with(&mut self, codec: &Codec) -> Result<bool, HostError> {
+        let has = self.has(codec)?;
+        if has {
+            self.codec = *codec;
         }
-        let process = self.transport.start(&Script::asking_for_zstd())?;
-        let mut said = Vec::new();
-        let exit = process.finish(&mut |bytes| {
-            // Whatever a login shell may print first, the answer is short.
-            said.extend_from_slice(&bytes[..bytes.len().min(4096)]);
-            Ok(())
-        })?;
-        self.check("ask for zstd on", "the machine", &exit)?;
-        let found = String::from_utf8_lossy(&said).lines().any(|line| line == END);
-        self.has_zstd = Some(found);
-        Ok(found)
+        Ok(has)
     }
 
     fn send<'a>(&'a mut self, spec: &SendSpec) -> Result<Box<dyn Outgoing + 'a>, HostError> {
         let mut script = self.script(send_arguments(spec, false))?;
         if spec.compress {
-            script = script.printing_zstd();
+            script = script.packing(self.codec);
         }
         let (host, subject) = (self.label.clone(), spec.to.name.to_string());
-        let process = self.transport.start(&script.command_line())?;
+        let process = match &self.direct {
+            None => self.transport.start(&script.command_line())?,
+            Some(direct) => {
+                let door = direct.listen()?;
+                let line = script.to_connection(direct.sends()).command_line();
+                direct.reading(self.transport.start(&line)?, door, &host)?
+            }
+        };
         Ok(Box::new(CliOutgoing { process, host, subject }))
     }
 
@@ -330,11 +358,17 @@ impl Host for ZfsCli {
             .and_maybe_zfs(guid_arguments("snapshot", spec.to.as_str()))
             .map_err(nul)?;
         if spec.compressed {
-            script = script.reading_zstd();
+            script = script.unpacking(self.codec);
         }
         let (host, to) = (self.label.clone(), spec.to.clone());
         self.read_back = None;
-        let process = self.transport.start(&script.command_line())?;
+        let process = match &self.direct {
+            None => self.transport.start(&script.command_line())?,
+            Some(direct) => {
+                let line = script.from_connection(direct.receives()).command_line();
+                direct.writing(self.transport.start(&line)?, &host)?
+            }
+        };
         Ok(Box::new(CliIncoming { process, host, to, read_back: &mut self.read_back }))
     }
 
@@ -380,7 +414,10 @@ impl Host for ZfsCli {
             label: self.label.clone(),
             elevate: self.elevate,
             far: self.far,
-            has_zstd: self.has_zstd,
+            codec: self.codec,
+            programs: self.programs.clone(),
+            // It has one port, where one stream is waited for.
+            direct: self.direct.clone(),
             read_back: None,
         }))
     }

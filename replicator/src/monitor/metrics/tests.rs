@@ -68,8 +68,8 @@ fn sample(line: &str) -> Sample {
     (name, labels, value.parse().expect("a number"))
 }
 
-#[test]
-fn everything_is_there_and_reads_back() {
+/// A file in which every family has a sample.
+fn whole() -> String {
     let mut periods = PerPeriod::default();
     periods[Period::Daily] = Some(Freshness { warn: Some(100), critical: None });
     let monitor =
@@ -115,15 +115,92 @@ fn everything_is_there_and_reads_back() {
     let ways =
         [way("nas", Look::Both(vec![replicated])), way("usb", Look::Nothing { why: "away".to_string() })];
     let runs = [LastRun { part: "replicate".to_string(), ended: 1999, seconds: 1.5, success: true }];
+    let checked = Checked {
+        job: "data".to_string(),
+        to: "nas:back/a".to_string(),
+        source: "tank/a b".to_string(),
+        target: "back/a".to_string(),
+        at: 1700,
+        snapshot: None,
+        share: None,
+        compared: 5,
+        differences: 2,
+        first: Vec::new(),
+        failed: None,
+        drill: Some(Drill::Good),
+    };
     let checks = [("health", Level::Critical), ("capacity", Level::Unknown)];
-    let text = render(&Facts {
+    render(&Facts {
         datasets: &datasets,
         pools: &pools,
         ways: &ways,
         checks: &checks,
         runs: &runs,
+        verified: &[("nas", &checked)],
         now: 2000,
-    });
+    })
+}
+
+/// The names of numbers in a text.
+fn named(text: &str) -> BTreeSet<&str> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c: char| !word(c));
+    words
+        .filter(|name| {
+            name.starts_with("replicator_")
+                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        })
+        .collect()
+}
+
+/// A file of the project.
+fn file(name: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    std::fs::read_to_string(path).expect(name)
+}
+
+#[test]
+fn what_is_shipped_for_grafana_and_prometheus_names_numbers_that_there_are() {
+    let (text, rules_file) = (whole(), file("packaging/monitoring/replicator.rules.yml"));
+    let samples = parse(&text);
+    let there: BTreeSet<_> = samples.iter().map(|(name, _, _)| name.as_str()).collect();
+    let rules = named(&rules_file);
+    let strange: Vec<_> = rules.difference(&there).collect();
+    assert!(strange.is_empty() && rules.len() >= 10, "{strange:?} of {rules:?}");
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&file("packaging/monitoring/grafana.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let mut shown = BTreeSet::new();
+    for panel in panels {
+        assert!(panel["title"].as_str().is_some_and(|title| !title.is_empty()));
+        for target in panel["targets"].as_array().expect("targets") {
+            let found = named(target["expr"].as_str().expect("an expression"));
+            assert!(!found.is_empty(), "{target}");
+            shown.extend(found);
+        }
+    }
+    let strange: Vec<_> = shown.difference(&there).collect();
+    assert!(strange.is_empty(), "{strange:?}");
+    // Two say the same as another one does, by the clock of who wrote the file.
+    let left: Vec<_> = there.difference(&shown).copied().collect();
+    assert_eq!(left, ["replicator_replication_lag_seconds", "replicator_snapshot_age_seconds"]);
+    // Labels that are told of or compared are there.
+    let labels: BTreeSet<_> =
+        samples.iter().flat_map(|(_, labels, _)| labels.iter().map(|(label, _)| label.as_str())).collect();
+    for part in rules_file.split("$labels.").skip(1) {
+        let label = part.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().expect("a label");
+        assert!(labels.contains(label), "{label}");
+    }
+    let manual_file = file("docs/monitoring.md");
+    let manual = named(&manual_file);
+    let untold: Vec<_> = there.iter().filter(|name| !manual.contains(*name)).collect();
+    assert!(untold.is_empty(), "{untold:?} is not in docs/monitoring.md");
+    assert!(manual.difference(&there).next().is_none(), "{:?}", manual.difference(&there));
+}
+
+#[test]
+fn everything_is_there_and_reads_back() {
+    let text = whole();
     let samples = parse(&text);
     let find = |name: &str, labels: &[(&str, &str)]| {
         let labels: Vec<_> = labels.iter().map(|(a, b)| ((*a).to_string(), (*b).to_string())).collect();
@@ -131,6 +208,7 @@ fn everything_is_there_and_reads_back() {
         found.unwrap_or_else(|| panic!("{name} {labels:?} is not in\n{text}")).2
     };
     let daily = [("dataset", "tank/a b"), ("period", "daily")];
+    let copy = [("replication", "data"), ("target", "nas"), ("dataset", "tank/a b")];
     for (name, labels, value) in [
         ("snapshots", &daily[..], 2.0),
         ("snapshot_newest_timestamp_seconds", &daily, 1500.0),
@@ -148,6 +226,10 @@ fn everything_is_there_and_reads_back() {
             &[("replication", "data"), ("target", "nas"), ("dataset", "tank/a b")],
             500.0,
         ),
+        ("verified_timestamp_seconds", &copy, 1700.0),
+        ("verified_good", &copy, 0.0),
+        ("verified_differences", &copy, 2.0),
+        ("drill_good", &copy, 1.0),
         ("check_status", &[("check", "capacity")], 3.0),
         ("last_run_duration_seconds", &[("part", "replicate")], 1.5),
         ("last_run_success", &[("part", "replicate")], 1.0),

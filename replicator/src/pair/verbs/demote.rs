@@ -1,5 +1,5 @@
 //! Giving the service away: the roots become read-only first, then they are unmounted, and what was written since the
-//! newest snapshot goes into a last one. The epoch stays with this node until another one is promoted. A node that is not
+//! newest snapshot goes into a last one. What an unmount still writes, such as times of access, is waited for. The epoch stays with this node until another one is promoted. A node that is not
 //! active has nothing to give, and takes no snapshot.
 
 use zfs_core::name::DatasetName;
@@ -13,6 +13,7 @@ use super::look::Side;
 use super::look::look;
 use super::node::Mount;
 use super::node::Node;
+use super::settle;
 use super::snapshot_name;
 use super::take_together;
 use crate::host::Change;
@@ -21,7 +22,9 @@ use crate::pair::epoch::NodeName;
 /// The steps until nothing is written any more.
 #[must_use]
 pub fn close(side: &Side, mounts: &[Mount], must: bool) -> Vec<Step> {
-    let mut steps = Vec::new();
+    let ours = |mount: &&Mount| side.roots.iter().any(|root| mount.dataset.is_within(&root.name));
+    let written = mounts.iter().filter(ours).filter(|mount| mount.writable);
+    let mut steps: Vec<_> = written.map(|mount| Step::Flush(mount.clone())).collect();
     for root in &side.roots {
         for state in root.datasets() {
             let dataset = &state.name;
@@ -33,7 +36,6 @@ pub fn close(side: &Side, mounts: &[Mount], must: bool) -> Vec<Step> {
         }
     }
     // What was mounted last comes off first.
-    let ours = |mount: &&Mount| side.roots.iter().any(|root| mount.dataset.is_within(&root.name));
     steps.extend(mounts.iter().rev().filter(ours).map(|mount| Step::Unmount { mount: mount.clone(), must }));
     steps
 }
@@ -68,10 +70,18 @@ pub fn demote(
     let side = look(node.host(), name.as_str(), roots)?;
     let mounts = node.mounts()?;
     carry_out(node, &close(&side, &mounts, false), tell)?;
+    settle(node, roots)?;
     // With nobody writing any more.
     let side = look(node.host(), name.as_str(), roots)?;
     carry_out(node, &last_snapshots(&side, &name)?, tell)?;
     Ok(side.roots.iter().any(|root| is_ours(root, &name)))
+}
+
+/// Gives the service back, after all was done that the other node needs. Where that fails it ends by itself.
+pub fn give_back(node: &mut dyn Node, tell: &mut dyn FnMut(&str)) {
+    if let Err(why) = node.release() {
+        tell(&format!("the service could not be given back, and ends by itself: {why}"));
+    }
 }
 
 /// Whether a root is held by this node.

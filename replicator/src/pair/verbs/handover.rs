@@ -1,6 +1,6 @@
 //! The planned switch, by which nothing is lost: the active node stops writing, takes a last snapshot and sends it; when
-//! all of it is proven to be on the other node, the epoch is given away, and only then the other node is promoted. If
-//! anything fails before that, this node goes on as the active one.
+//! all of it is proven to be on the other node, the service is given to it, then the epoch, and only then the other node
+//! is promoted. If anything fails before that, this node goes on as the active one.
 
 use zfs_core::name::DatasetName;
 
@@ -15,11 +15,13 @@ use super::node::Node;
 use super::promote;
 use super::send;
 use super::send::Sending;
+use super::settle;
 use crate::host::Change;
 use crate::host::Host;
 use crate::pair::epoch::Epoch;
 use crate::pair::epoch::NodeName;
 use crate::pair::epoch::written;
+use crate::role::source::NotTaken;
 
 /// What a handover came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +65,13 @@ pub fn handover(
         return Err(first.map_or(Refused::NotHolder, Refused::NoMoreEpochs).into());
     };
     if newest.holder != *peer {
-        let sent = give(node, roots, there, peer, number, how, tell);
+        // What this node does not have it cannot give.
+        match node.claim() {
+            // An earlier run has given it, and broke off before it gave the epoch.
+            Err(NotTaken::Held { node, .. }) if node == peer.as_str() => {}
+            claimed => claimed.map_err(Refused::from)?,
+        }
+        let sent = give(node, roots, there, peer, number, how, tell).and_then(|()| pass_on(node));
         if let Err(error) = sent {
             tell("nothing was switched: this node goes on");
             let back = promote::promote(node, roots, Err("nothing was switched".to_string()), asked, tell);
@@ -87,6 +95,19 @@ pub fn handover(
     Ok(Given { epoch: next, now: true })
 }
 
+/// Gives the service to the other node, before its epoch: from here on nobody else can take it.
+fn pass_on(node: &mut dyn Node) -> Result<(), VerbError> {
+    if node.hand_over().map_err(Refused::NotHanded)? {
+        return Ok(());
+    }
+    // It has run out while the last of it was sent.
+    node.claim().map_err(Refused::from)?;
+    if node.hand_over().map_err(Refused::NotHanded)? {
+        return Ok(());
+    }
+    Err(Refused::NotHanded("it has run out".to_string()).into())
+}
+
 fn give(
     node: &mut dyn Node,
     roots: &[DatasetName],
@@ -99,15 +120,16 @@ fn give(
     let name = node.name().clone();
     // Most of it, while the service still runs.
     for root in roots {
-        send::send(node.host(), there, root, (number, &name), how)?;
+        send::send(node.host(), there, root, (number, &name, peer), how)?;
     }
     let side = look(node.host(), name.as_str(), roots)?;
     let mounts = node.mounts()?;
     carry_out(node, &demote::close(&side, &mounts, true), tell)?;
+    settle(node, roots)?;
     let side = look(node.host(), name.as_str(), roots)?;
     carry_out(node, &demote::last_snapshots(&side, &name)?, tell)?;
     for root in roots {
-        send::send(node.host(), there, root, (number, &name), how)?;
+        send::send(node.host(), there, root, (number, &name, peer), how)?;
     }
     let side = look(node.host(), name.as_str(), roots)?;
     let far = Far::Seen(look(there, peer.as_str(), roots)?);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use zfs_core::DatasetKind;
+use zfs_core::ErrorKind;
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 
@@ -19,12 +20,16 @@ use crate::host::Property;
 use crate::host::PropertySource;
 use crate::host::Tree;
 use crate::marks;
+use crate::pair::aside;
 use crate::pair::epoch::Belief;
 use crate::pair::epoch::Epoch;
 use crate::pair::epoch::believe;
 
 /// The properties that the verbs look at.
 const NAMES: &[&str] = &["canmount", "mountpoint", "readonly", marks::EPOCH];
+
+/// What only a volume has.
+const VOLUME: &str = "volsize";
 
 /// A root on one side.
 #[derive(Clone, Debug)]
@@ -85,13 +90,7 @@ impl Root {
 
     /// Its datasets, parents first, without those that a rejoin has set aside.
     pub fn datasets(&self) -> impl DoubleEndedIterator<Item = &DatasetState> {
-        self.tree.iter().flat_map(Tree::datasets).filter(|state| !self.is_aside(&state.name))
-    }
-
-    /// Whether a dataset was set aside by a rejoin, or lies in one that was.
-    fn is_aside(&self, dataset: &DatasetName) -> bool {
-        let below = dataset.strip_prefix(&self.name).unwrap_or_default();
-        below.split('/').any(is_name_aside)
+        self.tree.iter().flat_map(Tree::datasets).filter(|state| !aside::holds(&self.name, &state.name))
     }
 
     /// A property of one of its datasets.
@@ -117,17 +116,34 @@ impl Root {
     /// # Errors
     /// When one that is to be mounted has no place.
     pub fn places(&self) -> Result<BTreeMap<DatasetName, PathBuf>, Refused> {
+        let filesystems = self.datasets().filter(|state| state.kind == DatasetKind::Filesystem);
+        self.places_of(filesystems.map(|state| &state.name))
+    }
+
+    /// The same of a root whose datasets are known by their properties alone, as after [`glance`].
+    ///
+    /// # Errors
+    /// When one that is to be mounted has no place.
+    pub fn places_by_properties(&self) -> Result<BTreeMap<DatasetName, PathBuf>, Refused> {
+        let filesystems = self
+            .properties
+            .iter()
+            .filter(|(name, properties)| !aside::holds(&self.name, name) && !properties.contains_key(VOLUME));
+        self.places_of(filesystems.map(|(name, _)| name))
+    }
+
+    fn places_of<'a>(
+        &self,
+        filesystems: impl Iterator<Item = &'a DatasetName>,
+    ) -> Result<BTreeMap<DatasetName, PathBuf>, Refused> {
         let mut places = BTreeMap::new();
-        for state in self.datasets() {
-            if state.kind != DatasetKind::Filesystem || self.value(&state.name, "canmount") == "off" {
-                continue;
-            }
-            match self.mountpoint(&state.name).as_str() {
+        for dataset in filesystems.filter(|dataset| self.value(dataset, "canmount") != "off") {
+            match self.mountpoint(dataset).as_str() {
                 // Of what people mount themselves, or not at all, they take care.
-                "legacy" | "none" if state.name != self.name => {}
-                place if place.starts_with('/') => drop(places.insert(state.name.clone(), place.into())),
+                "legacy" | "none" if *dataset != self.name => {}
+                place if place.starts_with('/') => drop(places.insert(dataset.clone(), place.into())),
                 other => {
-                    let (dataset, mountpoint) = (state.name.clone(), other.to_string());
+                    let (dataset, mountpoint) = (dataset.clone(), other.to_string());
                     return Err(Refused::NoMountpoint { dataset, mountpoint });
                 }
             }
@@ -137,7 +153,7 @@ impl Root {
 
     /// Where a dataset is to be mounted. The kernel gives an inherited mountpoint as it was set above, and one that
     /// nobody set not at all: what lies between is added here, as the zfs command does.
-    fn mountpoint(&self, dataset: &DatasetName) -> String {
+    pub(crate) fn mountpoint(&self, dataset: &DatasetName) -> String {
         let mut next = Some(dataset.clone());
         let mut set = self.above.clone();
         while let Some(name) = next.filter(|name| name.is_within(&self.name)) {
@@ -157,19 +173,39 @@ impl Root {
     }
 }
 
-/// Whether the last part of a name is one that a rejoin gives.
-pub(super) fn is_name_aside(name: &str) -> bool {
-    let epoch = name.rsplit_once("-divergent-").map(|(_, epoch)| epoch);
-    epoch.is_some_and(|epoch| !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
 /// As [`look`], with what the mountpoints of the roots depend on above them.
 ///
 /// # Errors
 /// When the host cannot be asked.
 pub fn look_own(host: &mut dyn Host, node: &str, roots: &[DatasetName]) -> Result<Side, VerbError> {
     let mut side = look(host, node, roots)?;
-    for root in side.roots.iter_mut().filter(|root| root.tree.is_some()) {
+    look_above(host, &mut side)?;
+    Ok(side)
+}
+
+/// As [`look_own`], without a list of datasets and snapshots: cheap enough to be asked often. A root that is not there has
+/// no properties.
+///
+/// # Errors
+/// When the host cannot be asked.
+pub fn glance(host: &mut dyn Host, node: &str, roots: &[DatasetName]) -> Result<Side, VerbError> {
+    let names: Vec<_> = NAMES.iter().chain([&VOLUME]).map(|name| (*name).to_string()).collect();
+    let mut side = Side { node: node.to_string(), roots: Vec::new() };
+    for name in roots {
+        let pool = host.about(name.pool())?.guid;
+        let properties = match host.some_properties(name, Depth::All, &names) {
+            Err(error) if error.zfs_kind() == Some(ErrorKind::NotFound) => Properties::new(),
+            found => found?,
+        };
+        let belief = believe(properties.get(name).and_then(|properties| properties.get(marks::EPOCH)), pool);
+        side.roots.push(Root { name: name.clone(), pool, tree: None, belief, properties, above: None });
+    }
+    look_above(host, &mut side)?;
+    Ok(side)
+}
+
+fn look_above(host: &mut dyn Host, side: &mut Side) -> Result<(), VerbError> {
+    for root in side.roots.iter_mut().filter(|root| !root.properties.is_empty()) {
         let mut next = root.name.parent();
         while let Some(name) = next.filter(|_| root.above.is_none()) {
             let mut found = host.some_properties(&name, Depth::One, &["mountpoint".to_string()])?;
@@ -179,7 +215,7 @@ pub fn look_own(host: &mut dyn Host, node: &str, roots: &[DatasetName]) -> Resul
             next = name.parent();
         }
     }
-    Ok(side)
+    Ok(())
 }
 
 /// Looks at the roots of one side.

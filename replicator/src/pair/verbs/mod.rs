@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use zfs_core::ErrorKind;
 use zfs_core::name::DatasetName;
 use zfs_core::name::NameError;
 use zfs_core::name::SnapshotName;
@@ -19,7 +20,11 @@ use crate::host::Change;
 use crate::host::HostError;
 use crate::lock::LockError;
 use crate::marks;
+use crate::plan::Conflict;
+use crate::role::source::NotTaken;
+use crate::transfer::TransferError;
 
+pub mod accept;
 pub mod demote;
 pub mod handover;
 pub mod look;
@@ -40,6 +45,8 @@ pub enum Step {
     Take(Vec<SnapshotName>),
     /// A change as replications make them, or the epoch.
     Change(Change),
+    /// Hands to the pool what the kernel still has in memory of what was written to a mount.
+    Flush(Mount),
     /// Ends a mount. Where it `must` be, one that is in use stops the verb; else it stays, read-only.
     Unmount {
         /// Which.
@@ -64,6 +71,7 @@ impl fmt::Display for Step {
                 write!(f, "take {}", names.join(", "))
             }
             Self::Change(change) => change.fmt(f),
+            Self::Flush(mount) => write!(f, "write out what was written to {}", mount.at.display()),
             Self::Unmount { mount, .. } => write!(f, "unmount {} from {}", mount.dataset, mount.at.display()),
             Self::Mount { dataset, at } => write!(f, "mount {dataset} on {}", at.display()),
         }
@@ -193,6 +201,11 @@ pub enum Refused {
     /// This node does not have the service to give away.
     #[error("this node is not the one that was promoted last, so it has nothing to hand over")]
     NotHolder,
+    /// It is for the active node to say.
+    #[error(
+        "{0} is not held by this node: what is accepted is said on the active one, and comes here with the next run"
+    )]
+    NotAccepted(DatasetName),
     /// Nothing is common.
     #[error("{0} has no snapshot in common with the other node")]
     NoBase(DatasetName),
@@ -213,6 +226,20 @@ pub enum Refused {
         /// The dataset.
         dataset: DatasetName,
         /// Why.
+        why: String,
+    },
+    /// The service is not this node's to have.
+    #[error("the service cannot be taken for this node: {0}")]
+    Service(#[from] NotTaken),
+    /// The service stays with this node.
+    #[error("the service cannot be given to the other node: {0}")]
+    NotHanded(String),
+    /// A node that is to follow by itself may have something of its own.
+    #[error("{dataset} {why}, so this node does not follow by itself")]
+    Own {
+        /// The dataset.
+        dataset: DatasetName,
+        /// What it may have alone.
         why: String,
     },
     /// The node has no name that could be written down.
@@ -240,7 +267,7 @@ impl Refused {
             Self::PeerIsNewer { .. } => {
                 "`replicator pair rejoin` lets this node follow first; --force makes it the active one, and the other one's writes have to be set aside then".to_string()
             }
-            Self::Both { .. } => "decide which node goes on, `replicator pair promote --force` there, and `replicator pair rejoin` on the other one".to_string(),
+            Self::Both { .. } => "decide which node goes on, stop the service on the other one, and `replicator pair rejoin` there: what it wrote is set aside".to_string(),
             Self::PeerIsActive { holder, .. } => format!("`replicator pair demote` on {holder}, or --force if nothing can write there"),
             Self::Behind { .. } => {
                 "`replicator run` on the other node sends them; --force goes on without, and they are kept there".to_string()
@@ -248,11 +275,21 @@ impl Refused {
             Self::NoMoreEpochs(_) => "look at the epochs with `replicator pair status`".to_string(),
             Self::NotMounted { .. } => "see what else is mounted there (`findmnt`), and promote again".to_string(),
             Self::NoMountpoint { dataset, .. } => format!("zfs set mountpoint=PATH {dataset}"),
-            Self::Newest(_) | Self::NobodyIsActive(_) | Self::NotHolder | Self::NotNext { .. } => "`replicator pair status` shows who has the service".to_string(),
+            Self::Newest(_) | Self::NobodyIsActive(_) | Self::NotHolder | Self::NotNext { .. } | Self::NotAccepted(_) => "`replicator pair status` shows who has the service".to_string(),
             Self::NoBase(_) => "--full sets it aside, and everything is sent anew".to_string(),
             Self::PoolRoot(_) => "move what is in it into a dataset below it".to_string(),
             Self::Aside { .. } => "rename what is in the way".to_string(),
             Self::NotSent { .. } => "nothing was switched, and this node goes on; try again".to_string(),
+            Self::Service(NotTaken::Held { node, .. }) => format!(
+                "`replicator pair demote` on {node} gives it back, and `replicator pair handover` there gives it over; of a node that is gone it ends by itself when its time (`ttl`) is over"
+            ),
+            Self::Service(NotTaken::NotKnown(_)) => {
+                "mend what is named; --force goes on without, and nothing is sent before this node has the service".to_string()
+            }
+            Self::NotHanded(_) => "mend what is named, and hand over again: what was sent stays there".to_string(),
+            Self::Own { .. } => {
+                "`replicator pair rejoin` keeps what only this node has, and lets it follow".to_string()
+            }
             Self::Name(_) => "name the node in the configuration of the pair".to_string(),
         }
     }
@@ -290,8 +327,25 @@ impl VerbError {
             Self::Refused(refused) => Some(refused.hint()),
             Self::Host(error) => error.hint(),
             Self::Lock(error) => Some(error.hint()),
+            // What the planner knows for it is for replications that are no pair's.
+            Self::Run(error) if is_of_standby(error) => Some(
+                "`replicator pair rejoin --aside` on the other node sets aside what was written to it, and lets it receive again"
+                    .to_string(),
+            ),
             Self::Run(error) => error.hint(),
         }
+    }
+}
+
+/// Whether somebody has written to what a stream was to go into.
+fn is_of_standby(error: &RunError) -> bool {
+    match error {
+        RunError::Conflict(Conflict::Diverged { .. }) => true,
+        RunError::Transfer { error, .. } => {
+            let modified = |error: &HostError| error.zfs_kind() == Some(ErrorKind::TargetModified);
+            matches!(&**error, TransferError::Receiver(error) if modified(error))
+        }
+        _ => false,
     }
 }
 
@@ -304,6 +358,7 @@ pub fn carry_out(node: &mut dyn Node, steps: &[Step], tell: &mut dyn FnMut(&str)
         match step {
             Step::Take(snapshots) => node.take(snapshots)?,
             Step::Change(change) => node.host().apply(change)?,
+            Step::Flush(mount) => node.flush(mount)?,
             Step::Unmount { mount, must } => match node.unmount(mount) {
                 Err(error) if !must => {
                     tell(&format!("{} stays mounted, read-only: {error}", mount.dataset));
@@ -328,6 +383,12 @@ pub fn carry_out(node: &mut dyn Node, steps: &[Step], tell: &mut dyn FnMut(&str)
         tell(&step.to_string());
     }
     Ok(())
+}
+
+/// Waits until all that was written to the pools of these roots is on their disks.
+pub(super) fn settle(node: &mut dyn Node, roots: &[DatasetName]) -> Result<(), HostError> {
+    let pools: std::collections::BTreeSet<_> = roots.iter().map(DatasetName::pool).collect();
+    pools.into_iter().try_for_each(|pool| node.host().settle(pool))
 }
 
 /// The name of a snapshot of ours, or of one more where that is taken: `divergent-7`, `divergent-7-2`.

@@ -1,10 +1,12 @@
 //! The node that a verb works on: its datasets as any host has them, and what only happens on the node itself:
-//! snapshots, mounts, the gate against receives, the state of a pool.
+//! snapshots, mounts, the gate against receives, the state of a pool, and the service where this program takes it itself.
 
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::mount::MountFlags;
 use rustix::mount::UnmountFlags;
 use zfs_core::PropertySet;
@@ -12,6 +14,7 @@ use zfs_core::Zfs;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
+use crate::cancel::Cancel;
 use crate::host::Host;
 use crate::host::HostError;
 use crate::host::local::Local;
@@ -19,6 +22,8 @@ use crate::lock::Gate;
 use crate::lock::LockError;
 use crate::monitor::kstat;
 use crate::pair::epoch::NodeName;
+use crate::role::source::NotTaken;
+use crate::role::source::Source;
 use crate::transport::TransportError;
 
 /// How long a receive in flight may take to give way to a promotion.
@@ -78,6 +83,31 @@ pub trait Node {
     /// # Errors
     /// When it is in use.
     fn unmount(&mut self, mount: &Mount) -> Result<(), HostError>;
+
+    /// Hands to the pool what programs have written to a mount and the kernel still has in memory: what is read-only takes
+    /// none of it any more.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn flush(&mut self, mount: &Mount) -> Result<(), HostError>;
+
+    /// Takes the service for this node, as [`Source::claim`] does.
+    ///
+    /// # Errors
+    /// When another node has it, or nobody knows.
+    fn claim(&mut self) -> Result<(), NotTaken>;
+
+    /// Gives the service to the other node, as [`Source::hand_over`] does.
+    ///
+    /// # Errors
+    /// When a third node has it, or nobody knows.
+    fn hand_over(&mut self) -> Result<bool, String>;
+
+    /// Gives the service back, as [`Source::release`] does.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    fn release(&mut self) -> Result<(), String>;
 }
 
 /// This machine.
@@ -85,14 +115,22 @@ pub struct LocalNode {
     name: NodeName,
     zfs: Zfs,
     host: Local,
+    source: Option<Box<dyn Source>>,
+    cancel: Cancel,
 }
 
 impl LocalNode {
-    /// Under this name.
+    /// Under this name. Nobody is asked who has the service.
     #[must_use]
-    pub fn new(name: NodeName, zfs: Zfs, cancel: crate::cancel::Cancel) -> Self {
-        let host = Local::new(zfs.clone()).cancelled_by(cancel);
-        Self { name, zfs, host }
+    pub fn new(name: NodeName, zfs: Zfs, cancel: Cancel) -> Self {
+        let host = Local::new(zfs.clone()).cancelled_by(cancel.clone());
+        Self { name, zfs, host, source: None, cancel }
+    }
+
+    /// The same, of a pair in which this one decides where the service is.
+    #[must_use]
+    pub fn decided_by(self, source: Box<dyn Source>) -> Self {
+        Self { source: Some(source), ..self }
     }
 }
 
@@ -131,9 +169,35 @@ impl Node for LocalNode {
     }
 
     fn unmount(&mut self, mount: &Mount) -> Result<(), HostError> {
+        // Snapshots that the kernel has mounted below it by itself keep nobody's work, and would keep it from going.
+        let text = std::fs::read_to_string("/proc/self/mounts").map_err(failed("read /proc/self/mounts"))?;
+        for at in text.lines().filter_map(|line| snapshot_below(line, &mount.at)) {
+            // One that is in use shows in what follows.
+            let _ = rustix::mount::unmount(&at, UnmountFlags::empty());
+        }
         let unmounted = rustix::mount::unmount(&mount.at, UnmountFlags::empty());
         let what = format!("unmount {} from {}", mount.dataset, mount.at.display());
         unmounted.map_err(|errno| failed(&what)(errno.into()))
+    }
+
+    fn flush(&mut self, mount: &Mount) -> Result<(), HostError> {
+        let what = format!("write out what was written to {}", mount.at.display());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let place = rustix::fs::open(&mount.at, flags, Mode::empty());
+        let flushed = place.and_then(rustix::fs::syncfs);
+        flushed.map_err(|errno| failed(&what)(errno.into()))
+    }
+
+    fn claim(&mut self) -> Result<(), NotTaken> {
+        self.source.as_mut().map_or(Ok(()), |source| source.claim(&self.cancel))
+    }
+
+    fn hand_over(&mut self) -> Result<bool, String> {
+        self.source.as_mut().map_or(Ok(true), |source| source.hand_over(&self.cancel))
+    }
+
+    fn release(&mut self) -> Result<(), String> {
+        self.source.as_mut().map_or(Ok(()), |source| source.release(&self.cancel))
     }
 }
 
@@ -151,6 +215,14 @@ fn read(line: &str) -> Option<Mount> {
     };
     let writable = kind == "zfs" && !options.split(',').any(|option| option == "ro");
     Some(Mount { dataset, at: unescaped(at).into(), writable })
+}
+
+/// Where a line of /proc/self/mounts has a snapshot mounted that a filesystem shows in its `.zfs`.
+fn snapshot_below(line: &str, filesystem: &Path) -> Option<PathBuf> {
+    let mut fields = line.split(' ');
+    let (source, at, kind) = (fields.next()?, PathBuf::from(unescaped(fields.next()?)), fields.next()?);
+    let below = at.starts_with(filesystem.join(".zfs/snapshot"));
+    (kind == "zfs" && source.contains('@') && below).then_some(at)
 }
 
 /// Spaces and the like are written as a backslash and three octal digits.
@@ -187,5 +259,9 @@ mod tests {
         assert!(!over.writable);
         assert_eq!(read("tank/a@s /mnt zfs ro 0 0"), None);
         assert_eq!(read(""), None);
+        let line = "tank/a@s /mnt/x\\040y/.zfs/snapshot/s zfs ro 0 0";
+        assert_eq!(snapshot_below(line, Path::new("/mnt/x y")), Some("/mnt/x y/.zfs/snapshot/s".into()));
+        assert_eq!(snapshot_below(line, Path::new("/mnt/x")), None);
+        assert_eq!(snapshot_below("tank/a@s /mnt zfs ro 0 0", Path::new("/")), None);
     }
 }

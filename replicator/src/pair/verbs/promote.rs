@@ -32,7 +32,7 @@ use crate::pair::epoch::NodeName;
 use crate::pair::epoch::written;
 use crate::pair::fence::Held;
 use crate::pair::guards;
-use crate::pair::guards::Seen;
+use crate::role::source::NotTaken;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -211,7 +211,7 @@ fn safe(facts: &Facts<'_>, asked: &Asked, root: &Root, raised: bool) -> Result<(
         // This one is to be the source from now on.
         for state in tree.datasets() {
             if let Some(theirs) = theirs.get(&state.name) {
-                guards::lineage(&state.name, Seen::Known(state), Seen::Known(theirs))?;
+                guards::lineage(state, theirs)?;
             }
         }
     }
@@ -305,6 +305,11 @@ pub fn promote(
     let _closed = node.close(roots)?;
     // The receive that was in flight has left something, or has come to its end.
     let plan = planned(node, &name, roots, &far, asked)?;
+    // Before anything says that this node has it. What breaks off from here on is gone on with by the same verb.
+    match node.claim() {
+        Err(NotTaken::NotKnown(why)) if asked.force => tell(&format!("the service was not taken: {why}")),
+        claimed => claimed.map_err(Refused::from)?,
+    }
     carry_out(node, &plan.steps, tell)?;
     Ok(plan.promoted)
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 
 use super::Refused;
@@ -15,11 +16,15 @@ use crate::engine;
 use crate::engine::Observer;
 use crate::engine::Request;
 use crate::engine::Run;
+use crate::host::Depth;
 use crate::host::Host;
+use crate::host::HostError;
+use crate::host::Inventory;
 use crate::jobs::Done;
 use crate::lock::RunLock;
 use crate::pair::epoch::NodeName;
 use crate::pair::fence::Claim;
+use crate::pair::fence::Kind;
 use crate::plan::Divergence;
 use crate::plan::Options;
 
@@ -47,10 +52,20 @@ pub fn send(
     source: &mut dyn Host,
     target: &mut dyn Host,
     root: &DatasetName,
-    (epoch, holder): (u64, &NodeName),
+    (epoch, holder, receiver): (u64, &NodeName, &NodeName),
     how: &Sending<'_>,
 ) -> Result<Done, VerbError> {
-    target.present(&Claim { root: root.clone(), epoch, holder: holder.clone() })?;
+    let (holder, receiver) = (holder.clone(), receiver.clone());
+    let claim = Claim { root: root.clone(), epoch, holder, receiver };
+    match target.present(&claim) {
+        // The service has left it, as after a planned move, and it has not looked since.
+        Err(HostError::Fenced { kind: Kind::Active, .. }) => {
+            let both = in_both(source, target, root)?;
+            target.overtake(&claim, &both)?;
+            target.present(&claim)?;
+        }
+        presented => presented?,
+    }
     let request = Request {
         source: root.clone(),
         target: root.clone(),
@@ -75,6 +90,22 @@ pub fn send(
         Some(error) => Err(error.into()),
         None => Ok(Done { plan, report, pool: None }),
     }
+}
+
+/// The newest snapshot of each dataset of the target that the source has, too.
+fn in_both(
+    source: &mut dyn Host,
+    target: &mut dyn Host,
+    root: &DatasetName,
+) -> Result<Vec<(DatasetName, Guid)>, HostError> {
+    let sides = (source.inventory(root, Depth::All)?, target.inventory(root, Depth::All)?);
+    let (Inventory::Present(ours), Inventory::Present(theirs)) = sides else { return Ok(Vec::new()) };
+    let both = theirs.datasets().iter().filter_map(|state| {
+        let newest = state.snapshots.last()?.guid;
+        let has = ours.get(&state.name)?.snapshots.iter().any(|one| one.guid == newest);
+        has.then(|| (state.name.clone(), newest))
+    });
+    Ok(both.collect())
 }
 
 /// Whether the other side has the newest snapshot of every dataset, and nothing was written since.

@@ -26,11 +26,16 @@ use crate::pair::epoch::Epoch;
 use crate::pair::epoch::NodeName;
 use crate::pair::epoch::written;
 use crate::plan::Options;
+use crate::role::source::NotTaken;
 use crate::transfer::Moved;
 use crate::transfer::retry::Backoff;
 
+mod accepting;
 mod crashes;
 mod decisions;
+mod following;
+mod leases;
+mod partitions;
 
 fn name(text: &str) -> DatasetName {
     text.parse().expect("a name")
@@ -57,11 +62,34 @@ impl Observer for Quiet {
 /// What is mounted on a machine: it outlives the process.
 type Mounts = Arc<Mutex<Vec<Mount>>>;
 
+/// Who has the service by a lease, of which both nodes know. A pair without one has none.
+type Lease = Arc<Mutex<Option<String>>>;
+
 struct TestNode {
     name: NodeName,
     host: ModelHost,
     mounts: Mounts,
     health: &'static str,
+    lease: Option<Lease>,
+}
+
+impl TestNode {
+    /// Changes the lease, where the process can die as at any other effect.
+    fn change(&self, what: &str, to: Option<&str>) -> Result<(), String> {
+        let Some(lease) = &self.lease else { return Ok(()) };
+        let done = self.host.effect(
+            || format!("lease: {what}"),
+            |_| {
+                *lease.lock().expect("no panic") = to.map(str::to_string);
+                Ok(())
+            },
+        );
+        done.map_err(|error| error.to_string())
+    }
+
+    fn has(&self) -> Option<String> {
+        self.lease.as_ref().and_then(|lease| lease.lock().expect("no panic").clone())
+    }
 }
 
 impl Node for TestNode {
@@ -111,12 +139,43 @@ impl Node for TestNode {
         self.mounts.lock().expect("no panic").retain(|one| one.at != mount.at);
         Ok(())
     }
+
+    fn flush(&mut self, _: &Mount) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn claim(&mut self) -> Result<(), NotTaken> {
+        match self.has() {
+            Some(node) if node == self.name.as_str() => Ok(()),
+            Some(node) => Err(NotTaken::Held { key: "lease".to_string(), node }),
+            None => self.change("claim", Some(self.name.as_str())).map_err(NotTaken::NotKnown),
+        }
+    }
+
+    fn hand_over(&mut self) -> Result<bool, String> {
+        let peer = other(self.name.as_str());
+        match self.has() {
+            _ if self.lease.is_none() => Ok(true),
+            Some(node) if node == peer => Ok(true),
+            Some(node) if node == self.name.as_str() => self.change("hand over", Some(peer)).map(|()| true),
+            Some(node) => Err(format!("{node} has it")),
+            None => Ok(false),
+        }
+    }
+
+    fn release(&mut self) -> Result<(), String> {
+        if self.has().as_deref() == Some(self.name.as_str()) {
+            return self.change("release", None);
+        }
+        Ok(())
+    }
 }
 
 /// Two nodes with a pool `tank` each.
 struct Case {
     world: World,
     mounts: [Mounts; 2],
+    lease: Option<Lease>,
 }
 
 const ROOT: &str = "tank/data";
@@ -136,7 +195,7 @@ impl Case {
             a.snapshot(&[ROOT, CHILD].map(|dataset| snap(&format!("{dataset}@1")))).expect("snapshot");
         });
         world.on("b", |b| b.create_pool("tank"));
-        let case = Self { world, mounts: Default::default() };
+        let case = Self { world, mounts: Default::default(), lease: None };
         case.promote("a", true).expect("the first promotion");
         case.send("a").expect("everything is sent");
         case.world.on("b", |b| {
@@ -149,9 +208,18 @@ impl Case {
         case
     }
 
+    /// The same, with a lease that the active node has.
+    fn leased() -> Self {
+        Self { lease: Some(Arc::new(Mutex::new(Some("a".to_string())))), ..Self::new() }
+    }
+
+    fn holder(&self) -> Option<String> {
+        self.lease.as_ref().and_then(|lease| lease.lock().expect("no panic").clone())
+    }
+
     fn node(&self, on: &str) -> TestNode {
-        let mounts = self.mounts[usize::from(on == "b")].clone();
-        TestNode { name: node_name(on), host: self.world.host(on), mounts, health: "ONLINE" }
+        let (mounts, lease) = (self.mounts[usize::from(on == "b")].clone(), self.lease.clone());
+        TestNode { name: node_name(on), host: self.world.host(on), mounts, health: "ONLINE", lease }
     }
 
     fn asked(force: bool) -> promote::Asked {
@@ -173,12 +241,30 @@ impl Case {
     }
 
     fn demote(&self, on: &str) -> Result<bool, VerbError> {
-        demote::demote(&mut self.node(on), &[name(ROOT)], &mut |_| {})
+        let mut node = self.node(on);
+        let held = demote::demote(&mut node, &[name(ROOT)], &mut |_| {})?;
+        demote::give_back(&mut node, &mut |_| {});
+        // A crash while it was given back is one of the verb.
+        node.host().inventory(&name(ROOT), crate::host::Depth::One)?;
+        Ok(held)
     }
 
     fn rejoin(&self, on: &str) -> Result<rejoin::Rejoined, VerbError> {
+        self.rejoin_as(on, rejoin::Asked::default())
+    }
+
+    fn rejoin_as(&self, on: &str, asked: rejoin::Asked) -> Result<rejoin::Rejoined, VerbError> {
         let (mut there, peer) = (self.world.host(other(on)), node_name(other(on)));
-        rejoin::rejoin(&mut self.node(on), &[name(ROOT)], &mut there, &peer, false, &mut |_| {})
+        let mut node = self.node(on);
+        let done = rejoin::rejoin(&mut node, &[name(ROOT)], &mut there, &peer, asked, &mut |_| {})?;
+        // A crash while the service was handed on is one of the verb.
+        node.host().inventory(&name(ROOT), crate::host::Depth::One)?;
+        Ok(done)
+    }
+
+    /// What a run does on a node that the service has left.
+    fn follow(&self, on: &str) -> Result<rejoin::Rejoined, VerbError> {
+        self.rejoin_as(on, rejoin::Asked { only_follow: true, ..rejoin::Asked::default() })
     }
 
     fn handover(&self, from: &str) -> Result<handover::Given, VerbError> {
@@ -211,7 +297,8 @@ impl Case {
         let mut node = self.node(from);
         let side = look::look(node.host(), from, &[name(ROOT)])?;
         let epoch = side.roots[0].epoch().map_or(0, |epoch| epoch.number);
-        send::send(node.host(), &mut there, &name(ROOT), (epoch, &node_name(from)), &how).map(drop)
+        let who = (epoch, &node_name(from), &node_name(other(from)));
+        send::send(node.host(), &mut there, &name(ROOT), who, &how).map(drop)
     }
 
     fn write(&self, on: &str, dataset: &str, block: u64, value: u64) {

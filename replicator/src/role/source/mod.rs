@@ -16,6 +16,22 @@ mod fixed;
 mod pacemaker;
 mod proxmox;
 
+/// Why the service could not be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// Another node has it.
+    #[error("{key}: {node} has it")]
+    Held {
+        /// What was asked for.
+        key: String,
+        /// The node.
+        node: String,
+    },
+    /// Who decides could not be asked, or said something that nothing follows from.
+    #[error("{0}")]
+    NotKnown(String),
+}
+
 /// Who says where the service is.
 pub trait Source: Send {
     /// All that it can say, from every source that it has.
@@ -31,8 +47,17 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// With the reason, when another node has it or nobody answers.
-    fn claim(&mut self, _cancel: &Cancel) -> Result<(), String> {
+    fn claim(&mut self, _cancel: &Cancel) -> Result<(), NotTaken> {
         Ok(())
+    }
+
+    /// Gives the service to the other node, in one step in which always one of the two has it. Whether the other one has it
+    /// now; not so where nobody has it, which changes nothing.
+    ///
+    /// # Errors
+    /// With the reason, when a third node has it, or nobody answers.
+    fn hand_over(&mut self, _cancel: &Cancel) -> Result<bool, String> {
+        Ok(true)
     }
 
     /// Gives back what was taken, as this node is demoted. Nothing where it has not taken anything.

@@ -57,7 +57,7 @@ fn one_cancelled_transfer(n: u64) {
     let (dropped, cancel) = (AtomicU64::new(0), Cancel::new());
     let steps = AtomicU64::new(0);
     let settings = small((n % 5) << 20);
-    let leaves = if n.is_multiple_of(2) { Coding::Zstd } else { Coding::Plain };
+    let leaves = if n.is_multiple_of(2) { Coding::Packed } else { Coding::Plain };
     // Cancelled at another place each time: before the first byte, while blocks come and go, or after the last.
     let step = || {
         if steps.fetch_add(1, Ordering::SeqCst) >= n * 2 {
@@ -84,7 +84,7 @@ fn one_cancelled_transfer(n: u64) {
 #[test]
 fn cancelling_is_seen_by_every_stage_while_it_waits() {
     // A receiver that takes nothing until the run is cancelled: everything before it is full and waits.
-    for leaves in [Coding::Plain, Coding::Zstd] {
+    for leaves in [Coding::Plain, Coding::Packed] {
         for total in [0, 64 << 20] {
             let (dropped, cancel) = (AtomicU64::new(0), Cancel::new());
             let write = |_: &[u8]| {
@@ -148,7 +148,7 @@ fn impatient() -> Settings {
 
 #[test]
 fn a_sender_that_stops_is_named_and_both_ends_are_dropped() {
-    for leaves in [Coding::Plain, Coding::Zstd] {
+    for leaves in [Coding::Plain, Coding::Packed] {
         let (dropped, into) = (AtomicU64::new(0), Mutex::new(Vec::new()));
         let (settings, cancel) = (impatient(), Cancel::new());
         let to = target(&dropped, &into);
@@ -231,7 +231,7 @@ fn a_panic_in_a_stage_is_passed_on_and_leaves_nothing() {
                 Ok(())
             };
             let to = Target { write: Box::new(write), finish: Box::new(|| Ok(())), dropped: &dropped };
-            let zstd = Coding::Zstd;
+            let zstd = Coding::Packed;
             go(endless, Box::new(to), Coding::Plain, zstd, &settings, &Cancel::new())
         }));
         let panic = panicked.map(|_| ()).expect_err("a panic");
@@ -264,7 +264,7 @@ fn transfers_that_share_a_tiny_budget_all_end_though_one_of_them_is_stuck() {
                 let (settings, data, cancel) = (&settings, &data, &cancel);
                 scope.spawn(move || {
                     let (dropped, into) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-                    let leaves = if n.is_multiple_of(2) { Coding::Zstd } else { Coding::Plain };
+                    let leaves = if n.is_multiple_of(2) { Coding::Packed } else { Coding::Plain };
                     let from = pieces(data, 700_000, &dropped);
                     let to = target(&dropped, &into);
                     go(from, to, Coding::Plain, leaves, settings, cancel).expect("good");

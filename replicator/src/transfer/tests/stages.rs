@@ -116,7 +116,7 @@ proptest! {
         budget in prop_oneof![Just(0u64), Just(3 << 20), Just(128 << 20)],
     ) {
         let data = stream(5, 4, blocks);
-        let coding = |zstd| if zstd { Coding::Zstd } else { Coding::Plain };
+        let coding = |zstd| if zstd { Coding::Packed } else { Coding::Plain };
         let sent = if arrives { packed(&data) } else { data.clone() };
         let (dropped, into) = (AtomicU64::new(0), Mutex::new(Vec::new()));
         let settings = small(budget);
@@ -145,11 +145,11 @@ fn what_came_before_the_sender_failed_reaches_the_receiver() {
     let cut = &data[..data.len() - 5000];
     for (arrives, leaves) in [
         (Coding::Plain, Coding::Plain),
-        (Coding::Plain, Coding::Zstd),
-        (Coding::Zstd, Coding::Plain),
-        (Coding::Zstd, Coding::Zstd),
+        (Coding::Plain, Coding::Packed),
+        (Coding::Packed, Coding::Plain),
+        (Coding::Packed, Coding::Packed),
     ] {
-        let sent = if arrives == Coding::Zstd { packed(cut) } else { cut.to_vec() };
+        let sent = if arrives == Coding::Packed { packed(cut) } else { cut.to_vec() };
         let (dropped, into) = (AtomicU64::new(0), Mutex::new(Vec::new()));
         let mut from = pieces(&sent, 100_000, &dropped);
         let mut next = std::mem::replace(&mut from.next, Box::new(|| Ok(Next::End)));
@@ -168,7 +168,7 @@ fn what_came_before_the_sender_failed_reaches_the_receiver() {
         let error = go(from, Box::new(to), arrives, leaves, &Settings::default(), &Cancel::new());
         assert!(matches!(error, Err(TransferError::Sender(_))), "{error:?}");
         let came = into.into_inner().expect("lock");
-        let came = if leaves == Coding::Zstd { unfinished(&came) } else { came };
+        let came = if leaves == Coding::Packed { unfinished(&came) } else { came };
         assert!(came == cut, "{arrives:?} to {leaves:?}: {} of {}", came.len(), cut.len());
     }
 }
@@ -193,7 +193,7 @@ fn a_compressed_stream_that_is_cut_or_damaged_is_never_ended() {
             let seen = Seen::default();
             let from = From::new(sent.to_vec());
             let settings = Settings::default();
-            let (zstd, plain) = (Coding::Zstd, Coding::Plain);
+            let (zstd, plain) = (Coding::Packed, Coding::Plain);
             let moved = go(Box::new(from), Box::new(To::new(&seen)), zstd, plain, &settings, &Cancel::new());
             assert!(matches!(moved, Err(TransferError::Stream(_))), "at {at}: {moved:?}");
             assert_eq!(seen.finished.into_inner(), 0, "at {at}");
@@ -206,7 +206,7 @@ fn a_bomb_is_refused_by_its_first_bytes() {
     let bomb = packed(&vec![0; 64 << 20]);
     let seen = Seen::default();
     let settings = small(4 << 20);
-    let (zstd, plain) = (Coding::Zstd, Coding::Plain);
+    let (zstd, plain) = (Coding::Packed, Coding::Plain);
     let from = From::new(bomb);
     let error = go(Box::new(from), Box::new(To::new(&seen)), zstd, plain, &settings, &Cancel::new());
     assert!(matches!(error, Err(TransferError::Stream(StreamError::Damaged(_)))), "{error:?}");
@@ -218,7 +218,7 @@ fn what_is_reported_adds_up_on_both_sides_of_the_wire() {
     let data = stream(5, 4, 500);
     let sent = packed(&data);
     for (from, arrives, leaves, wire) in
-        [(&data, Coding::Plain, Coding::Zstd, Wire::Out), (&sent, Coding::Zstd, Coding::Plain, Wire::In)]
+        [(&data, Coding::Plain, Coding::Packed, Wire::Out), (&sent, Coding::Packed, Coding::Plain, Wire::In)]
     {
         let (dropped, into) = (AtomicU64::new(0), Mutex::new(Vec::new()));
         let (plain, over) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -260,7 +260,7 @@ fn the_head_decides_and_is_sent_first() {
         let head = Head::read(from, Coding::Plain, false, &auto, &Cancel::new()).expect("good");
         assert_eq!(head.decision().compresses(), compresses, "{:?}", head.decision());
         assert!(auto.budget.used() > 0);
-        let leaves = if compresses { Coding::Zstd } else { Coding::Plain };
+        let leaves = if compresses { Coding::Packed } else { Coding::Plain };
         let cancel = Cancel::new();
         let to = target(&dropped, &into);
         transfer(head, to, leaves, Wire::Out, EXPECTED, &auto, &cancel, &|_| {}).expect("good");

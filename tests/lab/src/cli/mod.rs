@@ -1,9 +1,11 @@
 //! The command line: what it accepts, and which file does it.
 
+mod bench;
 mod clean;
 mod demo;
 mod exec;
 mod fuzz;
+mod package;
 mod path;
 mod run_in_node;
 mod shell;
@@ -51,6 +53,8 @@ enum Sub {
         #[command(flatten)]
         nodes: NodeOptions,
     },
+    /// Make what people install: .deb packages and a tarball. Needs no node; their paths are printed.
+    Package(package::Package),
     /// Print where a part of the lab is: kernel, root, zfs-source, zfs-headers, zfs-2.1-libs, cache.
     Path {
         /// The part.
@@ -60,6 +64,8 @@ enum Sub {
     },
     /// Run all tests: on this machine, in nodes, with nodes. The last line counts them.
     Test(test::Test),
+    /// Measure this program beside others, and make tables and charts of it.
+    Bench(bench::Bench),
     /// Remove the cache with everything built, or what only one generation uses.
     Clean {
         /// Only this generation.
@@ -130,8 +136,10 @@ pub(crate) fn main() -> ExitCode {
         Sub::Exec(exec) => exec.run(),
         Sub::Demo(demo) => demo.run(),
         Sub::Shell { nodes } => shell::run(&nodes),
+        Sub::Package(package) => package.run(),
         Sub::Path { part, zfs } => path::run(&part, zfs.generation),
         Sub::Test(test) => test.run(),
+        Sub::Bench(bench) => bench.run(),
         Sub::Clean { generation } => clean::run(generation),
         Sub::RunInNode { binary, args } => run_in_node::run(&binary, &args),
     };

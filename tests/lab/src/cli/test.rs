@@ -14,6 +14,9 @@ const ON_HOST: &[&str] =
 /// Packages with further tests in `tests/` that run on this machine (those of `lab` boot nodes themselves).
 const ON_HOST_INTEGRATION: &[&str] = &["replicator-zfs-sys", "replicator-zfs-core", "lab"];
 
+/// Tests of `zfs-replicator` on the ZFS in memory: a campaign of crashes, and how much memory the planner takes.
+const CAMPAIGNS: &[&str] = &["campaign", "memory"];
+
 /// Packages whose documentation's examples run in a node.
 const DOCTESTS: &[&str] = &["replicator-zfs-core", "zfs-replicator"];
 
@@ -89,16 +92,24 @@ impl Test {
         let packages = ON_HOST.iter().flat_map(|p| ["--package", p]);
         run.step("units, on this machine", |c| {
             c.args(packages).args(["--lib", "--bins"]);
+            if !self.long {
+                // With the others, so that nothing is compiled for these alone.
+                c.args(["--features", "zfs-replicator/test-support"]);
+                c.args(CAMPAIGNS.iter().flat_map(|t| ["--test", t]));
+            }
         });
         for package in ON_HOST_INTEGRATION.iter().filter(|p| has_integration(p)) {
             run.step(&format!("{package}, on this machine"), |c| {
                 c.args(["--package", package, "--test", "*"]);
             });
         }
-        // Optimised: the campaign of crashes on the ZFS in memory makes many steps.
-        run.step_with("the campaign, optimised, on this machine", &["--nocapture".into()], |c| {
-            c.args(["--package", "zfs-replicator", "--release", "--features", "test-support", "--test", "*"]);
-        });
+        if self.long {
+            // Optimised: ten million steps.
+            run.step_with("the campaign, optimised, on this machine", &["--nocapture".into()], |c| {
+                c.args(["--package", "zfs-replicator", "--release", "--features", "test-support"]);
+                c.args(CAMPAIGNS.iter().flat_map(|t| ["--test", t]));
+            });
+        }
         run.step("bindings made anew, on this machine", |c| {
             c.args([
                 "--package",
@@ -149,10 +160,11 @@ fn in_node(command: &mut Command, generation: Generation) {
     command.env(variable, format!("{} run-in-node", me.display())).env("LAB_ZFS", generation.name());
 }
 
-/// As many cluster tests at once as there are processors, if memory allows.
+/// As many cluster tests at once as there are processors and one more, since each of them waits for much of its time; fewer
+/// where memory does not allow it.
 fn cluster_threads() -> u64 {
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    (lab::memory_budget().unwrap_or(0) / CLUSTER_MEMORY).clamp(1, processors)
+    (lab::memory_budget().unwrap_or(0) / CLUSTER_MEMORY).clamp(1, processors + 1)
 }
 
 /// Whether a package has integration tests: cargo takes a pattern that matches nothing for a mistake.

@@ -101,7 +101,7 @@ fn an_agent_of_another_version_is_refused_with_both_versions() {
     for pull in [false, true] {
         for route in with_far_end(&cluster, "agent", pull) {
             fill(route.from, &route.source, 1);
-            let hello = r#"{"magic":"replicator-agent","oldest":7,"newest":9,"program":"77.1"}"#;
+            let hello = r#"{"magic":"replicator-agent","oldest":70,"newest":90,"program":"77.1"}"#;
             let length = format!("\\{:03o}", hello.len() + 5);
             route.in_front(&format!(
                 "printf '\\0\\0\\0{length}\\001\\0\\0\\0\\0%s' '{hello}'; exec cat > /dev/null"
@@ -109,7 +109,7 @@ fn an_agent_of_another_version_is_refused_with_both_versions() {
             let before = route.state();
             let ours = sh(route.here, "replicator --version | awk '{print $NF}'");
             let words =
-                [route.far.name(), "replicator 77.1 (protocol 7 to 9)".into(), ours, "same version".into()];
+                [route.far.name(), "replicator 77.1 (protocol 70 to 90)".into(), ours, "same version".into()];
             route.refused("", 4, &words.each_ref().map(String::as_str));
             route.straighten();
             route.assert_quiet();

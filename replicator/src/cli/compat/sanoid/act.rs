@@ -14,6 +14,7 @@ use crate::cli::prune::Prepared;
 use crate::cli::say;
 use crate::cli::snapshot::PATIENCE;
 use crate::clock;
+use crate::codes::Coded;
 use crate::config::Config;
 use crate::jobs::Network;
 use crate::lock::PolicyLock;
@@ -46,7 +47,7 @@ pub(super) fn run(asked: Asked, config: &Config, cancel: &Cancel) -> Result<Outc
     crate::cli::config::tell(&survey.resolved.problems);
     let mut well = survey.troubles.is_empty();
     for trouble in &survey.troubles {
-        complain(&Failure::new(Outcome::Failed, trouble.error.to_string()).hinted(trouble.error.hint()));
+        complain(&Failure::new(trouble.error.code(), trouble.error.to_string()).hinted(trouble.error.hint()));
     }
     if asked.take {
         well &= take(asked, &survey, &zfs, cancel)?;

@@ -8,6 +8,7 @@ use zfs_core::name::SnapshotName;
 use super::dataset::One;
 use super::dataset::Turn;
 use super::plan;
+use super::plan::Kind;
 use super::plan::Work;
 use super::run::End;
 use super::run::Run;
@@ -15,7 +16,9 @@ use super::run::Side;
 use crate::host::Change;
 use crate::host::DatasetState;
 use crate::host::Deed;
+use crate::host::Depth;
 use crate::host::HostError;
+use crate::inspect::holds::Owner;
 
 /// How many snapshots go at once.
 const AT_ONCE: usize = 50;
@@ -47,6 +50,36 @@ impl Run<'_> {
             self.delete_there(one)?;
         }
         Ok(Turn::Done)
+    }
+
+    /// Places the holds of what was sent on what has arrived, as `zfs send -h` has it. Those that end with a process of
+    /// this program stay where they are.
+    pub(super) fn carry_holds(&mut self, one: &One, work: &Work) -> Result<(), End> {
+        if !self.options.send.holds || self.options.receive.no_holds {
+            return Ok(());
+        }
+        let source = &one.source.name;
+        let held = match self.source.host.holds(source, Depth::One) {
+            Ok(held) => held,
+            Err(error) if error.is_cancelled() => return Err(End::Interrupted),
+            Err(error) => {
+                self.log.loud(format!("the holds of {source} were not sent: {error}"));
+                return Ok(());
+            }
+        };
+        // As there, those of a stream from a bookmark stay.
+        let series = work.series.iter().filter(|series| series.kind != Kind::Bookmark);
+        let sent: Vec<_> = series.flat_map(|series| &series.to).map(|one| &one.name).collect();
+        for hold in held.iter().filter(|hold| hold.owner == Owner::Other && sent.contains(&&hold.snapshot)) {
+            let Ok(snapshot) = one.name.snapshot(hold.snapshot.short()) else { continue };
+            let deed = Deed::Hold { snapshot, tag: hold.tag.clone() };
+            match self.target.host.deed(&deed) {
+                Ok(()) => {}
+                Err(error) if error.is_cancelled() => return Err(End::Interrupted),
+                Err(error) => self.log.loud(format!("{} failed: {error}", hold_of(&deed))),
+            }
+        }
+        Ok(())
     }
 
     /// Holds what was sent, and releases what was held before.

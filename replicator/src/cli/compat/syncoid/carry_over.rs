@@ -209,6 +209,13 @@ impl Writer {
                 "they go raw; decrypt = true for a first replication as before",
             ));
         }
+        if options.send.holds {
+            self.rows.push(Row::lost(
+                "holds",
+                "--sendoptions=h: go with the snapshots",
+                "stay on the source",
+            ));
+        }
         let mut set = options.receive.set.clone();
         // Every copy of ours is read-only.
         set.retain(|pair| *pair != ("readonly".to_string(), "on".to_string()));
@@ -253,6 +260,9 @@ impl Writer {
                 "--source-bwlimit, --target-bwlimit",
                 format!("rate = \"{rate}B\""),
             ));
+        }
+        if options.direct.is_some() {
+            self.rows.push(Row::other("", "--insecure-direct-connection: not encrypted", "over ssh"));
         }
         let mut ssh = vec![format!("transport = {}", quoted("ssh"))];
         if let Some(port) = options.ssh_port {

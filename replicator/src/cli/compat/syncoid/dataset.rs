@@ -313,6 +313,9 @@ impl Run<'_> {
         if one.before.is_none() && one.target.is_some() {
             self.mount(one);
         }
+        if sent.is_ok() {
+            self.carry_holds(one, work)?;
+        }
         match sent {
             Ok(()) if work.ends => Ok(Turn::Done),
             Ok(()) => self.after(one, work),

@@ -85,9 +85,10 @@ Options:
   --preserve-properties      sets what is set on the source on the target
   --no-clone-handling        clones are sent in full
   --no-resume                what breaks off begins anew
-  --sendoptions=LETTERS      L, c, e and w as zfs send has them; P, V and v mean nothing here
-  --recvoptions=LETTERS      u, and o with a word behind it, as zfs receive has them; h, v, x mean nothing here
-  --compress=FORMAT          none, or any other name of syncoid's: zstd, where the other machine has it
+  --sendoptions=LETTERS      L, c, e, w and h as zfs send has them; P, V and v mean nothing here
+  --recvoptions=LETTERS      u, h, and o and x with a word behind them, as zfs receive has them; v means nothing here
+  --compress=FORMAT          none, gzip, pigz-fast, pigz-slow, zstd-fast, zstdmt-fast, zstd-slow, zstdmt-slow, xz, lzo,
+                             lz4, where both machines have it; else, and where nothing is said, zstd
   --source-bwlimit=RATE, --target-bwlimit=RATE
                              bytes per second, with k, m, g or t; the lower one holds
   --sshconfig=FILE, --sshkey=FILE, --sshport=PORT, --sshcipher=CIPHER (-c), --sshoption=OPTION (-o)
@@ -97,8 +98,9 @@ Options:
   --debug, --dumpsnaps       more
   --mbuffer-size, --pv-options, --monitor-version, --no-command-checks
                              taken and not needed
-  --insecure-direct-connection
-                             refused: data goes over ssh
+  --insecure-direct-connection=IP:PORT[,IP:PORT[,SECONDS[,mbuffer]]]
+                             data goes over a connection of its own, not encrypted: where the source connects to, and
+                             where the target listens
   --help, --version
 
 Exit status: 0 done; 1 the target is being received into, there is nothing to send, or what followed a full stream

@@ -13,6 +13,8 @@ use crate::cli::compat::getopt;
 use crate::cli::compat::getopt::Found;
 use crate::cli::compat::getopt::Known;
 use crate::cli::compat::getopt::Takes;
+use crate::transport::direct::Direct;
+use crate::transport::quote::pipes::Codec;
 
 const fn flag(names: &'static [&'static str]) -> Known {
     Known { names, takes: Takes::Nothing }
@@ -116,6 +118,8 @@ pub(in crate::cli) struct Options {
     pub(super) ssh_port: Option<u16>,
     pub(super) ssh_cipher: Option<String>,
     pub(super) ssh_options: Vec<String>,
+    /// Data goes over a connection of its own.
+    pub(super) direct: Option<Direct>,
     pub(super) debug: bool,
     pub(super) quiet: bool,
     pub(super) dump: bool,
@@ -127,28 +131,41 @@ pub(in crate::cli) struct Options {
     pub(super) warnings: Vec<String>,
 }
 
-/// What is done to a stream on its way, by the name it was asked for.
+/// What is done to a stream on its way to or from another machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Compress {
     /// Nothing.
     None,
-    /// zstd in place of the program that was named.
+    /// What is best of what both sides have.
     #[default]
-    Zstd,
+    Best,
+    /// What was asked for.
+    With(Codec),
 }
 
-const FORMATS: [&str; 11] = [
-    "gzip",
-    "pigz-fast",
-    "pigz-slow",
-    "zstd-fast",
-    "zstdmt-fast",
-    "zstd-slow",
-    "zstdmt-slow",
-    "xz",
-    "lzo",
-    "lz4",
-    "default",
+impl Compress {
+    /// What is tried, one after the other.
+    pub(super) fn candidates(self) -> Vec<Codec> {
+        match self {
+            Self::None => Vec::new(),
+            // lzop is what syncoid would have taken.
+            Self::Best => vec![Codec::ZSTD, Codec::LZO],
+            Self::With(codec) => vec![codec, Codec::ZSTD],
+        }
+    }
+}
+
+const FORMATS: [(&str, Codec); 10] = [
+    ("gzip", Codec::GZIP),
+    ("pigz-fast", Codec::PIGZ_FAST),
+    ("pigz-slow", Codec::PIGZ_SLOW),
+    ("zstd-fast", Codec::ZSTD_FAST),
+    ("zstdmt-fast", Codec::ZSTD),
+    ("zstd-slow", Codec::ZSTD_SLOW),
+    ("zstdmt-slow", Codec::ZSTDMT_SLOW),
+    ("xz", Codec::XZ),
+    ("lzo", Codec::LZO),
+    ("lz4", Codec::LZ4),
 ];
 
 /// Reads a command line, without the name of the program.
@@ -201,12 +218,15 @@ impl Given {
     fn options(&self) -> Result<Options, Refused> {
         let mut warnings = Vec::new();
         let compress = match self.last("compress") {
+            None | Some("default") => Compress::Best,
             Some("none") => Compress::None,
-            Some(other) if !FORMATS.contains(&other) => {
-                warnings.push(format!("Unrecognised compression value {other}, defaulting to lzo"));
-                Compress::Zstd
-            }
-            _ => Compress::Zstd,
+            Some(name) => match FORMATS.iter().find(|(one, _)| *one == name) {
+                Some((_, codec)) => Compress::With(*codec),
+                None => {
+                    warnings.push(format!("Unrecognised compression value {name}, defaulting to lzo"));
+                    Compress::With(Codec::LZO)
+                }
+            },
         };
         let mut excluded: Vec<&str> = self.all("exclude-datasets").collect();
         if self.has("exclude") {
@@ -240,12 +260,13 @@ impl Given {
             }
             None => String::new(),
         };
-        if self.has("insecure-direct-connection") {
-            return Err(refused(
-                "CRITICAL: --insecure-direct-connection is not supported: data goes over ssh only. Leave the option out."
-                    .to_string(),
-            ));
-        }
+        let direct = match self.last("insecure-direct-connection").map(str::parse::<Direct>) {
+            None => None,
+            Some(Ok(direct)) => Some(direct),
+            Some(Err(why)) => {
+                return Err(refused(format!("CRITICAL: --insecure-direct-connection: {why}")));
+            }
+        };
         let limit = |name: &str| match self.last(name) {
             None => Ok(None),
             Some(text) => {
@@ -285,6 +306,7 @@ impl Given {
             ssh_port,
             ssh_cipher: self.last("sshcipher").map(str::to_string),
             ssh_options: self.all("sshoption").map(str::to_string).collect(),
+            direct,
             debug: self.has("debug"),
             quiet: self.has("quiet"),
             dump: self.has("dumpsnaps"),
@@ -384,7 +406,18 @@ mod tests {
 
         assert_eq!((none.source.as_str(), none.target.as_str()), ("a", "b"));
         assert_eq!(options("--compress=none a b").compress, Compress::None);
-        assert_eq!(options("--compress lz4 a b").compress, Compress::Zstd);
+        assert_eq!(none.compress.candidates(), [Codec::ZSTD, Codec::LZO]);
+        for (name, codec) in FORMATS {
+            let asked = options(&format!("--compress {name} a b")).compress;
+            assert_eq!(
+                (asked, asked.candidates()),
+                (Compress::With(codec), vec![codec, Codec::ZSTD]),
+                "{name}"
+            );
+        }
+        assert!(Compress::None.candidates().is_empty());
+        let direct = options("--insecure-direct-connection=10.0.0.1:9,:9,5 a b").direct;
+        assert_eq!(direct, Some("10.0.0.1:9,:9,5".parse().expect("an address")));
         assert_eq!(
             options("--compress=x a b").warnings,
             ["Unrecognised compression value x, defaulting to lzo"]
@@ -427,7 +460,7 @@ mod tests {
             assert_eq!(refused(line), says, "{line}");
         }
         assert!(refused("--no-s a b").starts_with("Option no-s is ambiguous (no-stream, no-sync-snap)"));
-        assert!(refused("--insecure-direct-connection=1.2.3.4:5 a b").contains("over ssh only"));
+        assert!(refused("--insecure-direct-connection=1.2.3.4 a b").contains("address with a port"));
         assert!(refused("--include-snaps=( a b").contains("pattern"));
         assert!(refused("--source-bwlimit=fast a b").contains("rate"));
         // What can be done is not done by half: all that is wrong is told.

@@ -1,6 +1,7 @@
 //! From words to hosts: which machines are meant, how they are reached, and with whose rights the commands work there.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use zfs_core::Zfs;
 
@@ -23,6 +24,7 @@ use crate::lock::LockError;
 use crate::lock::RunLock;
 use crate::transfer::Compression;
 use crate::transfer::Limiter;
+use crate::transfer::Patience;
 use crate::transfer::Settings;
 use crate::transport::TransportError;
 use crate::transport::here::Here;
@@ -53,6 +55,18 @@ pub(super) fn run(options: &Options, cancel: &Cancel) -> Result<u8, End> {
     if source.machine == target.machine && within {
         log.critical(format!("{from} and {to} are the same, or one is below the other"));
         return Ok(2);
+    }
+    if options.direct.is_some() {
+        match (&source.machine, &target.machine) {
+            (Some(_), Some(_)) => {
+                log.critical("--insecure-direct-connection is for one other machine, and here are two");
+                return Ok(2);
+            }
+            (None, None) => {
+                log.warn("--insecure-direct-connection means nothing here: both sides are this machine");
+            }
+            _ => log.warn("data goes over a connection that is not encrypted (--insecure-direct-connection)"),
+        }
     }
     let reach = Reach { options, log: &log, zfs: zfs.as_ref().ok(), cancel };
     let (Some(source_side), Some(target_side)) = (reach.side(&source), reach.side(&target)) else {
@@ -102,16 +116,25 @@ fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// How much longer a stream without a byte is waited for than a connection, so that the reason is told.
+const MORE: Duration = Duration::from_secs(30);
+
 fn settings(options: &Options, source: &Endpoint, target: &Endpoint) -> Settings {
     let here = source.machine.is_none() && target.machine.is_none();
     let flags = options.send.flags;
+    let mut patience = Patience::default();
+    if let Some(direct) = &options.direct {
+        // Both sides may wait so long for each other before a byte moves.
+        patience.bytes = patience.bytes.map(|bytes| bytes.max(direct.limit() + MORE));
+    }
     Settings {
+        patience,
         limiter: limit(options, here).map_or_else(Limiter::none, Limiter::new),
         compression: match options.compress {
             Compress::None => Compression::Off,
             // What is compressed on disk and comes as it is there is looked at before.
-            Compress::Zstd if flags.raw || flags.compressed => Compression::Auto,
-            Compress::Zstd => Compression::On,
+            _ if flags.raw || flags.compressed => Compression::Auto,
+            _ => Compression::On,
         },
         ..Settings::default()
     }
@@ -162,7 +185,11 @@ impl Reach<'_> {
             Ok(transport) => {
                 let root = machine.user.as_deref() == Some("root") || self.options.no_elevation;
                 let elevate = if root { Elevate::No } else { Elevate::Sudo };
-                let host = Box::new(ZfsCli::new(Box::new(transport)).elevated(elevate));
+                let host = ZfsCli::new(Box::new(transport)).elevated(elevate);
+                let host: Box<dyn Host> = match &self.options.direct {
+                    Some(direct) => Box::new(host.over(direct.clone())),
+                    None => Box::new(host),
+                };
                 Some(Side { host, machine: Some(machine.to_string()), commands: None })
             }
             Err(error) => {

@@ -18,6 +18,7 @@ use crate::host::Depth;
 use crate::host::Host;
 use crate::host::HostError;
 use crate::host::Inventory;
+use crate::host::Properties;
 use crate::host::PropertySource;
 use crate::transfer::Settings;
 
@@ -119,11 +120,12 @@ impl Run<'_> {
     /// What ends the whole run at once.
     pub(super) fn all(&mut self, source: &DatasetName, target: &DatasetName) -> Result<u8, End> {
         let depth = if self.options.recursive { Depth::All } else { Depth::One };
-        let found = match self.source.host.inventory(source, depth) {
-            Ok(Inventory::Present(tree)) => tree.datasets().to_vec(),
-            Ok(Inventory::Absent { .. }) | Err(HostError::NoPool { .. }) => {
+        // In one question: of a run that finds nothing to do, each costs as much as all the rest.
+        let (found, sync) = match self.source.host.inventory_with(source, depth, &[SYNC.to_string()]) {
+            Ok((Inventory::Present(tree), sync)) => (tree.datasets().to_vec(), sync),
+            Ok((Inventory::Absent { .. }, _)) | Err(HostError::NoPool { .. }) => {
                 self.log.critical(format!("cannot open '{source}': dataset does not exist"));
-                Vec::new()
+                (Vec::new(), Properties::new())
             }
             Err(error) => return Err(self.dead(source, &error)),
         };
@@ -149,7 +151,7 @@ impl Run<'_> {
             Ok(Inventory::Absent { .. }) | Err(HostError::NoPool { .. }) => {}
             Err(error) => return Err(self.dead(target, &error)),
         }
-        let skipped = self.skipped(source, depth)?;
+        let skipped = self.skipped(&sync);
         self.read_properties(source, depth)?;
         let (clones, others): (Vec<_>, Vec<_>) = datasets.iter().partition(|one| {
             self.options.recursive && !self.options.no_clones && self.origin(&datasets, one).is_some()
@@ -190,16 +192,14 @@ impl Run<'_> {
     }
 
     /// The datasets that are not for this machine, with the reason.
-    fn skipped(&mut self, root: &DatasetName, depth: Depth) -> Result<BTreeMap<DatasetName, String>, End> {
-        let all = self.source.host.some_properties(root, depth, &[SYNC.to_string()]);
-        let all = all.map_err(|error| self.dead(root, &error))?;
+    fn skipped(&self, all: &Properties) -> BTreeMap<DatasetName, String> {
         let mut skipped = BTreeMap::new();
         for (dataset, properties) in all {
             let value = properties.get(SYNC).map_or("", |property| property.value.as_str());
             let Some(why) = passed_over(value, &self.hostname) else { continue };
-            skipped.insert(dataset, why);
+            skipped.insert(dataset.clone(), why);
         }
-        Ok(skipped)
+        skipped
     }
 
     /// What is set with each receive.
@@ -241,6 +241,7 @@ impl Run<'_> {
         let mut set = self.options.receive.set.clone();
         let kept = self.properties.get(&source.name).into_iter().flatten();
         let fits = |name: &str| source.kind == DatasetKind::Filesystem || name != "recordsize";
+        let kept = kept.filter(|(name, _)| !self.options.receive.kept_out.contains(name));
         for (name, value) in kept.filter(|(name, _)| fits(name)) {
             set.retain(|(one, _)| one != name);
             set.push((name.clone(), value.clone()));

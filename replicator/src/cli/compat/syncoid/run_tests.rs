@@ -102,9 +102,11 @@ impl Lab {
         });
     }
 
-    /// `replicator syncoid LINE SOURCE TARGET` with the model in place of both machines.
+    /// `replicator syncoid LINE SOURCE TARGET` with the model in place of both machines. A plus sign stands for a space
+    /// within a word.
     fn run(&self, line: &str) -> Told {
-        let words: Vec<std::ffi::OsString> = line.split_whitespace().map(Into::into).collect();
+        let words: Vec<std::ffi::OsString> =
+            line.split_whitespace().map(|word| word.replace('+', " ").into()).collect();
         let Asked::Run(options) = options::read(&words).expect("options") else { panic!("no run") };
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = lines.clone();
@@ -304,6 +306,33 @@ fn holds_move_on_with_each_run() {
         assert_eq!(lab.holds(machine, &format!("{dataset}@2")), ["syncoid_me"]);
         assert!(lab.holds(machine, &format!("{dataset}@3")).is_empty());
         assert_eq!(lab.holds(machine, &format!("{dataset}@4")), ["syncoid_x_me"]);
+    }
+}
+
+#[test]
+fn holds_go_with_what_is_sent_where_asked() {
+    let held = |lab: &Lab, text: &str, tag: &str| {
+        lab.world.on("here", |here| here.hold(&snap(text), tag).expect("held"));
+    };
+    for (options, sent) in [
+        ("--sendoptions=h", true),
+        ("--sendoptions=Lh --recvoptions=u", true),
+        ("--sendoptions=h --recvoptions=h", false),
+        ("", false),
+    ] {
+        let lab = Lab::new();
+        held(&lab, "tank/a@1", "keep me");
+        held(&lab, "tank/a@2", "other");
+        lab.run(&format!("--no-sync-snap {options} tank/a back/a")).ok();
+        lab.snapshot("tank/a@3");
+        held(&lab, "tank/a@3", "new");
+        // What was there before gets nothing: no stream has it.
+        held(&lab, "tank/a@2", "later");
+        lab.run(&format!("--no-sync-snap {options} tank/a back/a")).ok();
+        for (snapshot, tag) in [("1", "keep me"), ("2", "other"), ("3", "new")] {
+            let tags = lab.holds("there", &format!("back/a@{snapshot}"));
+            assert_eq!(tags, sent.then_some(tag).into_iter().collect::<Vec<_>>(), "{options} @{snapshot}");
+        }
     }
 }
 
@@ -509,4 +538,7 @@ fn properties_are_kept_where_asked() {
     assert_eq!(has("back/size"), ["recordsize=8192"]);
     lab.run("--no-sync-snap --preserve-properties tank/a back/all").ok();
     assert_eq!(has("back/all"), ["atime=off", "org.example:x=y", "recordsize=8192"]);
+    let options = "--preserve-properties --recvoptions=o+compression=zstd+x+atime";
+    lab.run(&format!("--no-sync-snap {options} tank/a back/some")).ok();
+    assert_eq!(has("back/some"), ["compression=zstd", "org.example:x=y", "recordsize=8192"]);
 }

@@ -6,7 +6,6 @@ use zfs_core::send::SendFlags;
 
 use super::dataset::Failed;
 use super::dataset::One;
-use super::options::Compress;
 use super::plan;
 use super::run::End;
 use super::run::Run;
@@ -19,6 +18,7 @@ use crate::host::HostError;
 use crate::host::Partial;
 use crate::host::SendSpec;
 use crate::host::Snapshot;
+use crate::transfer::Compression;
 use crate::transfer::TransferError;
 use crate::transfer::retry::Class;
 use crate::transfer::retry::Replan;
@@ -73,7 +73,7 @@ impl Run<'_> {
         {
             return Err(Failed::Collision(into));
         }
-        self.tell_compression();
+        self.choose_compression();
         let set = self.set_of(&one.source);
         // A new dataset has nothing to give up.
         let base = spec.from.as_ref().map(Base::guid).filter(|_| one.target.is_some() && origin.is_none());
@@ -131,22 +131,59 @@ impl Run<'_> {
         }
     }
 
-    /// Says once where what compresses is missing.
-    fn tell_compression(&mut self) {
-        if self.told_compression || self.options.compress == Compress::None {
+    /// Finds out once what compresses, and says where it is missing.
+    fn choose_compression(&mut self) {
+        let any_far = self.source.host.is_far() || self.target.host.is_far();
+        if self.told_compression || !any_far {
             return;
         }
         self.told_compression = true;
-        for (side, what) in [(&mut self.source, "source"), (&mut self.target, "target")] {
-            if side.host.is_far() && matches!(side.host.has_zstd(), Ok(false)) {
-                let machine = side.machine.clone().unwrap_or_default();
-                let host = machine.rsplit('@').next().unwrap_or_default();
-                self.log.warn(format!(
-                    "zstd not available on {what} ssh:{host} - sync will continue without compression."
-                ));
+        let candidates = self.options.compress.candidates();
+        let Some(asked) = candidates.first().copied() else { return };
+        let mut first = None;
+        for codec in candidates {
+            let mut missing = Vec::new();
+            if !codec.is_zstd() && !is_here(codec.program) {
+                missing.push("local machine".to_string());
             }
+            for (side, what) in [(&mut self.source, "source"), (&mut self.target, "target")] {
+                if !side.host.is_far() {
+                    continue;
+                }
+                match side.host.compresses_with(&codec) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        let machine = side.machine.clone().unwrap_or_default();
+                        let host = machine.rsplit('@').next().unwrap_or_default();
+                        missing.push(format!("{what} ssh:{host}"));
+                    }
+                    // The stream says so, too.
+                    Err(_) => return,
+                }
+            }
+            if missing.is_empty() {
+                self.settings.codec = codec;
+                if codec.program != asked.program {
+                    self.log.debug(format!("{} compresses in place of {}", codec.program, asked.program));
+                }
+                return;
+            }
+            first.get_or_insert(missing);
+        }
+        self.settings.compression = Compression::Off;
+        for machine in first.unwrap_or_default() {
+            self.log.warn(format!(
+                "{} not available on {machine} - sync will continue without compression.",
+                asked.program
+            ));
         }
     }
+}
+
+/// Whether this machine has a program.
+fn is_here(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// What a failure calls for.

@@ -8,6 +8,8 @@ use zfs_core::send::SendFlags;
 pub(super) struct SendOptions {
     /// The form of the blocks.
     pub(super) flags: SendFlags,
+    /// The holds of what is sent go with it (`h`).
+    pub(super) holds: bool,
 }
 
 /// What `--recvoptions` comes to.
@@ -17,6 +19,10 @@ pub(super) struct ReceiveOptions {
     pub(super) unmounted: bool,
     /// Properties to set (`o`).
     pub(super) set: Vec<(String, String)>,
+    /// Properties that are not set (`x`).
+    pub(super) kept_out: Vec<String>,
+    /// Holds stay where they are (`h`).
+    pub(super) no_holds: bool,
 }
 
 /// A letter, and the word behind it.
@@ -70,7 +76,8 @@ pub(super) fn send(text: &str, recursive: bool) -> Result<SendOptions, String> {
             'p' | 'b' => {
                 return Err(refused(letter, "no stream carries properties here; use --preserve-properties"));
             }
-            'h' => return Err(refused(letter, "no stream carries holds here; use --use-hold")),
+            // No stream carries them: they are placed when it has arrived.
+            'h' => options.holds = true,
             'R' => return Err(refused(letter, "no stream carries several datasets here; use --recursive")),
             'X' | 's' => {
                 return Err(refused(letter, "it is for -R only; use --recursive and --exclude-datasets"));
@@ -94,6 +101,8 @@ pub(super) fn receive(text: &str) -> Result<ReceiveOptions, String> {
     for (letter, word) in letters(text).ok_or("WARNING: invalid receive options!")? {
         match (letter, word) {
             ('u', _) => options.unmounted = true,
+            ('h', _) => options.no_holds = true,
+            ('x', Some(name)) => options.kept_out.push(name.to_string()),
             ('o', Some(pair)) => {
                 let (name, value) =
                     pair.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
@@ -106,7 +115,7 @@ pub(super) fn receive(text: &str) -> Result<ReceiveOptions, String> {
                 }
                 options.set.push((name.to_string(), value.to_string()));
             }
-            // No stream carries properties or holds, so none has to be kept out; and syncoid leaves out others, too.
+            // `v` changes what is printed; letters that syncoid does not know it leaves out as well.
             _ => {}
         }
     }
@@ -135,14 +144,16 @@ mod tests {
         );
         assert!(flags("w").raw && flags("w").embedded);
         assert_eq!(flags("PVvZ"), SendFlags::default());
+        assert!(send("h", true).expect("fine").holds && !send("w", true).expect("fine").holds);
         let taken = receive("ux mountpoint o compression=zstd hv").expect("fine");
-        assert!(taken.unmounted);
+        assert!(taken.unmounted && taken.no_holds);
+        assert_eq!(taken.kept_out, ["mountpoint"]);
         assert_eq!(taken.set, [("compression".to_string(), "zstd".to_string())]);
     }
 
     #[test]
     fn what_has_none_is_refused_with_the_reason() {
-        for letter in ["p", "b", "h", "X tank/a", "s"] {
+        for letter in ["p", "b", "X tank/a", "s"] {
             assert!(send(letter, false).expect_err(letter).starts_with("CRITICAL: zfs send -"), "{letter}");
         }
         assert!(send("R", false).expect_err("R").contains("--recursive"));

@@ -6,6 +6,7 @@ use crate::compare::content::Content;
 use crate::compare::content::Entry;
 use crate::compare::content::Gathered;
 use crate::compare::content::Piece;
+use crate::compare::content::Share;
 
 fn file(kind: u8, sum: Option<u8>) -> Entry {
     let link = if kind == b'l' { b"\xff\n".to_vec() } else { Vec::new() };
@@ -53,6 +54,31 @@ fn what_is_in_a_snapshot_arrives_as_the_host_there_reads_it() {
 }
 
 #[test]
+fn of_a_share_only_its_files_arrive_and_every_file_is_in_one() {
+    let (mut host, _) = serving(Fake { content: some_files(), ..Fake::default() });
+    let of = std::num::NonZeroU32::new(3).expect("three");
+    let mut seen = Vec::new();
+    for part in 0..3 {
+        let mut files = Vec::new();
+        let share = Share::new(part, of);
+        let read = host.read_share(&snapshot("tank/a@s1"), DatasetKind::Filesystem, share, &mut |piece| {
+            if let Piece::File(path, entry) = piece
+                && entry.kind == b'f'
+            {
+                files.push(path);
+            }
+            Ok(())
+        });
+        read.expect("an answer");
+        assert!((500..1200).contains(&files.len()), "{}", files.len());
+        seen.extend(files);
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 2501);
+}
+
+#[test]
 fn holds_arrive_with_what_is_known_of_their_process_and_are_released_by_name() {
     let held = |tag: &[u8], runs| {
         let tag = HoldTag::try_from(tag).expect("a tag");
@@ -72,22 +98,7 @@ fn holds_arrive_with_what_is_known_of_their_process_and_are_released_by_name() {
 
 #[test]
 fn an_older_agent_is_told_apart_before_it_is_asked() {
-    let (mut host, _) = with(|mut stream| {
-        let hello = Hello { newest: 1, program: "0.0.9".to_string(), ..Hello::ours() };
-        let hello = serde_json::to_vec(&hello).expect("JSON");
-        let _ = stream.write_all(&whole(Kind::Hello, 0, &hello).expect("a frame"));
-        let mut frames = Frames::default();
-        let mut buffer = [0; 4096];
-        loop {
-            match stream.read(&mut buffer) {
-                Ok(0) | Err(_) => return (0, String::new()),
-                Ok(n) => frames.push(&buffer[..n]),
-            }
-            while let Ok(Some(frame)) = frames.next() {
-                assert_eq!(frame.kind, Kind::Hello, "nothing that it does not know");
-            }
-        }
-    });
+    let mut host = older(1);
     for error in [
         content(&mut host, DatasetKind::Filesystem).expect_err("too old"),
         host.holds(&dataset("tank"), Depth::All).expect_err("too old"),

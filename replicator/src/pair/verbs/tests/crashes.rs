@@ -4,7 +4,7 @@ use super::*;
 
 /// Runs a verb with a crash at each of its effects, again until it comes to its end, and looks at what is there then.
 /// `between` looks at what the crash has left.
-fn after_every_effect<T: std::fmt::Debug>(
+pub(super) fn after_every_effect<T: std::fmt::Debug>(
     case: impl Fn() -> Case,
     verb: impl Fn(&Case) -> Result<T, VerbError>,
     between: impl Fn(&Case),
@@ -58,7 +58,8 @@ fn a_promotion_that_breaks_off_is_finished_by_the_next_one() {
             cancel: &cancel,
             now: 0,
         };
-        let sent = send::send(case.node("a").host(), &mut there, &root, (1, &node_name("a")), &how);
+        let who = (1, &node_name("a"), &node_name("b"));
+        let sent = send::send(case.node("a").host(), &mut there, &root, who, &how);
         assert!(sent.is_err(), "the line was cut");
         case.write("b", CHILD, 7, 7);
         assert!(case.world.on("b", |b| b.dataset(&name(ROOT)).expect("there").has_partial()), "kept");
@@ -178,7 +179,7 @@ fn a_rejoin_that_breaks_off_is_finished_by_the_next_one_and_nothing_is_lost() {
                 assert_eq!(case.value("a", dataset, "mountpoint"), format!("/{dataset}"));
             }
             // And it follows.
-            let copy = Case { world: case.world.copy(), mounts: Default::default() };
+            let copy = Case { world: case.world.copy(), mounts: Default::default(), lease: None };
             copy.send("b").expect("goes on from the common snapshot");
             assert!(copy.same(ROOT) && copy.same(CHILD));
         },

@@ -11,7 +11,7 @@ fn the_first_promotion_of_a_pair_is_asked_for_and_all_later_ones_count_on() {
         a.create(&name(ROOT), DatasetKind::Filesystem, &place).expect("create");
     });
     world.on("b", |b| b.create_pool("tank"));
-    let case = Case { world, mounts: Default::default() };
+    let case = Case { world, mounts: Default::default(), lease: None };
     assert!(matches!(refused(case.promote_alone("a")), Refused::NoLineage { .. }));
     // With the other one there, and empty, nothing can be lost.
     let first = case.promote("a", false).expect("promoted");
@@ -97,12 +97,18 @@ fn two_that_were_promoted_to_the_same_epoch_both_stop() {
     case.world.on("a", |a| a.set_properties(&name(ROOT), &[written(&epoch)]).expect("set"));
     for on in ["a", "b"] {
         assert!(matches!(refused(case.promote(on, false)), Refused::Both { .. }));
-        assert!(matches!(refused(case.rejoin(on)), Refused::Both { .. }));
+        // Not by itself.
+        assert!(matches!(refused(case.follow(on)), Refused::Both { .. }));
         // Although there is nothing to send.
         assert!(case.send(on).expect_err("refused").to_string().contains("both"), "{on}");
     }
-    assert_eq!(case.promote("a", true).expect("forced").epoch, 3);
-    assert_eq!(case.rejoin("b").expect("follows").epoch, 3);
+    // What is advised is done: the one that rejoins is the one that follows, and what it wrote is kept.
+    case.write("b", ROOT, 8, 8);
+    let done = case.rejoin("b").expect("follows");
+    assert_eq!((done.epoch, done.active.as_str(), done.kept.len()), (2, "a", 1));
+    assert_eq!(case.epoch("b"), (2, "a".to_string()));
+    assert!(case.datasets("b").contains(&"tank/data-divergent-2".to_string()), "{:?}", case.datasets("b"));
+    assert_eq!(case.mounted("b"), Vec::<String>::new());
     case.write("a", ROOT, 3, 3);
     case.snapshot("a", "after");
     case.send("a").expect("goes on");
@@ -170,6 +176,25 @@ fn what_was_written_to_a_standby_is_kept_in_a_snapshot() {
     assert!(promoted.told.iter().any(|line| line.contains("tank/data/x@divergent-2")), "{:?}", promoted.told);
     assert_eq!(case.snapshots("b", CHILD), ["1", "divergent-2"]);
     assert_eq!(case.snapshots("b", ROOT), ["1"]);
+}
+
+/// What a program wrote and the kernel has in memory would be lost once the dataset is read-only.
+#[test]
+fn what_was_written_is_written_out_before_anything_becomes_read_only() {
+    let case = Case::new();
+    let mut node = case.node("a");
+    let side = look::look(node.host(), "a", &[name(ROOT)]).expect("looked");
+    let mut mounts = node.mounts().expect("known");
+    mounts.push(Mount { dataset: name("tank/other"), at: "/other".into(), writable: true });
+    let steps: Vec<_> = demote::close(&side, &mounts, true).iter().map(ToString::to_string).collect();
+    let expected = [
+        "write out what was written to /tank/data",
+        "write out what was written to /tank/data/x",
+        "set readonly=on on tank/data",
+        "unmount tank/data/x from /tank/data/x",
+        "unmount tank/data from /tank/data",
+    ];
+    assert_eq!(steps, expected);
 }
 
 #[test]
@@ -255,7 +280,8 @@ fn what_nobody_has_in_common_is_set_aside_only_if_asked() {
     assert!(matches!(refused(case.rejoin("a")), Refused::NoBase(_)));
     assert_eq!(case.epoch("a"), (1, "a".to_string()));
     let (mut there, peer) = (case.world.host("b"), node_name("b"));
-    let done = rejoin::rejoin(&mut case.node("a"), &[name(ROOT)], &mut there, &peer, true, &mut |_| {});
+    let full = rejoin::Asked { full: true, ..rejoin::Asked::default() };
+    let done = rejoin::rejoin(&mut case.node("a"), &[name(ROOT)], &mut there, &peer, full, &mut |_| {});
     assert_eq!(done.expect("follows").kept.len(), 1);
     assert_eq!(case.snapshots("a", "tank/data-divergent-1"), ["1", "own"]);
     assert_eq!(case.snapshots("a", "tank/data-divergent-1/x"), ["1", "own"]);

@@ -78,11 +78,40 @@ impl Client {
         lease: i64,
         cancel: &Cancel,
     ) -> Result<bool, String> {
-        let key = STANDARD.encode(key);
-        let transaction = json!({
-            "compare": [{ "key": key, "target": "CREATE", "result": "EQUAL", "create_revision": "0" }],
-            "success": [{ "request_put": { "key": key, "value": STANDARD.encode(value), "lease": lease.to_string() } }],
-        });
+        let absent = json!([{
+            "key": STANDARD.encode(key), "target": "CREATE", "result": "EQUAL", "create_revision": "0",
+        }]);
+        self.put_if(&absent, key, value, lease, cancel)
+    }
+
+    /// Puts a key, in one step with the look that it is bound to a lease of this node. Whether it was put.
+    pub(super) fn put_if_ours(
+        &self,
+        key: &str,
+        (ours, bound): (&str, i64),
+        value: &str,
+        lease: i64,
+        cancel: &Cancel,
+    ) -> Result<bool, String> {
+        let name = STANDARD.encode(key);
+        let ours = json!([
+            { "key": name, "target": "VALUE", "result": "EQUAL", "value": STANDARD.encode(ours) },
+            { "key": name, "target": "LEASE", "result": "EQUAL", "lease": bound.to_string() },
+        ]);
+        self.put_if(&ours, key, value, lease, cancel)
+    }
+
+    fn put_if(
+        &self,
+        compare: &Value,
+        key: &str,
+        value: &str,
+        lease: i64,
+        cancel: &Cancel,
+    ) -> Result<bool, String> {
+        let (key, value) = (STANDARD.encode(key), STANDARD.encode(value));
+        let put = json!({ "request_put": { "key": key, "value": value, "lease": lease.to_string() } });
+        let transaction = json!({ "compare": compare, "success": [put] });
         let answer = self.ask("/v3/kv/txn", &transaction, cancel)?;
         Ok(answer.get("succeeded") == Some(&Value::Bool(true)))
     }

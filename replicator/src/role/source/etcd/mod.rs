@@ -1,5 +1,8 @@
 //! A lease in etcd with a key for the pair, whose value is the name of the node that has the service. Only the node that
-//! has it renews it, each time it looks, so it has to live longer than runs are apart.
+//! has it renews it, each time it looks, so it has to live longer than runs are apart. A promotion takes it, a demotion
+//! gives it back. A handover binds the key to the name of the other node and a new lease, in one transaction that
+//! compares with what this node had: no third one can come in between, and from then on the other node renews it by the
+//! lease that it finds at the key, whoever has granted it.
 //!
 //! What it proves: etcd answers by its majority, and while the key is bound to a lease that lives no other node can have
 //! taken it. How long that is counts from before the question was sent, on a clock that is not set. What it does not prove:
@@ -16,6 +19,7 @@ use super::super::observation::Owner;
 use super::super::observation::Quorum;
 use super::super::observation::Reading;
 use super::super::observation::Seen;
+use super::NotTaken;
 use super::Source;
 use super::seconds;
 use crate::cancel::Cancel;
@@ -61,9 +65,7 @@ impl Etcd {
     fn owner(&self, cancel: &Cancel) -> Result<Owner, String> {
         match self.client.get(&self.key, cancel)? {
             None => Ok(Owner::Nowhere),
-            Some(Entry { lease: None, node }) => {
-                Err(format!("the key has no lease, so it was not taken by this program; it says {node}"))
-            }
+            Some(Entry { lease: None, node }) => Err(unbound(&node)),
             Some(Entry { lease: Some(lease), node }) => {
                 let owner = self.names.owner(&node);
                 if owner == Owner::Here {
@@ -77,6 +79,10 @@ impl Etcd {
     fn say(&self, why: &str) -> String {
         format!("etcd key {}: {why}", self.key)
     }
+}
+
+fn unbound(node: &str) -> String {
+    format!("the key has no lease, so it was not taken by this program; it says {node}")
 }
 
 impl Source for Etcd {
@@ -93,11 +99,11 @@ impl Source for Etcd {
         }
     }
 
-    fn claim(&mut self, cancel: &Cancel) -> Result<(), String> {
-        let taken = || -> Result<(), String> {
+    fn claim(&mut self, cancel: &Cancel) -> Result<(), NotTaken> {
+        let taken = || -> Result<Option<String>, String> {
             let lease = self.client.grant(self.ttl, cancel)?;
             let found = match self.client.put_if_absent(&self.key, &self.names.here, lease, cancel) {
-                Ok(true) => return Ok(()),
+                Ok(true) => return Ok(None),
                 Ok(false) => self.client.get(&self.key, cancel),
                 Err(why) => Err(why),
             };
@@ -106,13 +112,42 @@ impl Source for Etcd {
             let _ = self.client.revoke(lease, cancel);
             match found? {
                 Some(Entry { node, lease: Some(lease) }) if node == self.names.here => {
-                    self.renew(lease, cancel)
+                    self.renew(lease, cancel).map(|()| None)
                 }
-                Some(Entry { node, .. }) => Err(format!("{node} has it")),
+                Some(Entry { node, lease: None }) => Err(unbound(&node)),
+                Some(Entry { node, .. }) => Ok(Some(node)),
                 None => Err("somebody had it a moment ago".to_string()),
             }
         };
-        taken().map_err(|why| self.say(&why))
+        match taken() {
+            Ok(None) => Ok(()),
+            Ok(Some(node)) => Err(NotTaken::Held { key: format!("etcd key {}", self.key), node }),
+            Err(why) => Err(NotTaken::NotKnown(self.say(&why))),
+        }
+    }
+
+    fn hand_over(&mut self, cancel: &Cancel) -> Result<bool, String> {
+        let Names { here, peer } = &self.names;
+        let given = || -> Result<bool, String> {
+            let ours = match self.client.get(&self.key, cancel)? {
+                None => return Ok(false),
+                // It is theirs already, as after a transaction whose answer was lost.
+                Some(Entry { node, lease: Some(_) }) if node == *peer => return Ok(true),
+                Some(Entry { node, lease: Some(lease) }) if node == *here => lease,
+                Some(Entry { node, lease: None }) => return Err(unbound(&node)),
+                Some(Entry { node, .. }) => return Err(format!("{node} has it")),
+            };
+            let lease = self.client.grant(self.ttl, cancel)?;
+            // Where the answer to this is lost, the key may be bound to the new lease: then it must not end.
+            if self.client.put_if_ours(&self.key, (here, ours), peer, lease, cancel)? {
+                // Nothing is bound to it any more. Where this fails it runs out.
+                let _ = self.client.revoke(ours, cancel);
+                return Ok(true);
+            }
+            let _ = self.client.revoke(lease, cancel);
+            Err("it changed while it was handed over".to_string())
+        };
+        given().map_err(|why| self.say(&why))
     }
 
     fn release(&mut self, cancel: &Cancel) -> Result<(), String> {

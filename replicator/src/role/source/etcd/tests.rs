@@ -26,6 +26,10 @@ struct State {
     next: i64,
     /// Paths in the order in which they were asked for.
     asked: Vec<String>,
+    /// The values that transactions have put.
+    changes: Vec<String>,
+    /// The next transaction is done, and nobody learns of it.
+    loses_answer: bool,
     /// Every request is answered so: a status and a text.
     fails: Option<(u16, String)>,
     hangs: bool,
@@ -139,19 +143,37 @@ fn answer(state: &mut State, path: &str, question: &Value) -> Value {
         "/v3/lease/revoke" => {
             let id = text(question, "ID");
             state.leases.remove(&id);
+            let keys = state.keys.len();
             state.keys.retain(|_, (_, lease)| lease.as_ref() != Some(&id));
+            if state.keys.len() < keys {
+                state.changes.push("gone".to_string());
+            }
             json!({ "header": {} })
         }
         "/v3/kv/txn" => {
-            let compare = &question["compare"][0];
-            assert_eq!((&*text(compare, "target"), &*text(compare, "create_revision")), ("CREATE", "0"));
             let put = &question["success"][0]["request_put"];
             let key = text(put, "key");
-            assert_eq!(key, text(compare, "key"));
-            if state.keys.contains_key(&key) {
+            let found = state.keys.get(&key);
+            let holds = |compare: &Value| {
+                assert_eq!((key.as_str(), "EQUAL"), (&*text(compare, "key"), &*text(compare, "result")));
+                match text(compare, "target").as_str() {
+                    "CREATE" => {
+                        assert_eq!(text(compare, "create_revision"), "0");
+                        found.is_none()
+                    }
+                    "VALUE" => found.is_some_and(|(value, _)| *value == text(compare, "value")),
+                    "LEASE" => found.is_some_and(|(_, lease)| *lease == Some(text(compare, "lease"))),
+                    other => panic!("{other} is not known"),
+                }
+            };
+            if !question["compare"].as_array().expect("a list").iter().all(holds) {
                 return json!({ "header": {} });
             }
+            state.changes.push(text(put, "value"));
             state.keys.insert(key, (text(put, "value"), Some(text(put, "lease"))));
+            if std::mem::take(&mut state.loses_answer) {
+                return json!({ "error": "the answer is lost" });
+            }
             json!({ "header": {}, "succeeded": true, "responses": [{ "response_put": {} }] })
         }
         other => panic!("{other} is not known"),
@@ -173,7 +195,9 @@ fn one_node_has_it_until_it_gives_it_back() {
         (owner(&mut a), owner(&mut b)),
         (Seen::Known(Owner::Here), Seen::Known(Owner::Node("a".to_string())))
     );
-    assert_eq!(b.claim(&cancel), Err("etcd key pairs/nfs: a has it".to_string()));
+    let held = NotTaken::Held { key: "etcd key pairs/nfs".to_string(), node: "a".to_string() };
+    assert_eq!(held.to_string(), "etcd key pairs/nfs: a has it");
+    assert_eq!(b.claim(&cancel), Err(held));
     // Again is no harm, and leaves no lease behind.
     a.claim(&cancel).expect("it has it");
     etcd.with(|state| assert_eq!(state.leases.len(), 1));
@@ -187,6 +211,64 @@ fn one_node_has_it_until_it_gives_it_back() {
     let reading = b.observe(&cancel);
     assert_eq!(reading.quorum, Seen::Known(Quorum::Quorate));
     assert_eq!((reading.ha, reading.moving), (Seen::Known(Ha::NoHa), Seen::Known(false)));
+}
+
+#[test]
+fn it_is_handed_over_in_one_step_and_the_other_node_renews_it() {
+    let etcd = Fake::new();
+    let (mut a, mut b, mut c) = (etcd.node("a", "b"), etcd.node("b", "a"), etcd.node("c", "d"));
+    let cancel = Cancel::new();
+    // Nobody has it, and nobody gets it by that.
+    assert_eq!(a.hand_over(&cancel), Ok(false));
+    etcd.with(|state| assert!(state.keys.is_empty() && state.leases.is_empty()));
+    a.claim(&cancel).expect("nobody has it");
+    assert_eq!(a.hand_over(&cancel), Ok(true));
+    let there = base64_of("b");
+    etcd.with(|state| {
+        // At no time was there no key, and the old lease is not left behind.
+        assert_eq!(state.changes, [base64_of("a"), there.clone()]);
+        assert_eq!(state.leases.len(), 1);
+        state.asked.clear();
+    });
+    assert_eq!(
+        (owner(&mut a), owner(&mut b)),
+        (Seen::Known(Owner::Node("b".to_string())), Seen::Known(Owner::Here))
+    );
+    etcd.with(|state| assert_eq!(state.asked.last().map(String::as_str), Some("/v3/lease/keepalive")));
+    // Again changes nothing, and a promotion of the other node finds that it has it.
+    assert_eq!(a.hand_over(&cancel), Ok(true));
+    b.claim(&cancel).expect("it has it");
+    a.release(&cancel).expect("it has nothing to give back");
+    etcd.with(|state| assert_eq!((state.changes.len(), state.leases.len()), (2, 1)));
+    // What a third node has nobody hands on.
+    assert!(c.hand_over(&cancel).expect_err("another has it").contains("b has it"));
+}
+
+#[test]
+fn a_handover_whose_answer_is_lost_has_happened_or_not_and_is_finished_by_the_next() {
+    let etcd = Fake::new();
+    let mut a = etcd.node("a", "b");
+    let cancel = Cancel::new();
+    a.claim(&cancel).expect("nobody has it");
+    etcd.with(|state| state.loses_answer = true);
+    assert!(a.hand_over(&cancel).expect_err("nobody knows").contains("the answer is lost"));
+    etcd.with(|state| assert_eq!(state.changes, [base64_of("a"), base64_of("b")]));
+    assert_eq!(a.hand_over(&cancel), Ok(true));
+    assert_eq!(owner(&mut a), Seen::Known(Owner::Node("b".to_string())));
+    // It ran out in between, and somebody else has taken it: nothing is overwritten.
+    let etcd = Fake::new();
+    let mut a = etcd.node("a", "b");
+    a.claim(&cancel).expect("nobody has it");
+    etcd.with(|state| {
+        let key = STANDARD.encode("pairs/nfs");
+        state.keys.insert(key, (base64_of("c"), Some("7".to_string())));
+    });
+    assert!(a.hand_over(&cancel).expect_err("c has it").contains("c has it"));
+    etcd.with(|state| assert_eq!(state.keys.values().next().map(|one| one.0.clone()), Some(base64_of("c"))));
+}
+
+fn base64_of(text: &str) -> String {
+    STANDARD.encode(text)
 }
 
 #[test]

@@ -241,6 +241,70 @@ fn every_compression_reaches_the_other_machine_or_is_told() {
 }
 
 #[test]
+fn data_go_over_a_connection_of_their_own_where_asked() {
+    let cluster = machines();
+    let (master, backup) = (cluster.node(1), cluster.node(2));
+    fill(master);
+    let dataset = STORE[0];
+    let address = |node: &Node, name: &str| sh(node, &format!("getent hosts {name} | cut -d' ' -f1"));
+    let (of_master, of_backup) = (address(backup, "master"), address(master, "backup"));
+    // The nodes have mbuffer, and neither socat nor busybox.
+    let ways = [
+        (backup, format!("{of_backup}:9000"), "root@master:", "", "pull"),
+        (master, format!("{of_backup}:9001,:9001,30,mbuffer"), "", "root@backup:", "push"),
+    ];
+    let run = |at: &Node, direct: &str, line: &str| {
+        let done = at.sh(&format!("syncoid -r --no-sync-snap --insecure-direct-connection={direct} {line}"));
+        let done = done.expect("it runs");
+        (done.code(), format!("{}{}", done.out(), done.err()))
+    };
+    // Somebody who connects to the port of a pull again and again, with something to say, and is let in never.
+    sh(
+        master,
+        &format!(
+            "(while [ ! -e /tmp/stop ]; do echo GET | nc -w 1 {of_backup} 9000; sleep 0.05; done) >/dev/null 2>&1 &"
+        ),
+    );
+    for round in 0..2 {
+        for (at, direct, from, to, target) in &ways {
+            for compress in ["none", "lzo"] {
+                let target = format!("zpool2/{target}-{compress}");
+                let line = format!("--compress={compress} {from}{dataset} {to}{target}");
+                let (code, said) = run(at, direct, &line);
+                assert_eq!(code, 0, "{line}: {said}");
+                assert!(said.contains("a connection that is not encrypted"), "{line}: {said}");
+                assert!(said.contains("Sending incremental"), "{line}: {said}");
+                let here = guids(master, dataset).replace(dataset, "");
+                assert_eq!(here, guids(backup, &target).replace(&target, ""), "{line}");
+            }
+        }
+        sh(master, &format!("date > /mnt/0/r{round}; zfs snapshot -r {dataset}@r{round}"));
+    }
+    sh(master, "touch /tmp/stop");
+    // Without the connection nothing goes over: an address of another machine, and a port where nobody listens.
+    let (code, said) =
+        run(backup, &format!("{of_master}:9000,,5"), &format!("root@master:{dataset} zpool2/no"));
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("cannot listen at"), "{said}");
+    let (code, said) = run(
+        master,
+        &format!("{of_backup}:9003,:9004,5,mbuffer"),
+        &format!("{dataset} root@backup:zpool2/no"),
+    );
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("cannot connect to"), "{said}");
+    for node in [master, backup] {
+        let (code, said) = run(
+            node,
+            &format!("{of_backup}:9000"),
+            &format!("root@master:{dataset} root@backup:zpool2/relay"),
+        );
+        assert_eq!(code, 2, "{said}");
+    }
+    assert_eq!(sh(backup, "zfs list -H -o name zpool2/no 2>/dev/null || echo none"), "none");
+}
+
+#[test]
 fn both_sides_may_be_other_machines() {
     let cluster = machines();
     let (master, backup) = (cluster.node(1), cluster.node(2));

@@ -29,7 +29,7 @@ const fn of(
 }
 
 /// Both sides have `s1`; the source has `s2`, and before the last run `s3`.
-const TABLE: [Matters; 28] = [
+const TABLE: [Matters; 30] = [
     of("", "", "", &["/dst/t@s3 ", "/dst/t@syncoid_node1_TIME 1 ", "!/dst/t/b@"]),
     of("-r", "", "", &["/dst/t/b@s3 "]),
     of("--recursive --skip-parent", "", "", &["/dst/t/b@s3 ", "!/dst/t@s3 "]),
@@ -110,6 +110,18 @@ const TABLE: [Matters; 28] = [
     ),
     of("--sendoptions=Lce", "", "", &["/dst/t@s3 "]),
     of("--sendoptions=w", "", "", &["/dst/t@s3 "]),
+    of(
+        "--sendoptions=h",
+        "zfs hold keep $P/c/src@s2",
+        "",
+        &["/dst/t@s2 1 held by keep", "!/dst/t@s1 1 held"],
+    ),
+    of(
+        "--sendoptions=h --recvoptions=h",
+        "zfs hold keep $P/c/src@s2",
+        "",
+        &["/dst/t@s3 ", "!/dst/t@s2 1 held"],
+    ),
     of("--recvoptions=u", "zfs destroy -r $P/c/dst/t", "", &["/dst/t@s3 "]),
     of(
         "--compress=gzip --source-bwlimit=50m --target-bwlimit=40m --mbuffer-size=4M --pv-options=-t --quiet",
@@ -233,10 +245,13 @@ fn what_is_printed_is_what_was_asked_for() {
         let dump = run("--dumpsnaps");
         assert!(dump.contains(guid.trim()), "{program}: {dump}");
     }
-    let refused =
-        node.sh("syncoid --insecure-direct-connection=127.0.0.1:5000 ours/src ours/x").expect("it runs");
+    let refused = node.sh("syncoid --insecure-direct-connection=127.0.0.1 ours/src ours/x").expect("it runs");
     assert_eq!(refused.code(), 2);
-    assert!(refused.err().contains("data goes over ssh only"), "{}", refused.err());
+    assert!(refused.err().contains("no address with a port"), "{}", refused.err());
+    let here =
+        node.sh("syncoid --insecure-direct-connection=127.0.0.1:5000 ours/src ours/x").expect("it runs");
+    assert_eq!(here.code(), 0, "{}", here.err());
+    assert!(here.err().contains("both sides are this machine"), "{}", here.err());
 }
 
 #[test]

@@ -28,6 +28,8 @@ impl Sequence<'_> {
         let mut real = String::new();
         let mut pairs = Vec::new();
         for (pool, root) in self.pools.into_iter().zip(self.roots()) {
+            // `written` says what is on the disks, which other sequences may keep busy after a file is closed.
+            pool.zfs.sync(&pool.root()).expect("sync");
             let tree = pool.zfs.tree(&root).expect("list");
             let mut datasets: Vec<_> = tree.map(|dataset| dataset.expect("an entry")).collect();
             // The kernel's own order of siblings is that of a hash.
