@@ -26,6 +26,10 @@ const ABI: &str = "abi";
 const IN_NODE: &str = "node";
 const CLUSTER: &str = "cluster";
 
+/// Tests in a node that take about as long as all the others together: they get a node of their own beside the others',
+/// since a node has one processor.
+const APART: &[&str] = &["model::", "sanoid::"];
+
 /// The part of a test's path that puts it into the smoke set.
 const SMOKE: &str = "smoke";
 
@@ -55,15 +59,25 @@ struct Counts {
     skipped: u64,
 }
 
+impl Counts {
+    fn add(&mut self, more: Counts) {
+        self.passed += more.passed;
+        self.failed += more.failed;
+        self.skipped += more.skipped;
+    }
+}
+
 struct Run<'a> {
     options: &'a Test,
     counts: Counts,
     broken: Vec<String>,
+    /// What is printed when this part has ended, since another one prints at the same time.
+    held: Option<Vec<u8>>,
 }
 
 impl Test {
     pub(crate) fn run(&self) -> lab::Result<ExitCode> {
-        let mut run = Run { options: self, counts: Counts::default(), broken: Vec::new() };
+        let mut run = Run { options: self, counts: Counts::default(), broken: Vec::new(), held: None };
         if self.host {
             lab::host_zfs::need()?;
             run.scenarios("on this machine's ZFS", IN_NODE, &[], |c| {
@@ -123,7 +137,7 @@ impl Test {
         });
         run.scenarios("declarations, on this machine", ABI, &[], |_| ());
         for generation in full {
-            run.scenarios(&format!("in a node, {generation}"), IN_NODE, &[], |c| in_node(c, *generation));
+            run.in_two_nodes(*generation);
             for package in DOCTESTS {
                 run.step(
                     &format!("examples in the documentation of {package}, in a node, {generation}"),
@@ -197,13 +211,50 @@ impl Run<'_> {
         });
     }
 
+    /// The tests that run inside a node, in two nodes at once.
+    fn in_two_nodes(&mut self, generation: Generation) {
+        let title = format!("in a node, {generation}");
+        if self.options.filter.is_some() {
+            return self.scenarios(&title, IN_NODE, &[], |c| in_node(c, generation));
+        }
+        let skips: Vec<String> = APART.iter().flat_map(|apart| ["--skip".into(), (*apart).into()]).collect();
+        let apart: Vec<String> = APART.iter().map(|apart| (*apart).into()).collect();
+        let mut beside = Run {
+            options: self.options,
+            counts: Counts::default(),
+            broken: Vec::new(),
+            held: Some(Vec::new()),
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                beside.scenarios(&format!("{title}: the campaigns"), IN_NODE, &apart, |c| {
+                    in_node(c, generation);
+                });
+            });
+            self.scenarios(&title, IN_NODE, &skips, |c| in_node(c, generation));
+        });
+        self.say(&beside.held.unwrap_or_default());
+        self.counts.add(beside.counts);
+        self.broken.append(&mut beside.broken);
+    }
+
+    /// Prints it, now or later.
+    fn say(&mut self, bytes: &[u8]) {
+        match &mut self.held {
+            Some(held) => held.extend_from_slice(bytes),
+            None => {
+                let mut out = io::stdout().lock();
+                let _ = out.write_all(bytes).and_then(|()| out.flush());
+            }
+        }
+    }
+
     fn step(&mut self, title: &str, set: impl FnOnce(&mut Command)) {
         self.step_with(title, &[], set);
     }
 
     fn step_with(&mut self, title: &str, args: &[String], set: impl FnOnce(&mut Command)) {
-        println!("\n==== {title}");
-        let _ = io::stdout().flush();
+        self.say(format!("\n==== {title}\n").as_bytes());
         let mut command = workspace::cargo();
         command.args(["test", "--quiet", "--no-fail-fast"]);
         set(&mut command);
@@ -211,8 +262,7 @@ impl Run<'_> {
         // libtest takes several filters and runs what matches any of them; ours must both match.
         match (&self.options.filter, args.iter().any(|a| a == SMOKE)) {
             (Some(filter), true) if !filter.contains(SMOKE) => {
-                println!("(left out: the filter is not about the smoke set)");
-                return;
+                return self.say(b"(left out: the filter is not about the smoke set)\n");
             }
             (Some(filter), _) => drop(command.arg(filter)),
             (None, _) => {}
@@ -227,11 +277,9 @@ impl Run<'_> {
         if self.options.long {
             command.env("LAB_LONG", "1");
         }
-        match follow(&mut command) {
+        match self.follow(&mut command) {
             Ok((counts, ended)) => {
-                self.counts.passed += counts.passed;
-                self.counts.failed += counts.failed;
-                self.counts.skipped += counts.skipped;
+                self.counts.add(counts);
                 if counts.failed > 0 {
                     self.broken.push(format!("{title}: {} failed", counts.failed));
                 } else if !ended {
@@ -245,6 +293,23 @@ impl Run<'_> {
                 self.broken.push(format!("{title}: {e}"));
             }
         }
+    }
+
+    /// Runs cargo with its output passed on, and adds up the summaries in it.
+    fn follow(&mut self, command: &mut Command) -> io::Result<(Counts, bool)> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut counts = Counts::default();
+        let mut from = BufReader::new(child.stdout.take().ok_or_else(|| io::Error::other("no output"))?);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line)? > 0 {
+            self.say(&line);
+            if let Some(found) = summary(&String::from_utf8_lossy(&line)) {
+                counts.add(found);
+            }
+            line.clear();
+        }
+        let status = child.wait()?;
+        Ok((counts, status.success()))
     }
 
     fn fuzz(&mut self) {
@@ -277,26 +342,6 @@ impl Run<'_> {
         let _ = io::stdout().flush();
         ExitCode::from(u8::from(failed > 0 || passed == 0 || !self.broken.is_empty()))
     }
-}
-
-/// Runs cargo with its output passed on, and adds up the summaries in it.
-fn follow(command: &mut Command) -> io::Result<(Counts, bool)> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    let mut counts = Counts::default();
-    let mut from = BufReader::new(child.stdout.take().ok_or_else(|| io::Error::other("no output"))?);
-    let mut line = Vec::new();
-    while from.read_until(b'\n', &mut line)? > 0 {
-        io::stdout().write_all(&line)?;
-        io::stdout().flush()?;
-        if let Some(found) = summary(&String::from_utf8_lossy(&line)) {
-            counts.passed += found.passed;
-            counts.failed += found.failed;
-            counts.skipped += found.skipped;
-        }
-        line.clear();
-    }
-    let status = child.wait()?;
-    Ok((counts, status.success()))
 }
 
 /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s`

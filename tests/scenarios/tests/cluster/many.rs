@@ -36,7 +36,7 @@ fn configure(node: &Node, text: &str) {
 #[test]
 fn many_datasets_are_decided_on_in_little_memory_and_taken_in_one_call() {
     const EACH: usize = 50;
-    let count = if long() { 1000 } else { 60 };
+    let count = if long() { 1000 } else { 20 };
     let cluster = alone();
     let node = cluster.node(1);
     configure(
