@@ -17,6 +17,10 @@ const ON_HOST_INTEGRATION: &[&str] = &["replicator-zfs-sys", "replicator-zfs-cor
 /// Tests of `zfs-replicator` on the ZFS in memory: a campaign of crashes, and how much memory the planner takes.
 const CAMPAIGNS: &[&str] = &["campaign", "memory"];
 
+/// Tests of those packages in their `tests/` that need nothing but this machine: the live view of the status on a terminal,
+/// and the measuring of programs.
+const ON_HOST_TESTS: &[&str] = &["watch", "harness"];
+
 /// Packages whose documentation's examples run in a node.
 const DOCTESTS: &[&str] = &["replicator-zfs-core", "zfs-replicator"];
 
@@ -106,6 +110,7 @@ impl Test {
         let packages = ON_HOST.iter().flat_map(|p| ["--package", p]);
         run.step("units, on this machine", |c| {
             c.args(packages).args(["--lib", "--bins"]);
+            c.args(ON_HOST_TESTS.iter().flat_map(|t| ["--test", t]));
             if !self.long {
                 // With the others, so that nothing is compiled for these alone.
                 c.args(["--features", "zfs-replicator/test-support"]);
