@@ -7,25 +7,21 @@ use lab::{Generation, workspace};
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 
-/// Packages whose tests need nothing but this machine.
-const ON_HOST: &[&str] =
-    &["replicator-zfs-sys", "replicator-zfs-core", "zfs-replicator", "benches", "lab", "scenarios"];
+/// Every step builds with the features of the whole workspace, so that nothing is compiled once more for a part of it.
+const ALL: &[&str] = &["--workspace", "--features", "zfs-replicator/test-support"];
 
-/// Packages with further tests in `tests/` that run on this machine (those of `lab` boot nodes themselves).
-const ON_HOST_INTEGRATION: &[&str] = &["replicator-zfs-sys", "replicator-zfs-core", "lab"];
+/// Tests in some `tests/` that need nothing but this machine: the live view of the status on a terminal, and the measuring
+/// of programs.
+const ON_HOST: &[&str] = &["watch", "harness"];
 
-/// Tests of `zfs-replicator` on the ZFS in memory: a campaign of crashes, and how much memory the planner takes.
+/// Tests of the program on the ZFS in memory: a campaign of crashes, and how much memory the planner takes.
 const CAMPAIGNS: &[&str] = &["campaign", "memory"];
 
-/// Tests of those packages in their `tests/` that need nothing but this machine: the live view of the status on a terminal,
-/// and the measuring of programs.
-const ON_HOST_TESTS: &[&str] = &["watch", "harness"];
+/// Tests of the lab itself, which boot nodes.
+const LAB: &[&str] = &["cli", "nodes"];
 
-/// Packages whose documentation's examples run in a node.
-const DOCTESTS: &[&str] = &["replicator-zfs-core", "zfs-replicator"];
-
-/// Integration tests of `scenarios`: on this machine without a node, inside a node, and on this machine with
-/// nodes of their own.
+/// Tests of the declarations for libzfs_core on this machine without a node, those that run inside a node, and those that run
+/// on this machine with nodes of their own.
 const ABI: &str = "abi";
 const IN_NODE: &str = "node";
 const CLUSTER: &str = "cluster";
@@ -107,26 +103,20 @@ impl Test {
         }
         workspace::build_release("zfs-replicator")?;
 
-        let packages = ON_HOST.iter().flat_map(|p| ["--package", p]);
         run.step("units, on this machine", |c| {
-            c.args(packages).args(["--lib", "--bins"]);
-            c.args(ON_HOST_TESTS.iter().flat_map(|t| ["--test", t]));
+            c.args(ALL).args(["--lib", "--bins"]).args(named(ON_HOST));
             if !self.long {
-                // With the others, so that nothing is compiled for these alone.
-                c.args(["--features", "zfs-replicator/test-support"]);
-                c.args(CAMPAIGNS.iter().flat_map(|t| ["--test", t]));
+                c.args(named(CAMPAIGNS));
             }
         });
-        for package in ON_HOST_INTEGRATION.iter().filter(|p| has_integration(p)) {
-            run.step(&format!("{package}, on this machine"), |c| {
-                c.args(["--package", package, "--test", "*"]);
-            });
-        }
+        run.step("the lab, on this machine", |c| {
+            c.args(ALL).args(named(LAB));
+        });
         if self.long {
             // Optimised: ten million steps.
             run.step_with("the campaign, optimised, on this machine", &["--nocapture".into()], |c| {
                 c.args(["--package", "zfs-replicator", "--release", "--features", "test-support"]);
-                c.args(CAMPAIGNS.iter().flat_map(|t| ["--test", t]));
+                c.args(named(CAMPAIGNS));
             });
         }
         run.step("bindings made anew, on this machine", |c| {
@@ -143,15 +133,10 @@ impl Test {
         run.scenarios("declarations, on this machine", ABI, &[], |_| ());
         for generation in full {
             run.in_two_nodes(*generation);
-            for package in DOCTESTS {
-                run.step(
-                    &format!("examples in the documentation of {package}, in a node, {generation}"),
-                    |c| {
-                        c.args(["--package", package, "--doc"]);
-                        in_node(c, *generation);
-                    },
-                );
-            }
+            run.step(&format!("examples in the documentation, in a node, {generation}"), |c| {
+                c.args(ALL).arg("--doc");
+                in_node(c, *generation);
+            });
             run.scenarios(
                 &format!("with nodes, {generation}"),
                 CLUSTER,
@@ -186,32 +171,16 @@ fn cluster_threads() -> u64 {
     (lab::memory_budget().unwrap_or(0) / CLUSTER_MEMORY).clamp(1, processors + 1)
 }
 
-/// Whether a package has integration tests: cargo takes a pattern that matches nothing for a mistake.
-fn has_integration(package: &str) -> bool {
-    let folder = match package {
-        "replicator-zfs-sys" => "zfs-sys",
-        "replicator-zfs-core" => "zfs-core",
-        _ => "tests/lab",
-    };
-    let tests = std::fs::read_dir(workspace::root().join(folder).join("tests"));
-    tests.into_iter().flatten().flatten().any(|entry| {
-        entry.path().extension().is_some_and(|e| e == "rs") || entry.path().join("main.rs").exists()
-    })
+/// Names of test binaries as cargo takes them.
+fn named<'t>(tests: &'t [&'t str]) -> impl Iterator<Item = &'t str> {
+    tests.iter().flat_map(|test| ["--test", test])
 }
 
 impl Run<'_> {
-    /// One binary of the scenarios, if it exists.
+    /// One of the test binaries.
     fn scenarios(&mut self, title: &str, target: &str, args: &[String], set: impl FnOnce(&mut Command)) {
-        let exists = ["main.rs", "mod.rs"]
-            .iter()
-            .any(|f| workspace::root().join("tests/scenarios/tests").join(target).join(f).exists());
-        if !exists {
-            self.counts.failed += 1;
-            self.broken.push(format!("there is no test binary `{target}` in tests/scenarios"));
-            return;
-        }
         self.step_with(title, args, |c| {
-            c.args(["--package", "scenarios", "--test", target]);
+            c.args(ALL).args(["--test", target]);
             set(c);
         });
     }

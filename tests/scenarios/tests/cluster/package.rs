@@ -55,7 +55,7 @@ struct Systemd<'n> {
     node: &'n Node,
     pid: String,
     // It ends with this.
-    _process: Process,
+    process: Process,
 }
 
 impl<'n> Systemd<'n> {
@@ -66,7 +66,7 @@ impl<'n> Systemd<'n> {
             assert!(!process.finished(), "{}", String::from_utf8_lossy(&process.stderr()));
             !find().is_empty()
         });
-        let systemd = Self { node, pid: find(), _process: process };
+        let systemd = Self { node, pid: find(), process };
         until("systemd has come up", Duration::from_secs(120), || {
             systemd.try_run("systemctl is-active basic.target").0 == 0
         });
@@ -103,6 +103,20 @@ impl<'n> Systemd<'n> {
     fn at(&self, time: u64, what: &str, holds: impl FnMut() -> bool) {
         sh(self.node, &format!("date --utc --set @{time} > /dev/null"));
         until(what, Duration::from_secs(90), holds);
+    }
+}
+
+impl Drop for Systemd<'_> {
+    /// Says what systemd has to say where a test fails.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for script in
+                ["date", "systemctl list-timers --all", "systemctl status --all --full 'replicator*' || true"]
+            {
+                println!("{script}\n{}", self.try_run(script).1);
+            }
+            println!("{}", String::from_utf8_lossy(&self.process.stderr()));
+        }
     }
 }
 

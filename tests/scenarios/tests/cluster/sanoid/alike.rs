@@ -5,7 +5,7 @@ use super::*;
 /// Makes the same history in both pools: hourly, daily and monthly ones, about as they would have come by 2026-03-13.
 fn history(node: &Node) {
     let script = "set -e
-         for h in $(seq 0 24 1655) $(seq 1656 1 1704); do
+         for h in $(seq 0 24 1679) $(seq 1680 1 1704); do
              date --utc -s \"2026-01-01 00:00:02 $h hours\" > /dev/null
              names=autosnap_${h}_hourly
              [ $((h % 6)) -ne 0 ] || names=\"$names autosnap_${h}_daily\"
