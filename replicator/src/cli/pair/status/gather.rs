@@ -87,6 +87,8 @@ pub(super) fn gather(setup: &mut Setup, config: &Config, cancel: &Cancel) -> Fac
             asides.extend(asides_within(host.as_mut(), &names.peer, root.there.as_ref().ok()));
         }
     }
+    // The kernel lists them in the order of their hashes.
+    asides.sort_by(|a, b| a.dataset.cmp(&b.dataset));
     Facts {
         machine: pair.peer.machine.to_string(),
         now: now(),
