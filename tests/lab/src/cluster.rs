@@ -189,13 +189,14 @@ impl Builder {
                 bad.host
             ));
         }
-        let dir = RunDir::reserve(&Cache::open()?, self.memory * self.nodes as u64)?;
+        let dir = RunDir::reserve(&Cache::open()?, self.memory * self.nodes as u64, self.nodes)?;
         let switch = Switch::new(self.nodes);
         let machine = Machine { artifacts, agent, memory: self.memory, mounts, links, network: true };
         let mut cluster = Cluster { nodes: Vec::new(), switch, generation: self.generation, _dir: dir };
         for index in 1..=self.nodes {
             let place = cluster._dir.path().join(format!("node{index}"));
-            cluster.nodes.push(Node::create(index, place, machine.clone(), cluster.switch.clone())?);
+            let cpu = cluster._dir.cpu(index - 1);
+            cluster.nodes.push(Node::create(index, place, machine.clone(), cpu, cluster.switch.clone())?);
         }
         if !self.off {
             boot_all(&cluster.nodes, self.time)?;

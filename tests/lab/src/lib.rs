@@ -20,6 +20,7 @@ pub mod cache;
 pub mod cluster;
 pub mod command;
 mod control;
+mod cpu;
 pub mod error;
 mod host;
 pub mod host_zfs;

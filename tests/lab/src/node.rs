@@ -60,6 +60,8 @@ struct Inner {
     index: usize,
     dir: PathBuf,
     machine: Machine,
+    /// The processor of this machine that it runs on.
+    cpu: Option<usize>,
     switch: Switch,
     power: Mutex<Power>,
 }
@@ -78,7 +80,13 @@ struct On {
 
 impl Node {
     /// Makes a node's folder and disks. It is off.
-    pub(crate) fn create(index: usize, dir: PathBuf, machine: Machine, switch: Switch) -> Result<Self> {
+    pub(crate) fn create(
+        index: usize,
+        dir: PathBuf,
+        machine: Machine,
+        cpu: Option<usize>,
+        switch: Switch,
+    ) -> Result<Self> {
         fs::create_dir(&dir).on("making", &dir)?;
         for disk in ["b", "c"] {
             let path = dir.join(format!("ubd{disk}.img"));
@@ -88,7 +96,7 @@ impl Node {
         if fs::hard_link(&machine.agent, &agent).is_err() {
             fs::copy(&machine.agent, &agent).on("copying the agent to", &agent)?;
         }
-        Ok(Self(Arc::new(Inner { index, dir, machine, switch, power: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { index, dir, machine, cpu, switch, power: Mutex::default() })))
     }
 
     /// `node1`, `node2`, …
@@ -172,6 +180,9 @@ impl Node {
         command.process_group(0);
         let mut fds = vec![&theirs];
         fds.extend(&card);
+        if let Some(cpu) = self.0.cpu {
+            sys::stay_on(&mut command, cpu);
+        }
         sys::inherit_and_die_with_parent(&mut command, &fds);
         let child = spawner::spawn(command).on("starting", &machine.artifacts.kernel)?;
         drop((theirs, card));

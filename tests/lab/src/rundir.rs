@@ -1,8 +1,9 @@
 //! The folders of running clusters: one each, locked while its owner lives, so that whatever an interrupted
 //! run left is found and removed by the next one. The locks also count memory: a cluster waits until all
-//! clusters of all processes fit into this machine together.
+//! clusters of all processes fit into this machine together, and gives each node a processor.
 
 use crate::cache::Cache;
+use crate::cpu;
 use crate::error::{Context, Result, unfit};
 use crate::interrupt;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -21,12 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct RunDir {
     path: PathBuf,
+    /// A processor for each node.
+    cpus: Vec<usize>,
     _lock: File,
 }
 
 impl RunDir {
     /// Makes a folder once so much memory is free, waiting for other clusters to end.
-    pub(crate) fn reserve(cache: &Cache, megabytes: u64) -> Result<Self> {
+    pub(crate) fn reserve(cache: &Cache, megabytes: u64, nodes: usize) -> Result<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let budget = budget()?;
         if megabytes > budget {
@@ -40,7 +43,7 @@ impl RunDir {
         let mut said = false;
         loop {
             let guard = cache.lock("run", || ())?;
-            let used = sweep(&run)?;
+            let (used, taken) = sweep(&run)?;
             if used + megabytes <= budget {
                 let path =
                     run.join(format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
@@ -48,8 +51,10 @@ impl RunDir {
                 let lock = File::create(path.join("lock")).on("making a lock in", &path)?;
                 lock.lock().on("locking", &path)?;
                 fs::write(path.join("memory"), megabytes.to_string()).on("writing in", &path)?;
+                let cpus = cpu::choose(&cpu::usable()?, &taken, nodes);
+                fs::write(path.join("cpus"), cpu::to_text(&cpus)).on("writing in", &path)?;
                 interrupt::add(&path);
-                return Ok(Self { path, _lock: lock });
+                return Ok(Self { path, cpus, _lock: lock });
             }
             drop(guard);
             if !said && start.elapsed() > PATIENCE {
@@ -65,6 +70,11 @@ impl RunDir {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The processor of a node, counted from 0.
+    pub(crate) fn cpu(&self, node: usize) -> Option<usize> {
+        self.cpus.get(node).copied()
+    }
 }
 
 impl Drop for RunDir {
@@ -74,9 +84,9 @@ impl Drop for RunDir {
     }
 }
 
-/// Removes what dead owners left, and returns the memory the living ones reserved.
-fn sweep(run: &Path) -> Result<u64> {
-    let mut used = 0;
+/// Removes what dead owners left, and returns the memory that the living ones reserved, and the processors of their nodes.
+fn sweep(run: &Path) -> Result<(u64, Vec<usize>)> {
+    let (mut used, mut cpus) = (0, Vec::new());
     for entry in fs::read_dir(run).on("listing", run)? {
         let path = entry.on("listing", run)?.path();
         let Ok(lock) = File::open(path.join("lock")) else {
@@ -87,6 +97,7 @@ fn sweep(run: &Path) -> Result<u64> {
         };
         if lock.try_lock().is_err() {
             used += fs::read_to_string(path.join("memory")).ok().and_then(|t| t.parse().ok()).unwrap_or(0);
+            cpus.extend(fs::read_to_string(path.join("cpus")).iter().flat_map(|text| cpu::from_text(text)));
             continue;
         }
         for node in fs::read_dir(&path).into_iter().flatten().flatten() {
@@ -94,7 +105,7 @@ fn sweep(run: &Path) -> Result<u64> {
         }
         let _ = fs::remove_dir_all(&path);
     }
-    Ok(used)
+    Ok((used, cpus))
 }
 
 /// Nodes die with their owner; this is for the case that the system was too slow to do it. The number may
@@ -132,11 +143,11 @@ mod tests {
         let cache = Cache::at(&dir);
         // More than half, so that two never fit.
         let share = budget().unwrap() * 6 / 10;
-        assert!(RunDir::reserve(&cache, budget().unwrap() + 1).is_err());
-        let first = RunDir::reserve(&cache, share).unwrap();
+        assert!(RunDir::reserve(&cache, budget().unwrap() + 1, 1).is_err());
+        let first = RunDir::reserve(&cache, share, 1).unwrap();
         let (done, second) = channel();
         let thread = std::thread::spawn(move || {
-            let second = RunDir::reserve(&cache, share).unwrap();
+            let second = RunDir::reserve(&cache, share, 1).unwrap();
             done.send(second.path().to_owned()).unwrap();
         });
         assert!(second.recv_timeout(Duration::from_millis(500)).is_err(), "both at once");

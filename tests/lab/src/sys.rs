@@ -2,6 +2,7 @@
 
 use rustix::io::FdFlags;
 use rustix::process::Signal;
+use rustix::thread::CpuSet;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -20,6 +21,19 @@ pub(crate) fn inherit_and_die_with_parent(command: &mut Command, fds: &[&OwnedFd
         Ok(())
     };
     // SAFETY: the hook makes system calls only (fcntl, prctl); it takes no lock and allocates nothing.
+    unsafe { command.pre_exec(hook) };
+}
+
+/// Keeps the program, and all that it starts, on one processor.
+pub(crate) fn stay_on(command: &mut Command, cpu: usize) {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    // Where that processor is no longer to be had, any will do.
+    let hook = move || {
+        let _ = rustix::thread::sched_setaffinity(None, &set);
+        Ok(())
+    };
+    // SAFETY: the hook makes one system call (sched_setaffinity); it takes no lock and allocates nothing.
     unsafe { command.pre_exec(hook) };
 }
 
