@@ -9,9 +9,10 @@ use crate::cli::format;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 200.0;
 
-/// Room for the numbers on the left, and for the times below.
-const LEFT: f64 = 78.0;
-const BELOW: f64 = 22.0;
+/// Room for the numbers on the left, and for the times below, also where they are larger: on a phone the whole is half as
+/// wide.
+const LEFT: f64 = 112.0;
+const BELOW: f64 = 28.0;
 
 /// The most lines of one chart.
 pub(super) const LINES: usize = 6;

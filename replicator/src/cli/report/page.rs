@@ -64,7 +64,7 @@ h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5r
 .verdict { font-weight: 700; padding: .6rem .8rem; border-left: .4rem solid; } .risk { color: var(--bad); } .look { color: var(--warn); } .note { color: var(--good); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
-td { white-space: nowrap; } td.name { min-width: 9rem; white-space: normal; overflow-wrap: anywhere; } td:last-child { white-space: normal; } tr.target td.name { padding-left: 1rem; } td.bad { color: var(--bad); font-weight: 700; }
+td { white-space: nowrap; } td.name { min-width: 9rem; white-space: normal; overflow-wrap: anywhere; } td.why { min-width: 7rem; white-space: normal; } tr.target td.name { padding-left: 1rem; } td.bad { color: var(--bad); font-weight: 700; }
 pre, code { font-family: ui-monospace, monospace; font-size: .9rem; } pre { overflow-x: auto; margin: .3rem 0; padding: .5rem; border: 1px solid var(--line); }
 figure { margin: 0 0 1rem; } svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--soft); } .grid { stroke: var(--line); }
 .legend { list-style: none; padding: 0; margin: 0; } .legend svg { width: 30px; height: 8px; }
@@ -72,6 +72,7 @@ polyline, .legend line, circle { fill: none; stroke-width: 2; }
 .l0 { stroke: var(--c0); } .l1 { stroke: var(--c1); stroke-dasharray: 8 3; } .l2 { stroke: var(--c2); stroke-dasharray: 2 3; }
 .l3 { stroke: var(--c3); stroke-dasharray: 10 3 2 3; } .l4 { stroke: var(--c4); stroke-dasharray: 5 5; } .l5 { stroke: var(--c5); stroke-dasharray: 1 5; }
 .b0 { fill: var(--c0); } .b1 { fill: var(--c1); } .b2 { fill: var(--c2); } .b3 { fill: var(--c3); } .b4 { fill: var(--c4); } .b5 { fill: var(--c5); }
+@media (max-width: 40rem) { svg text { font-size: 21px; } th, td { padding-right: .4rem; } td.name { min-width: 7rem; } }
 .strip { height: auto; } .keep { stroke: var(--c0); stroke-width: 2; } .go { stroke: var(--c1); stroke-width: 2; }
 details { border-bottom: 1px solid var(--line); padding: .3rem 0; } summary { cursor: pointer; overflow-wrap: anywhere; }
 ";
@@ -151,16 +152,17 @@ fn datasets(facts: &Facts) -> String {
         };
         let state = row.state.word();
         format!(
-            "<tr{class}><td class=\"name\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"bad\">{state}</td></tr>\n",
+            "<tr{class}><td class=\"name\">{}</td><td class=\"bad\">{state}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
             escaped(name),
-            row.snapshots.map_or_else(String::new, |count| count.to_string()),
-            row.newest.map_or_else(|| "never".to_string(), |newest| facts.clock(newest)),
             dash(row.age_seconds),
-            dash(row.goal_seconds)
+            dash(row.goal_seconds),
+            row.newest.map_or_else(|| "never".to_string(), |newest| facts.clock(newest)),
+            row.snapshots.map_or_else(String::new, |count| count.to_string())
         )
     };
     let rows: String = facts.screen.datasets.iter().take(DATASETS).map(row).collect();
-    let head = ["Dataset", "Snapshots", "Newest", "Age", "At most", "State"];
+    // What matters most comes first: a phone shows the first few columns.
+    let head = ["Dataset", "State", "Age", "At most", "Newest", "Snapshots"];
     let more = more(facts.screen.datasets.len(), DATASETS, "rows");
     format!(
         "<section>\n<h2>Datasets and their targets</h2>\n{}{more}</section>\n",
@@ -236,7 +238,11 @@ fn timelines(facts: &Facts) -> String {
             "<details>\n<summary>{}</summary>\n{}{}{}</details>\n",
             escaped(&words),
             strip(&words, &moments),
-            table(&format!("Snapshots of {}", one.dataset), &["Snapshot", "Taken", "", "Why"], &rows),
+            table(
+                &format!("Snapshots of {}", one.dataset),
+                &["Snapshot", "Next pruning", "Why", "Taken"],
+                &rows
+            ),
             more(one.snapshots.len(), shown, "snapshots")
         ));
     }
@@ -247,10 +253,10 @@ fn timelines(facts: &Facts) -> String {
 fn row_of_shot(facts: &Facts, shot: &Shot) -> String {
     let verdict = if shot.keep { "<td>stays</td>" } else { "<td class=\"bad\">goes</td>" };
     format!(
-        "<tr><td class=\"name\">@{}</td><td>{}</td>{verdict}<td>{}</td></tr>\n",
+        "<tr><td class=\"name\">@{}</td>{verdict}<td class=\"why\">{}</td><td>{}</td></tr>\n",
         escaped(&shot.name),
-        facts.clock(shot.taken),
-        escaped(&shot.why)
+        escaped(&shot.why),
+        facts.clock(shot.taken)
     )
 }
 
