@@ -56,10 +56,12 @@ pub struct There {
     pub why: Option<String>,
 }
 
-/// All versions, that of the newest snapshot first.
+/// All versions, that of the newest snapshot first. What was seen comes in the order in which it was taken, which tells apart
+/// what is of one second; of equal ones that which is here goes first.
 #[must_use]
 pub fn versions(mut seen: Vec<(Of, Look)>) -> Vec<Version> {
-    seen.sort_by_key(|(of, _)| Reverse(of.created));
+    seen.reverse();
+    seen.sort_by_key(|(of, _)| (Reverse(of.created), of.at.is_some()));
     let mut all: Vec<Version> = Vec::new();
     let mut places: HashMap<Found, usize> = HashMap::new();
     for (of, look) in seen {
@@ -150,6 +152,18 @@ mod tests {
         let there = [There { target: "nas".to_string(), guids: vec![Guid(3)], ..There::default() }];
         let has = |at: usize| all[at].targets(&there).count();
         assert_eq!((has(0), has(1), has(2)), (0, 1, 1));
+    }
+
+    #[test]
+    fn of_one_second_the_last_is_the_newest() {
+        let seen = vec![
+            (of("1", 1, 10, None), found(3, None)),
+            (of("2", 2, 10, None), found(4, None)),
+            (of("3", 3, 10, None), found(3, None)),
+        ];
+        let all = versions(seen);
+        let names: Vec<_> = all.iter().flat_map(|one| &one.snapshots).map(|one| one.name.short()).collect();
+        assert_eq!(names, ["3", "1", "2"]);
     }
 
     #[test]
