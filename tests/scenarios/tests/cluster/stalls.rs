@@ -28,7 +28,7 @@ fn a_far_end_that_is_stopped_is_given_up_over_every_way() {
         let mut kept = 0;
         for which in ["program", "connection"] {
             let run = route.begin_until(
-                "--retries 0 --stall-timeout 3 --idle-timeout 3 --compress off",
+                "--retries 0 --stall-timeout 5 --idle-timeout 5 --compress off",
                 if which == "program" { 2_000_000 } else { 1_500_000 },
             );
             stop(route, which);
@@ -44,7 +44,7 @@ fn a_far_end_that_is_stopped_is_given_up_over_every_way() {
             }
             route.assert_quiet();
             let now = route.kept();
-            assert!(now > kept, "{kept} bytes had arrived, now {now}");
+            assert!(now > kept, "{which}: {kept} bytes had arrived, now {now}, {:?}\n{said}", route.token());
             kept = now;
         }
         route.assert_goes_on();
