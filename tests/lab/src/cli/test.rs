@@ -33,6 +33,9 @@ const APART: &[&str] = &["model::", "sanoid::"];
 /// The part of a test's path that puts it into the smoke set.
 const SMOKE: &str = "smoke";
 
+/// If no more of them fail, tests with nodes run once more.
+const AGAIN: usize = 5;
+
 /// Memory a cluster test is expected to use, in MB.
 const CLUSTER_MEMORY: u64 = 4096;
 
@@ -71,13 +74,17 @@ struct Run<'a> {
     options: &'a Test,
     counts: Counts,
     broken: Vec<String>,
+    /// The tests that failed in the last step.
+    names: Vec<String>,
+    /// Those that passed when they ran again.
+    unsteady: Vec<String>,
     /// What is printed when this part has ended, since another one prints at the same time.
     held: Option<Vec<u8>>,
 }
 
 impl Test {
     pub(crate) fn run(&self) -> lab::Result<ExitCode> {
-        let mut run = Run { options: self, counts: Counts::default(), broken: Vec::new(), held: None };
+        let mut run = Run::new(self);
         if self.host {
             lab::host_zfs::need()?;
             run.scenarios("on this machine's ZFS", IN_NODE, &[], |c| {
@@ -137,14 +144,7 @@ impl Test {
                 c.args(ALL).arg("--doc");
                 in_node(c, *generation);
             });
-            run.scenarios(
-                &format!("with nodes, {generation}"),
-                CLUSTER,
-                &[format!("--test-threads={}", cluster_threads())],
-                |c| {
-                    c.env("LAB_ZFS", generation.name());
-                },
-            );
+            run.with_nodes(*generation);
         }
         run.fuzz();
         for generation in smoke {
@@ -176,7 +176,40 @@ fn named<'t>(tests: &'t [&'t str]) -> impl Iterator<Item = &'t str> {
     tests.iter().flat_map(|test| ["--test", test])
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(options: &'a Test) -> Self {
+        Run {
+            options,
+            counts: Counts::default(),
+            broken: Vec::new(),
+            names: Vec::new(),
+            unsteady: Vec::new(),
+            held: None,
+        }
+    }
+
+    /// The tests with nodes of their own. Several run at once, and many are about time limits of seconds: a machine that does
+    /// other work can be too slow for some. A few that fail run again, alone, and are named in the end.
+    fn with_nodes(&mut self, generation: Generation) {
+        let title = format!("with nodes, {generation}");
+        let set = |c: &mut Command| {
+            c.env("LAB_ZFS", generation.name());
+        };
+        let (failed, broken) = (self.counts.failed, self.broken.len());
+        self.scenarios(&title, CLUSTER, &[format!("--test-threads={}", cluster_threads())], set);
+        let names = std::mem::take(&mut self.names);
+        if names.is_empty() || names.len() > AGAIN || names.len() as u64 != self.counts.failed - failed {
+            return;
+        }
+        self.counts.failed = failed;
+        self.broken.truncate(broken);
+        let alone = ["--exact", "--test-threads=1"].map(String::from);
+        let args: Vec<String> = names.iter().cloned().chain(alone).collect();
+        self.scenarios(&format!("{title}: once more, alone"), CLUSTER, &args, set);
+        let passed = self.counts.failed == failed;
+        self.unsteady.extend(names.into_iter().filter(|name| passed || !self.names.contains(name)));
+    }
+
     /// One of the test binaries.
     fn scenarios(&mut self, title: &str, target: &str, args: &[String], set: impl FnOnce(&mut Command)) {
         self.step_with(title, args, |c| {
@@ -193,12 +226,7 @@ impl Run<'_> {
         }
         let skips: Vec<String> = APART.iter().flat_map(|apart| ["--skip".into(), (*apart).into()]).collect();
         let apart: Vec<String> = APART.iter().map(|apart| (*apart).into()).collect();
-        let mut beside = Run {
-            options: self.options,
-            counts: Counts::default(),
-            broken: Vec::new(),
-            held: Some(Vec::new()),
-        };
+        let mut beside = Run { held: Some(Vec::new()), ..Run::new(self.options) };
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 beside.scenarios(&format!("{title}: the campaigns"), IN_NODE, &apart, |c| {
@@ -275,11 +303,18 @@ impl Run<'_> {
         let mut counts = Counts::default();
         let mut from = BufReader::new(child.stdout.take().ok_or_else(|| io::Error::other("no output"))?);
         let mut line = Vec::new();
+        self.names.clear();
         while from.read_until(b'\n', &mut line)? > 0 {
             self.say(&line);
-            if let Some(found) = summary(&String::from_utf8_lossy(&line)) {
+            let text = String::from_utf8_lossy(&line);
+            if let Some(found) = summary(&text) {
                 counts.add(found);
             }
+            if text.trim_end() == "failures:" {
+                // The last such list has the names alone.
+                self.names.clear();
+            }
+            self.names.extend(failed_name(&text));
             line.clear();
         }
         let status = child.wait()?;
@@ -308,6 +343,9 @@ impl Run<'_> {
 
     fn report(self) -> ExitCode {
         println!();
+        for name in &self.unsteady {
+            println!("UNSTEADY  {name}: failed beside others, and passed alone");
+        }
         for line in &self.broken {
             println!("FAILED  {line}");
         }
@@ -327,9 +365,26 @@ fn summary(line: &str) -> Option<Counts> {
     Some(Counts { passed: number("passed")?, failed: number("failed")?, skipped: number("ignored")? })
 }
 
+/// A name in the list of tests that failed: `    module::test`.
+fn failed_name(line: &str) -> Option<String> {
+    let name = line.strip_prefix("    ")?.trim_end();
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | ':');
+    (name.contains("::") && name.chars().all(fits)).then(|| name.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_the_names_of_what_failed() {
+        assert_eq!(failed_name("    cuts::a_cut_2\n").as_deref(), Some("cuts::a_cut_2"));
+        for other in
+            ["cuts::a_cut", "    status 3", "    at ./tests/x.rs::y", "        cuts::deeper", "    word"]
+        {
+            assert_eq!(failed_name(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn reads_summaries_and_nothing_else() {
