@@ -83,7 +83,7 @@ impl Chart<'_> {
             escaped(&label)
         );
         for quarter in 0..=4u64 {
-            let y = HEIGHT - 10.0 - real(quarter) / 4.0 * (HEIGHT - 20.0);
+            let y = HEIGHT - 10.0 - real(quarter) / 4.0 * (HEIGHT - 30.0);
             let value = u64::try_from(u128::from(top) * u128::from(quarter) / 4).unwrap_or(u64::MAX);
             svg.push_str(&format!(
                 "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
@@ -123,7 +123,7 @@ impl Chart<'_> {
     }
 
     fn drawn(&self, number: usize, one: &Series, scale: &Scale, top: u64) -> String {
-        let y = |value: u64| HEIGHT - 10.0 - real(value) / real(top).max(1.0) * (HEIGHT - 20.0);
+        let y = |value: u64| HEIGHT - 10.0 - real(value) / real(top).max(1.0) * (HEIGHT - 30.0);
         let x = |at: i64| scale.x(at, LEFT, WIDTH - LEFT - 4.0);
         if self.bars {
             let bar = |(at, value): &(i64, u64)| {

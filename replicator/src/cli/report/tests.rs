@@ -127,7 +127,7 @@ fn everything_is_in_it() {
     let y: Vec<f64> = lag.split(' ').filter_map(|point| point.split(',').nth(1)?.parse().ok()).collect();
     assert!(y[0] < y[1] && y[1] < y[2], "less is lower: {lag}");
     let bars: Vec<_> = all(&tree, "rect").iter().filter_map(|bar| bar.attribute("height")).collect();
-    assert_eq!(bars, ["180.0"; 3]);
+    assert_eq!(bars, ["170.0"; 3]);
     let ticks = all(&tree, "line").iter().filter(|line| line.attribute("class") == Some("go")).count();
     assert_eq!(ticks, 1);
 }
