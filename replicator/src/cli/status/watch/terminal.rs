@@ -78,8 +78,9 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    #[ignore = "the other test runs it on a terminal of its own"]
+    /// Set in the process on the terminal.
+    const INSIDE: &str = "REPLICATOR_TEST_ON_A_TERMINAL";
+
     fn panics_on_a_terminal() {
         let mut terminal = Terminal::enter().expect("a terminal");
         terminal.draw(|area, buffer| buffer.set_style(area, ratatui::style::Style::new())).expect("it draws");
@@ -91,11 +92,17 @@ mod tests {
 
     #[test]
     fn a_panic_gives_the_terminal_back_and_is_told_behind_it() {
+        // It starts itself on a terminal of its own.
+        if std::env::var_os(INSIDE).is_some() {
+            return panics_on_a_terminal();
+        }
         let program = std::env::current_exe().expect("this program");
         let program = crate::transport::quote::sh(&program.to_string_lossy());
-        let name = "cli::status::watch::terminal::tests::panics_on_a_terminal";
-        let inside =
-            format!("stty rows 24 cols 80; stty -g; {program} --ignored --exact --nocapture {name}; stty -g");
+        let name =
+            "cli::status::watch::terminal::tests::a_panic_gives_the_terminal_back_and_is_told_behind_it";
+        let inside = format!(
+            "stty rows 24 cols 80; stty -g; {INSIDE}=1 {program} --exact --nocapture {name}; stty -g"
+        );
         let mut script = Command::new("script");
         script.args(["-qec", &inside, "/dev/null"]).env("TERM", "xterm").stdin(std::process::Stdio::null());
         let output = script.output().expect("script(1) of util-linux");
