@@ -161,6 +161,33 @@ impl TargetMemory {
     }
 }
 
+/// Reads a file of the state folder, as [`write_atomically`] left it; nothing where there is none. One that is longer than so
+/// many bytes, or of another version, is not taken.
+///
+/// # Errors
+/// With a text that names the file, when it cannot be read or understood.
+pub fn read_versioned<T: serde::de::DeserializeOwned + Default>(
+    folder: &Path,
+    name: &str,
+    longest: u64,
+    (expected, version): (u32, fn(&T) -> u32),
+) -> Result<T, String> {
+    let path = folder.join(name);
+    let failed = |why: String| format!("{} cannot be used: {why}", path.display());
+    match std::fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(T::default()),
+        Err(error) => return Err(failed(error.to_string())),
+        Ok(found) if found.len() > longest => return Err(failed("it is too long".to_string())),
+        Ok(_) => {}
+    }
+    let text = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+    let all: T = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
+    match version(&all) {
+        found if found == expected => Ok(all),
+        found => Err(failed(format!("it has version {found}"))),
+    }
+}
+
 /// Writes a file of the state folder so that it is there as a whole or not at all, whatever happens. The folder is made,
 /// for its owner alone, where there is none.
 ///

@@ -2,12 +2,12 @@
 //! comes and goes fills no mailbox. What there is to tell is found by a pure function out of what was told before; how it
 //! is told is in [`send`].
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::jobs::memory::read_versioned;
 use crate::jobs::memory::write_atomically;
 use crate::monitor::Level;
 
@@ -67,21 +67,7 @@ impl Told {
     /// # Errors
     /// With a text that names the file, when it cannot be read or understood.
     pub fn read(folder: &Path) -> Result<Self, String> {
-        let path = folder.join(FILE);
-        let failed = |why: String| format!("{} cannot be used: {why}", path.display());
-        match std::fs::metadata(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(failed(error.to_string())),
-            Ok(found) if found.len() > LONGEST => return Err(failed("it is too long".to_string())),
-            Ok(_) => {}
-        }
-        let text = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
-        let told: Self = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
-        if told.version == VERSION {
-            Ok(told)
-        } else {
-            Err(failed(format!("it has version {}", told.version)))
-        }
+        read_versioned(folder, FILE, LONGEST, (VERSION, |all: &Self| all.version))
     }
 
     /// Writes the file.

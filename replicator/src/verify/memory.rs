@@ -1,7 +1,6 @@
 //! What the last look into each dataset of each target came to, in one file of the state folder that is written as a whole.
 //! Without it everything counts as never looked at.
 
-use std::io::ErrorKind;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::jobs::memory::read_versioned;
 use crate::jobs::memory::write_atomically;
 
 /// The name of the file.
@@ -89,17 +89,7 @@ impl Verified {
     /// # Errors
     /// With a text that names the file, when it cannot be read or understood.
     pub fn read(folder: &Path) -> Result<Self, String> {
-        let path = folder.join(FILE);
-        let failed = |why: String| format!("{} cannot be used: {why}", path.display());
-        match std::fs::metadata(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(failed(error.to_string())),
-            Ok(found) if found.len() > LONGEST => return Err(failed("it is too long".to_string())),
-            Ok(_) => {}
-        }
-        let text = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
-        let all: Self = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
-        if all.version == VERSION { Ok(all) } else { Err(failed(format!("it has version {}", all.version))) }
+        read_versioned(folder, FILE, LONGEST, (VERSION, |all: &Self| all.version))
     }
 
     /// Puts in what was found now, in the place of what was. What is of no job any more goes.
