@@ -43,6 +43,7 @@ pub use state::DatasetState;
 pub use state::Depth;
 pub use state::Encryption;
 pub use state::Inventory;
+pub(crate) use state::NOT_COPIED;
 pub use state::Partial;
 pub use state::PartialContent;
 pub use state::Properties;

@@ -255,6 +255,23 @@ pub struct Property {
 /// The properties of the datasets of a tree.
 pub type Properties = BTreeMap<DatasetName, BTreeMap<String, Property>>;
 
+/// Properties that a dataset which takes the place of another one does not get from it: they are fixed when it is made, belong
+/// to its key, or are set at the end.
+pub(crate) const NOT_COPIED: &[&str] = &[
+    "canmount",
+    "casesensitivity",
+    "encryption",
+    "keyformat",
+    "keylocation",
+    "normalization",
+    "pbkdf2iters",
+    "readonly",
+    "utf8only",
+    "version",
+    "volblocksize",
+    "volsize",
+];
+
 /// What stands against the removal of a dataset that its listing does not tell, and what would be lost with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovalCost {

@@ -14,28 +14,13 @@ use zfs_core::name::DatasetName;
 use super::Refused;
 use crate::host::Change;
 use crate::host::DatasetState;
+use crate::host::NOT_COPIED;
 use crate::host::Properties;
 use crate::host::Property;
 use crate::host::PropertySource;
 use crate::host::Snapshot;
 use crate::marks;
 use crate::marks::Exchange;
-
-/// Properties that are fixed when a dataset is made, belong to its key, or are set at the end.
-const NOT_COPIED: &[&str] = &[
-    "canmount",
-    "casesensitivity",
-    "encryption",
-    "keyformat",
-    "keylocation",
-    "normalization",
-    "pbkdf2iters",
-    "readonly",
-    "utf8only",
-    "version",
-    "volblocksize",
-    "volsize",
-];
 
 /// What is to take the place of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]

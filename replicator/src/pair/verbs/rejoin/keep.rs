@@ -19,26 +19,11 @@ use crate::host::Change;
 use crate::host::DatasetState;
 use crate::host::Depth;
 use crate::host::Inventory;
+use crate::host::NOT_COPIED;
 use crate::host::Properties;
 use crate::host::PropertySource;
 use crate::host::SendSpec;
 use crate::host::Snapshot;
-
-/// Properties that are fixed when a dataset is made, or belong to its key.
-const FIXED: &[&str] = &[
-    "canmount",
-    "casesensitivity",
-    "encryption",
-    "keyformat",
-    "keylocation",
-    "normalization",
-    "pbkdf2iters",
-    "readonly",
-    "utf8only",
-    "version",
-    "volblocksize",
-    "volsize",
-];
 
 /// What was kept of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -125,7 +110,7 @@ fn local(properties: &Properties, of: &DatasetName, kind: Option<DatasetKind>) -
     let own = properties.get(of).into_iter().flatten();
     set.extend(
         own.filter(|(name, property)| {
-            property.source == PropertySource::Local && !FIXED.contains(&name.as_str())
+            property.source == PropertySource::Local && !NOT_COPIED.contains(&name.as_str())
         })
         .map(|(name, property)| (name.clone(), property.value.clone())),
     );
