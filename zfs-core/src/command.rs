@@ -58,6 +58,10 @@ impl Command {
         self.block.zc_simple = simple.into();
     }
 
+    pub(crate) fn is_simple(&self) -> bool {
+        u32::from(self.block.zc_simple) != 0
+    }
+
     pub(crate) fn set_input(&mut self, packed: Vec<u8>) {
         self.input = packed;
     }

@@ -52,10 +52,18 @@ impl Zfs {
         Ok(Children { cursor: Cursor::open(self, parent, Ioctl::DatasetListNext, Operation::ListChildren)? })
     }
 
+    fn children_of(&self, parent: &Dataset) -> Children {
+        Children { cursor: Cursor::of(self, parent, Ioctl::DatasetListNext, Operation::ListChildren) }
+    }
+
     /// A dataset and everything below it, each parent before its children.
     pub fn tree(&self, root: &DatasetName) -> Result<Tree> {
-        let dataset = self.dataset(root)?;
-        Ok(Tree { zfs: self.clone(), next: Some(dataset), open: Vec::new(), root: root.clone() })
+        Ok(self.tree_of(self.dataset(root)?))
+    }
+
+    /// As [`Zfs::tree`], of a root that was looked at already.
+    pub fn tree_of(&self, root: Dataset) -> Tree {
+        Tree { zfs: self.clone(), next: Some(root), open: Vec::new() }
     }
 
     /// The snapshots of a dataset with what a planner needs: GUID and createtxg. In no particular order.
@@ -76,6 +84,14 @@ impl Zfs {
         let mut cursor = Cursor::open(self, dataset, Ioctl::SnapshotListNext, Operation::ListSnapshots)?;
         cursor.command.set_simple(true);
         Ok(Snapshots { cursor })
+    }
+
+    /// As [`Zfs::snapshots`], of a dataset that was looked at already: one call less. Where another one has its name by now,
+    /// the list ends with an error of the kind [`ErrorKind::NotFound`].
+    pub fn snapshots_of(&self, dataset: &Dataset) -> Snapshots {
+        let mut cursor = Cursor::of(self, dataset, Ioctl::SnapshotListNext, Operation::ListSnapshots);
+        cursor.command.set_simple(true);
+        Snapshots { cursor }
     }
 
     /// The snapshots of a dataset with all their properties. In no particular order.
@@ -172,21 +188,33 @@ impl Cursor {
     fn open(zfs: &Zfs, parent: &DatasetName, ioctl: Ioctl, operation: Operation) -> Result<Self> {
         let (stats, _) =
             zfs.inspect(parent.as_str(), false).map_err(|e| Error::new(operation, parent, e.errno()))?;
-        Ok(Self {
+        Ok(Self::new(zfs, parent, stats.guid, ioctl, operation))
+    }
+
+    /// Of a dataset that was looked at already.
+    fn of(zfs: &Zfs, parent: &Dataset, ioctl: Ioctl, operation: Operation) -> Self {
+        Self::new(zfs, &parent.name, parent.guid, ioctl, operation)
+    }
+
+    fn new(zfs: &Zfs, parent: &DatasetName, parent_guid: Guid, ioctl: Ioctl, operation: Operation) -> Self {
+        Self {
             zfs: zfs.clone(),
             parent: parent.clone(),
-            parent_guid: stats.guid,
+            parent_guid,
             ioctl,
             operation,
             command: Command::new(parent.as_str()),
-            answer: vec![0; ANSWER_BYTES],
+            answer: Vec::new(),
             done: false,
-        })
+        }
     }
 
     fn next(&mut self) -> Option<Result<Entry>> {
         if self.done {
             return None;
+        }
+        if self.answer.is_empty() && !self.command.is_simple() {
+            self.answer.resize(ANSWER_BYTES, 0);
         }
         let place = self.command.place();
         let parent = self.parent.as_str();
@@ -272,7 +300,6 @@ impl Iterator for Children {
 /// A dataset and all below it; see [`Zfs::tree`].
 pub struct Tree {
     zfs: Zfs,
-    root: DatasetName,
     next: Option<Dataset>,
     open: Vec<Children>,
 }
@@ -300,14 +327,7 @@ impl Iterator for Tree {
                 }
             },
         };
-        match self.zfs.children(&dataset.name) {
-            Ok(children) => self.open.push(children),
-            Err(error) if error.kind() == ErrorKind::NotFound && dataset.name != self.root => {}
-            Err(error) => {
-                self.open.clear();
-                return Some(Err(error));
-            }
-        }
+        self.open.push(self.zfs.children_of(&dataset));
         Some(Ok(dataset))
     }
 }
