@@ -44,6 +44,12 @@ pub const EPOCH: &str = "replicator:epoch";
 /// The user property of a dataset that is just being set aside, and of what takes its place: an [`Exchange`].
 pub const EXCHANGE: &str = "replicator:exchange";
 
+/// The user property of a root of a pair from which a rejoin is setting aside what only its node has: a [`Rejoining`].
+pub const REJOIN: &str = "replicator:rejoin";
+
+/// The user property of a root of a pair that this node has not received as a whole yet: a [`FirstCopy`].
+pub const FIRST: &str = "replicator:first";
+
 /// How a moment is written.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
 
@@ -297,6 +303,59 @@ impl fmt::Display for Exchange {
     }
 }
 
+/// Says that a rejoin has begun to set aside what only a node has of a root, and has not come to its end. Believed only
+/// where the property was set on the dataset itself: the root, or what the root is called now that it is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejoining {
+    /// The epoch in the names of what is set aside; 0 where the root had none.
+    pub epoch: u64,
+}
+
+impl Rejoining {
+    /// Reads what [`fmt::Display`] wrote; `None` for everything else.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let mark = Self { epoch: text.split(':').nth(1)?.parse().ok()? };
+        // Nothing but what is written today, to the letter.
+        (mark.to_string() == text).then_some(mark)
+    }
+}
+
+impl fmt::Display for Rejoining {
+    /// `1:<epoch>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{VERSION}:{}", self.epoch)
+    }
+}
+
+/// Says that the first replication of a root to this node has not come to its end, and how far it was when that was last
+/// counted. Believed only where the property was set on the root itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstCopy {
+    /// How many datasets are here up to their newest snapshot.
+    pub there: u64,
+    /// How many there are on the other node; 0 where nobody has counted them yet.
+    pub of: u64,
+}
+
+impl FirstCopy {
+    /// Reads what [`fmt::Display`] wrote; `None` for everything else.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(':').skip(1);
+        let mark = Self { there: parts.next()?.parse().ok()?, of: parts.next()?.parse().ok()? };
+        // Nothing but what is written today, to the letter.
+        (mark.to_string() == text).then_some(mark)
+    }
+}
+
+impl fmt::Display for FirstCopy {
+    /// `1:<there>:<of>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{VERSION}:{}:{}", self.there, self.of)
+    }
+}
+
 /// The dataset for which this one was set aside, if its name says so.
 #[must_use]
 pub fn was_set_aside(dataset: &DatasetName) -> Option<DatasetName> {
@@ -352,6 +411,9 @@ mod tests {
             Exchange { since: 1_795_371_300, old: Guid(255), new: Guid(2), canmount, readonly: None };
         assert_eq!(exchange.to_string(), "1:20261122T181500Z:00000000000000ff:0000000000000002:noauto:-");
         assert_eq!(EXCHANGE, "replicator:exchange");
+        assert_eq!((REJOIN, FIRST), ("replicator:rejoin", "replicator:first"));
+        assert_eq!(Rejoining { epoch: 7 }.to_string(), "1:7");
+        assert_eq!(FirstCopy { there: 3, of: 12 }.to_string(), "1:3:12");
         let drilled = drill(&name("tank/a"), 1_795_371_300).expect("short enough");
         assert_eq!(drilled.as_str(), "tank/a/replicator_drill_20261122T181500Z");
         assert!(is_drill(&drilled, &name("tank/a")) && !is_drill(&drilled, &name("tank")));
@@ -403,6 +465,22 @@ mod tests {
             "1:20261122T181500Z:ff:2:on:-",
         ] {
             assert_eq!(Exchange::read(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn marks_on_roots_of_pairs_read_back_or_are_not_ours() {
+        for epoch in [0, 7, u64::MAX] {
+            let mark = Rejoining { epoch };
+            assert_eq!(Rejoining::read(&mark.to_string()), Some(mark));
+        }
+        for other in ["", "1", "1:", "2:7", "1:+7", "1:07", "1:7:", "1:-1", "7", "x:7"] {
+            assert_eq!(Rejoining::read(other), None, "{other:?}");
+        }
+        let mark = FirstCopy { there: 0, of: u64::MAX };
+        assert_eq!(FirstCopy::read(&mark.to_string()), Some(mark));
+        for other in ["", "1", "1:3", "2:3:4", "1:3:4:", "1:03:4", "1:3:+4", "1::4"] {
+            assert_eq!(FirstCopy::read(other), None, "{other:?}");
         }
     }
 

@@ -155,17 +155,28 @@ pub(crate) struct Fake {
     pub(crate) promotes: Arc<AtomicBool>,
     /// A promotion begins as soon as a permit was given.
     pub(crate) promotes_then: bool,
+    /// It does not run as root.
+    pub(crate) not_root: bool,
+    /// The kernel takes nothing of a stream.
+    pub(crate) stuck: bool,
+    /// What stands on a dataset beside its epoch.
+    pub(crate) marks: Arc<Mutex<BTreeMap<(DatasetName, String), String>>>,
 }
 
 /// A permit of the fake, which says when it is given back to somebody who promotes.
 struct FakePermit {
     promotes: Arc<AtomicBool>,
     log: Log,
+    not_root: bool,
 }
 
 impl Permit for FakePermit {
     fn is_recalled(&self) -> Result<bool, HostError> {
         Ok(self.promotes.load(Ordering::Relaxed))
+    }
+
+    fn is_seen_by_root(&self) -> bool {
+        !self.not_root
     }
 }
 
@@ -272,6 +283,19 @@ impl Host for Fake {
             };
             return Ok(within.map(of).collect());
         }
+        if let [name] = names
+            && [marks::REJOIN, marks::FIRST].contains(&name.as_str())
+        {
+            if !self.datasets.iter().any(|one| one.name == *root) {
+                return Err(not_found(root.as_str()));
+            }
+            let marks = self.marks.lock().expect("no panic");
+            let found = marks.get(&(root.clone(), name.clone()));
+            let one = found.map(|value| {
+                (name.clone(), Property { value: value.clone(), source: PropertySource::Local })
+            });
+            return Ok(Properties::from([(root.clone(), one.into_iter().collect())]));
+        }
         if names != [marks::EPOCH] {
             let mut all = self.properties(root, depth)?;
             all.values_mut().for_each(|one| one.retain(|name, _| names.contains(name)));
@@ -309,7 +333,8 @@ impl Host for Fake {
             return Err(HostError::Closed { host: "fake".to_string(), dataset, process: None });
         }
         self.promotes.store(self.promotes_then, Ordering::Relaxed);
-        Ok(Box::new(FakePermit { promotes: self.promotes.clone(), log: self.log.clone() }))
+        let (promotes, log) = (self.promotes.clone(), self.log.clone());
+        Ok(Box::new(FakePermit { promotes, log, not_root: self.not_root }))
     }
 
     fn is_mounted_writable(&mut self, dataset: &DatasetName) -> Result<bool, HostError> {
@@ -389,13 +414,23 @@ impl Host for Fake {
 
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
         if let Change::SetProperties { dataset, set } = change
-            && let [(name, value)] = set.as_slice()
+            && let [(name, value), others @ ..] = set.as_slice()
             && name == marks::EPOCH
         {
-            self.log.note(format!("epoch {value} on {dataset}"));
+            let mut line = format!("epoch {value} on {dataset}");
+            for (name, value) in others {
+                line.push_str(&format!(", {name}={value}"));
+                let key = (dataset.clone(), name.clone());
+                self.marks.lock().expect("no panic").insert(key, value.clone());
+            }
+            self.log.note(line);
             let mut epochs = self.epochs.lock().expect("no panic");
             epochs.insert(dataset.clone(), (value.clone(), PropertySource::Local));
             return Ok(());
+        }
+        if let Change::UnsetProperties { dataset, names } = change {
+            let mut marks = self.marks.lock().expect("no panic");
+            names.iter().for_each(|name| drop(marks.remove(&(dataset.clone(), name.clone()))));
         }
         if let Change::SetProperties { dataset, set } = change
             && set.iter().any(|(name, value)| name == "readonly" && value == "on")
@@ -455,6 +490,15 @@ impl Incoming for In<'_> {
             return Err(no_space("tank/a@s"));
         }
         Ok(())
+    }
+
+    fn offer(&mut self, block: &Bytes) -> Result<usize, HostError> {
+        if self.host.stuck {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            return Ok(0);
+        }
+        self.write(block)?;
+        Ok(block.len())
     }
 
     fn idle(&mut self) -> Result<bool, HostError> {

@@ -36,6 +36,21 @@ pub(crate) enum Kind {
     Alive = 8,
 }
 
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hello => "a greeting",
+            Self::Request => "a request",
+            Self::Part => "a piece of an answer",
+            Self::Answer => "the end of an answer",
+            Self::Data => "a block of a stream",
+            Self::End => "the end of a stream",
+            Self::Cancel => "a word that a request is given up",
+            Self::Alive => "a sign of life",
+        })
+    }
+}
+
 impl Kind {
     /// The kind, and how long its payload may be.
     fn bounds(byte: u8) -> Option<(Self, std::ops::RangeInclusive<usize>)> {
@@ -68,7 +83,7 @@ pub(crate) enum FrameError {
     Length { length: usize },
     #[error("a frame of an unknown kind ({0})")]
     Kind(u8),
-    #[error("a frame of kind {kind:?} with {length} bytes of payload")]
+    #[error("a frame for {kind} with {length} bytes of payload")]
     Payload { kind: Kind, length: usize },
 }
 
@@ -173,6 +188,12 @@ mod tests {
         assert!(whole(Kind::Request, 1, &vec![b' '; CONTROL_LIMIT]).is_some());
         assert!(whole(Kind::Request, 1, &vec![b' '; CONTROL_LIMIT + 1]).is_none());
         assert!(whole(Kind::Data, 1, &[]).is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_frame_is_said_in_words() {
+        let said = read(&header(Kind::End, 1, 1)).expect_err("too long").to_string();
+        assert_eq!(said, "a frame for the end of a stream with 1 bytes of payload");
     }
 
     proptest! {

@@ -132,10 +132,17 @@ pub(crate) enum Request {
         receiver: Option<Text<NodeName>>,
     },
     /// From version 5 on: to let go of a root that the agent's node holds, if it has nothing of its own. `both` are the
-    /// newest snapshots of the datasets there that the asking end has, too.
+    /// newest snapshots of the datasets there that the asking end has, too. Since version 8 was known, 0 stands for a dataset
+    /// that the pair leaves out; to an agent from before it is no snapshot that it has.
     Overtake {
         claim: WireClaim,
         both: Vec<(Text<DatasetName>, u64)>,
+    },
+    /// From version 8 on: how much of a root that is received for the first time is here.
+    Count {
+        claim: WireClaim,
+        there: u64,
+        of: u64,
     },
     /// From version 4 on: the same as `Apply`, with what entitles to it.
     ApplyFor {

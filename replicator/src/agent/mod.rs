@@ -46,8 +46,11 @@ pub const OLDEST: u16 = 1;
 
 /// The newest version of the protocol that this program speaks. 2 can read what is in snapshots, and what holds them;
 /// 3 tells senders apart; 4 knows the epochs of pairs; 5 names the node that they are presented to; 6 can read a share of
-/// the files of a snapshot; 7 can go on over a connection of its own.
-pub const NEWEST: u16 = 7;
+/// the files of a snapshot; 7 can go on over a connection of its own; 8 knows how far a first replication of a pair is.
+pub const NEWEST: u16 = 8;
+
+/// The version from which on an agent takes down how far a first replication of a pair is.
+pub(crate) const COUNTS: u16 = 8;
 
 /// The version from which on an agent can open a door.
 pub(crate) const DOORS: u16 = 7;

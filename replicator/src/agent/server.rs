@@ -32,6 +32,7 @@ use crate::host::Depth;
 use crate::host::Host;
 use crate::host::Inventory;
 use crate::host::SendSpec;
+use crate::marks::FirstCopy;
 use crate::pair::Claim;
 use crate::pair::fence;
 use crate::pair::fence::Admitted;
@@ -113,7 +114,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
         let Some(frame) = self.input.next(&mut self.output)? else { return Ok(()) };
         let theirs = match frame.kind {
             Kind::Hello => serde_json::from_slice::<Hello>(&frame.payload).map_err(protocol)?,
-            kind => return Err(protocol(format!("it begins with {kind:?}"))),
+            kind => return Err(protocol(format!("it begins with {kind}"))),
         };
         if theirs.magic != MAGIC {
             return Err(protocol("its hello is of something else"));
@@ -126,7 +127,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 Kind::Request if frame.id > self.last => self.last = frame.id,
                 // It crossed with the answer.
                 Kind::Cancel if frame.id <= self.last => continue,
-                kind => return Err(protocol(format!("{kind:?} {} out of turn", frame.id))),
+                kind => return Err(protocol(format!("{kind} out of turn (number {})", frame.id))),
             }
             let id = frame.id;
             let result = match serde_json::from_slice(&frame.payload) {
@@ -228,6 +229,14 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 let node = self.limits.node(Some(&claim.receiver))?;
                 let both = both.into_iter().map(|(name, guid)| (name.0, guid.into())).collect();
                 Ok(fence::overtake(self.host, &node, &claim, &both).map_err(not_admitted)?)
+            }
+            Request::Count { claim, there, of } => {
+                self.limits.allows(Class::Receive)?;
+                let claim = claimed(claim)?;
+                self.limits.name(&claim.root)?;
+                let node = self.limits.node(Some(&claim.receiver))?;
+                let count = FirstCopy { there, of };
+                Ok(fence::counted(self.host, &node, &claim, count).map_err(not_admitted)?)
             }
             Request::TakeOver { roots, epoch, receiver } => {
                 self.limits.allows(Class::TakeOver)?;

@@ -7,9 +7,11 @@ use zfs_core::name::DatasetName;
 use super::Clocks;
 use super::Finding;
 use crate::host::About;
+use crate::host::Change;
 use crate::host::Version;
 use crate::host::standing::Rights;
 use crate::plan::Action;
+use crate::plan::Step;
 use crate::plan::TreePlan;
 
 /// The oldest OpenZFS that all of this works with.
@@ -120,6 +122,7 @@ pub(super) fn plan(plan: &TreePlan) -> Vec<Finding> {
         findings.push(Finding::fail("plan", format!("{more} datasets more cannot be sent"), None));
     }
     findings.extend(plan.notes.iter().take(TOLD).map(|note| Finding::warn("plan", note.clone(), None)));
+    findings.extend(plan.steps().filter_map(discarded).take(TOLD));
     let streams = plan.streams().count();
     let changes = plan.steps().filter(|step| matches!(step.action, Action::Change { .. })).count();
     let size = match plan.estimated_bytes() {
@@ -143,4 +146,18 @@ pub(super) fn plan(plan: &TreePlan) -> Vec<Finding> {
         },
     ));
     findings
+}
+
+/// What a run will throw away of a receive that broke off: who may only add there may not.
+fn discarded(step: &Step) -> Option<Finding> {
+    let Action::Change { change: Change::DiscardPartial { dataset, .. }, .. } = &step.action else {
+        return None;
+    };
+    Some(Finding::warn(
+        "plan",
+        format!("{dataset}: {}; a run throws away what arrived of it", step.reason),
+        format!(
+            "where the user there may not, as root on the target's machine: replicator tokens --discard {dataset}"
+        ),
+    ))
 }

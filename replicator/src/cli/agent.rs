@@ -15,6 +15,7 @@ use crate::agent::Limits;
 use crate::agent::Listen;
 use crate::agent::ServeError;
 use crate::agent::serve;
+use crate::codes::Code;
 use crate::host::local::Local;
 use crate::pair::NodeName;
 
@@ -26,8 +27,8 @@ What the agent may do is decided here and by nothing that comes over the connect
 
 With that, the key can list what is in tank/backup, receive into it, make bookmarks there, and throw away what a receive
 that broke off has kept; it cannot destroy, roll back, rename or read out anything, nor start a shell. `replicator setup
-receiver` writes such a line for a user without rights of its own, and gives it those that a receiver needs. A source
-that another machine pulls from:
+receiver` writes such a line, with set-properties allowed as well, for a user without rights of its own, and gives it those
+that a receiver needs. A source that another machine pulls from:
 
   restrict,command=\"replicator agent --root tank/data --allow list,send,bookmark\" ssh-ed25519 AAAA… backup@target
 
@@ -41,7 +42,11 @@ canmount=noauto, canmount=off, mountpoint=none, compression and recordsize; --pr
 with --allow all allows each.
 
 Whatever is allowed, a dataset that belongs to a pair is only changed for the node that was promoted last, and never while
-this node has it itself; it lets go of it only when the other one was promoted after it, and nothing is here alone.";
+this node has it itself; it lets go of it only when the other one was promoted after it, and nothing is here alone.
+
+Examples:
+  replicator agent --root tank/backup
+  replicator agent --root tank/data --allow list,send,bookmark";
 
 /// Answer another replicator over standard input and output.
 ///
@@ -95,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     // The unbuffered descriptors: what is read ahead is known to the agent, and a frame is written at once.
     let copy = |copied: rustix::io::Result<std::os::fd::OwnedFd>| {
         copied.map(File::from).map_err(|errno| {
-            Failure::new(Outcome::Failed, format!("cannot use standard input and output: {errno}"))
+            Failure::new(Code::Local, format!("cannot use standard input and output: {errno}"))
         })
     };
     let (input, output) = (copy(rustix::io::dup(&input))?, copy(rustix::io::dup(&output))?);

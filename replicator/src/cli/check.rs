@@ -1,29 +1,38 @@
 //! `replicator check`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use zfs_core::Zfs;
+use zfs_core::name::DatasetName;
 
 use super::Failure;
 use super::Outcome;
 use super::config::From;
+use super::format;
 use crate::cancel::Cancel;
 use crate::check;
 use crate::check::Finding;
 use crate::check::Section;
+use crate::clock;
 use crate::config::Config;
 use crate::config::job::Job;
 use crate::config::job::Link;
+use crate::config::pair::Pair;
 use crate::connect;
 use crate::endpoint::Endpoint;
 use crate::host::Host;
 use crate::monitor::kstat;
+use crate::receiver::clear;
+use crate::receiver::partials;
+use crate::receiver::partials::Memory;
 use crate::survey;
 
 /// Find out what would fail, before it does: for every job and target whether both sides can be reached, the rights
-/// there, versions and features of ZFS, room, and clocks; and whether the datasets of the configuration exist.
+/// there, versions and features of ZFS, room, and clocks; whether the datasets of the configuration exist, and whether what
+/// others send into keeps receives that broke off. Of a pair, all that `replicator pair check` looks at.
 ///
 /// Nothing is changed. Each finding that is not good says what to do.
 #[derive(Debug, clap::Args)]
@@ -36,7 +45,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// How long each end of a job may take to answer everything, in seconds.
+    /// How long each end of a job, or a pair, may take to answer everything, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 }
@@ -53,6 +62,12 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let mut sections = vec![this_machine(&config)];
     for job in &config.jobs {
         of_job(job, Duration::from_secs(arguments.timeout), cancel, &mut sections);
+        if cancel.is_cancelled() {
+            return Err(Failure::new(Outcome::Interrupted, "interrupted"));
+        }
+    }
+    for pair in &config.pairs {
+        of_pair(&config, pair, Duration::from_secs(arguments.timeout), cancel, &mut sections);
         if cancel.is_cancelled() {
             return Err(Failure::new(Outcome::Interrupted, "interrupted"));
         }
@@ -80,7 +95,10 @@ fn this_machine(config: &Config) -> Section {
         }
     }
     let about = config.policies.pools();
-    let hangs: Vec<_> = about.named.iter().filter_map(|pool| hangs(pool)).collect();
+    let received = config.receives.iter().flat_map(|one| &one.roots).map(DatasetName::pool);
+    let paired = config.pairs.iter().flat_map(|pair| &pair.roots).map(DatasetName::pool);
+    let named: BTreeSet<&str> = about.named.iter().copied().chain(received).chain(paired).collect();
+    let hangs: Vec<_> = named.into_iter().filter_map(hangs).collect();
     if !hangs.is_empty() {
         // Its datasets cannot be listed without waiting for it.
         findings.extend(hangs);
@@ -91,6 +109,8 @@ fn this_machine(config: &Config) -> Section {
         Err(error) => {
             let local = |endpoint: &Endpoint| endpoint.machine.is_none();
             let needs = !config.policies.entries.is_empty()
+                || !config.receives.is_empty()
+                || !config.pairs.is_empty()
                 || config.jobs.iter().any(|job| {
                     local(&job.source) || job.targets.iter().any(|target| local(&target.endpoint))
                 });
@@ -101,6 +121,7 @@ fn this_machine(config: &Config) -> Section {
         }
     };
     findings.push(Finding::ok("zfs", format!("OpenZFS {}", zfs.version())));
+    findings.extend(received_into(&zfs, config));
     if config.policies.entries.is_empty() {
         return section;
     }
@@ -135,6 +156,55 @@ fn this_machine(config: &Config) -> Section {
         }
     }
     section
+}
+
+/// What others send into: whether it is there, and receives that broke off.
+fn received_into(zfs: &Zfs, config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if config.receives.is_empty() {
+        return findings;
+    }
+    for root in config.receives.iter().flat_map(|one| &one.roots) {
+        match zfs.find_dataset(root) {
+            Ok(Some(_)) => findings.push(Finding::ok("receive", format!("{root} exists"))),
+            Ok(None) => {
+                let text = format!("{root} is what others send into, and does not exist");
+                let fix = "`replicator setup receiver` makes it; or take it out of the configuration";
+                findings.push(Finding::warn("receive", text, fix.to_string()));
+            }
+            // It is told below.
+            Err(_) => {}
+        }
+    }
+    let (found, unread) = clear::find(zfs, &config.receives);
+    for (root, error) in unread {
+        let text = format!("{root} cannot be looked through: {error}");
+        findings.push(Finding::fail("receive", text, error.hint().map(str::to_string)));
+    }
+    let memory = Memory::read(&config.folders.state).unwrap_or_else(|problem| {
+        let fix = "run this as root, as the timers do".to_string();
+        findings.push(Finding::warn("receive", problem, fix));
+        Memory::default()
+    });
+    for one in partials::known(&found, &memory, clock::now().as_second()) {
+        let idle = format::length(one.idle);
+        let text = format!(
+            "{} keeps a receive that broke off: {}, and nothing more for {idle}",
+            one.dataset,
+            one.size()
+        );
+        if !one.is_stale() {
+            findings.push(Finding::ok("receive", text));
+            continue;
+        }
+        let goes = match one.limit {
+            Some(limit) => format!("a run throws it away after {}, and ", format::length(limit)),
+            None => String::new(),
+        };
+        let fix = format!("{goes}`replicator tokens --discard {}` does it now", one.dataset);
+        findings.push(Finding::warn("receive", text, fix));
+    }
+    findings
 }
 
 /// A pool of this machine that waits for its devices: whoever asks it may wait as well.
@@ -196,6 +266,22 @@ fn of_job(job: &Job, patience: Duration, cancel: &Cancel, sections: &mut Vec<Sec
         }
         sections.push(section);
     }
+}
+
+/// Looks at a pair as `pair check` does, with the time that one end of a job has.
+fn of_pair(config: &Config, pair: &Pair, patience: Duration, cancel: &Cancel, sections: &mut Vec<Section>) {
+    let Some(root) = pair.roots.first() else { return };
+    let end = Endpoint { machine: Some(pair.peer.machine.clone()), dataset: root.clone() };
+    let cancel = cancel.child();
+    let mut found = Vec::new();
+    let late = within(patience, &cancel, &end, || {
+        found = super::pair::check::of_pair(config, pair, &cancel);
+        Ok(Vec::new())
+    });
+    if let Some(last) = found.last_mut() {
+        last.findings.extend(late);
+    }
+    sections.extend(found);
 }
 
 /// Asks an end, and gives up when the time is over. What was found before then is kept, good or not.

@@ -6,9 +6,10 @@ use super::Failure;
 use super::Outcome;
 
 /// Print a script that completes this command in a shell.
-///
-/// bash: replicator completion bash > /etc/bash_completion.d/replicator
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  replicator completion bash > /etc/bash_completion.d/replicator\n  replicator completion zsh > /usr/local/share/zsh/site-functions/_replicator\n  replicator completion fish > ~/.config/fish/completions/replicator.fish"
+)]
 pub(super) struct Arguments {
     /// The shell.
     shell: Shell,

@@ -17,6 +17,13 @@ pub(super) fn bytes(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).to_string()
 }
 
+/// Bytes as people write them on a command line: with a unit, or without one.
+pub(super) fn parsed_bytes(text: &str) -> Result<u64, String> {
+    let size = text.parse::<bytesize::ByteSize>();
+    size.map(|size| size.as_u64())
+        .map_err(|_| "write a number of bytes, with a unit or without, such as 50M, 1G or 128MiB".to_string())
+}
+
 /// A size that may not be known.
 pub(super) fn maybe_bytes(size: Option<u64>) -> String {
     size.map_or_else(|| "size unknown".to_string(), |size| format!("about {}", bytes(size)))
@@ -98,6 +105,17 @@ mod tests {
     #[test]
     fn sizes_are_binary() {
         assert_eq!((bytes(1536), bytes(0)), ("1.5 KiB".to_string(), "0 B".to_string()));
+    }
+
+    #[test]
+    fn bytes_are_read_with_a_unit_or_without_and_nonsense_gets_examples() {
+        for (text, size) in [("12", 12), ("50M", 50_000_000), ("128MiB", 128 << 20), ("1 KiB", 1024)] {
+            assert_eq!(parsed_bytes(text), Ok(size), "{text}");
+        }
+        for text in ["", "x", "M", "1e9", "12 apples"] {
+            let why = parsed_bytes(text).expect_err(text);
+            assert!(why.contains("50M") && !why.contains("ByteSize"), "{text}: {why}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use zfs_core::name::DatasetName;
 use super::Failure;
 use super::Outcome;
 use super::format;
+use crate::codes::Code;
 
 /// List filesystems, volumes, snapshots and bookmarks of this machine.
 #[derive(Debug, clap::Args)]
@@ -152,7 +153,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut roots = Vec::new();
     for name in &arguments.datasets {
         let name = DatasetName::try_from(name.as_str());
-        roots.push(name.map_err(|error| Failure::new(Outcome::Usage, error.to_string()))?);
+        roots.push(name.map_err(|error| Failure::new(Code::Endpoint, error.to_string()))?);
     }
     let zfs = Zfs::open()?;
     let recursive = arguments.recursive || roots.is_empty();

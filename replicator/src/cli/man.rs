@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::path::PathBuf;
 
+use clap_mangen::roff::Roff;
+use clap_mangen::roff::roman;
+
 use super::Failure;
 use super::Outcome;
 use crate::codes::Code;
@@ -42,12 +45,60 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Success)
 }
 
-/// The name of a page's file and its text. Section 8 is that of commands for administrators.
+/// The name of a page's file and its text. Section 8 is that of commands for administrators. What stands below the options
+/// gets sections of the names that pages have.
 fn page(command: &clap::Command) -> Result<(String, Vec<u8>), Failure> {
-    let man = clap_mangen::Man::new(command.clone()).section("8");
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let man = clap_mangen::Man::new(command.clone().after_help(None::<&'static str>)).section("8");
     let mut text = Vec::new();
     man.render(&mut text)?;
+    below(&help).to_writer(&mut text)?;
     Ok((man.get_filename(), text))
+}
+
+const NOTHING: [&str; 0] = [];
+
+/// These sections, in the order of man-pages(7).
+fn below(help: &str) -> Roff {
+    let mut roff = Roff::new();
+    for section in [EXIT_STATUS, NOTES, EXAMPLES] {
+        let paragraphs = help.split("\n\n").filter(|text| !text.is_empty() && section_of(text) == section);
+        for (number, paragraph) in paragraphs.enumerate() {
+            if number == 0 {
+                roff.control("SH", [section]);
+            } else {
+                roff.control("PP", NOTHING);
+            }
+            let lines = paragraph.lines().filter(|line| !matches!(*line, "Examples:" | "Exit status:"));
+            // Command lines are not to be filled.
+            if section == EXAMPLES {
+                roff.control("nf", NOTHING);
+            }
+            for line in lines {
+                roff.text([roman(line)]);
+            }
+            if section == EXAMPLES {
+                roff.control("fi", NOTHING);
+            }
+        }
+    }
+    roff
+}
+
+const EXIT_STATUS: &str = "EXIT STATUS";
+const NOTES: &str = "NOTES";
+const EXAMPLES: &str = "EXAMPLES";
+
+/// Where a paragraph belongs.
+fn section_of(paragraph: &str) -> &'static str {
+    let begins = |with: &str| paragraph.starts_with(with);
+    if begins("Examples:") {
+        EXAMPLES
+    } else if begins("Exit status") || begins("The exit status") {
+        EXIT_STATUS
+    } else {
+        NOTES
+    }
 }
 
 fn write_all(command: &clap::Command, folder: &Path) -> Result<(), Failure> {
@@ -76,5 +127,24 @@ mod tests {
         assert!(read("replicator-replicate.8").contains("divergence"));
         assert!(read("replicator-pair-promote.8").contains("force"));
         assert!(!folder.path().join("replicator-help.8").exists());
+    }
+
+    #[test]
+    fn what_stands_below_the_options_has_the_sections_of_a_page() {
+        let help = "One makes it so:\n\n  a command\n\nExit status:\n  0  done\n\nExamples:\n  replicator run\n  .x\n\n\
+                    The exit status is 3 when it differs.";
+        let text = below(help).to_roff();
+        let expected = ".SH \"EXIT STATUS\"\n  0  done\n.PP\nThe exit status is 3 when it differs.\n\
+                        .SH NOTES\nOne makes it so:\n.PP\n  a command\n\
+                        .SH EXAMPLES\n.nf\n  replicator run\n  .x\n.fi\n";
+        assert_eq!(text, expected);
+        assert_eq!(below(""), Roff::new());
+        let mut command = crate::cli::command();
+        command.build();
+        let (_, page) = page(&command).expect("a page");
+        let page = String::from_utf8(page).expect("text");
+        let places = ["\n.SH OPTIONS\n", "\n.SH \"EXIT STATUS\"\n", "\n.SH EXAMPLES\n"]
+            .map(|section| page.find(section).expect(section));
+        assert!(places.is_sorted() && !page.contains(".SH EXTRA"), "{page}");
     }
 }

@@ -1,7 +1,6 @@
 //! The command line: one file for each subcommand, each with its arguments (whose comments are the help) and one
 //! function that runs it. Everything that could be wanted by another program is in the other modules of this library.
 
-use std::io::IsTerminal;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -14,19 +13,24 @@ use crate::cancel::Cancel;
 mod agent;
 mod bookmarks;
 mod check;
+mod colour;
 mod compare;
 mod compat;
 mod completion;
 mod config;
 mod connect;
 mod explain;
+mod fenced;
 mod finding;
 mod format;
 mod holds;
 mod list;
 mod man;
+#[cfg(test)]
+mod messages_tests;
 mod monitor;
 mod moving;
+mod of_no_pair;
 pub mod outcome;
 mod pair;
 mod places;
@@ -42,8 +46,11 @@ mod setup;
 mod shadow;
 mod signals;
 mod snapshot;
+#[cfg(test)]
+pub(crate) mod sources;
 mod status;
 mod tokens;
+mod usage;
 mod verify;
 mod version;
 
@@ -54,9 +61,12 @@ use outcome::Outcome;
 ///
 /// Takes snapshots by a policy, prunes those that no rule keeps, and replicates datasets to another pool or another
 /// machine, straight through the kernel on this machine and over SSH to others, where only the zfs command is needed.
-/// Nothing on a target is ever rolled back or overwritten, and nothing is destroyed that no policy took.
+/// Nothing on a target is ever rolled back or overwritten. What it destroys are snapshots that a policy took and that no
+/// rule keeps any more, bookmarks of its own, in a pair the old ones of the snapshots that its handovers took, and, only where
+/// that is asked for, copies of datasets that the source does not have any more (--remove-gone-after) and what has arrived
+/// of a receive that broke off ([[receive]], tokens --discard). Only `replicator syncoid` does what syncoid does, and names what it destroys.
 #[derive(Debug, Parser)]
-#[command(name = "replicator", version, after_help = outcome::HELP, max_term_width = 100)]
+#[command(name = "replicator", version, after_help = after_help(), max_term_width = 100)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -93,6 +103,18 @@ enum Command {
     Man(man::Arguments),
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  replicator replicate tank/data root@nas:backup/data --dry-run
+  replicator status
+  replicator run
+  replicator restore get /tank/data/report.odt --at '2 days ago'
+  replicator explain R315";
+
+fn after_help() -> String {
+    format!("{}\n\n{EXAMPLES}", outcome::HELP)
+}
+
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -102,12 +124,7 @@ pub fn main() -> ExitCode {
     }
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let outcome = if error.use_stderr() { Outcome::Usage } else { Outcome::Success };
-            // A reader that went away is no failure.
-            let _ = error.print();
-            return outcome.into();
-        }
+        Err(error) => return usage::ended(&error),
     };
     crate::transport::tls::notes_to(say);
     let cancel = Cancel::new();
@@ -188,6 +205,11 @@ pub fn main() -> ExitCode {
             signals::run(&cancel, move || replicate::run(&arguments, &inner))
         }
     };
+    ended(result)
+}
+
+/// How the program ends. That the reader of an output that goes on and on went away, as `head` does, is no failure.
+fn ended(result: Result<Outcome, Failure>) -> ExitCode {
     match result {
         Ok(outcome) => outcome.into(),
         Err(failure) if failure.is_broken_pipe() => Outcome::Success.into(),
@@ -206,7 +228,7 @@ fn command() -> clap::Command {
 /// Tells a failure on standard error.
 fn complain(failure: &Failure) {
     let mut err = std::io::stderr();
-    let _ = write!(err, "{}", failure.render(err.is_terminal()));
+    let _ = write!(err, "{}", failure.render(colour::wanted(&err)));
 }
 
 /// A line on standard error that is no failure of the whole command.
@@ -215,23 +237,38 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Prints JSON for people and programs, as it is made.
+/// Prints JSON for people and programs, as it is made. As for [`print`], a reader may go away.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let mut out = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
-    serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    out.flush().map_err(Failure::from)
+    let written = serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from);
+    unless_nobody_reads(written.and_then(|()| writeln!(out)).and_then(|()| out.flush()))
 }
 
-/// Standard output, whose errors become failures instead of panics.
+/// Standard output, whose errors become failures instead of panics. That its reader went away is none: it wanted no more,
+/// which keeps nothing from being done and changes nothing of the status.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::from)
+    unless_nobody_reads(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+fn unless_nobody_reads(written: std::io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is() {
+        let of = |kind: std::io::ErrorKind| super::unless_nobody_reads(Err(kind.into()));
+        assert!(of(std::io::ErrorKind::BrokenPipe).is_ok() && super::unless_nobody_reads(Ok(())).is_ok());
+        let failure = of(std::io::ErrorKind::StorageFull).expect_err("it is full");
+        assert_eq!(failure.code, crate::codes::Code::Output);
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -292,6 +329,78 @@ mod tests {
             }
         }
         assert!(tried > 30, "{tried} commands");
+    }
+
+    /// A command and all below it, each as it is called.
+    fn below<'c>(command: &'c clap::Command, above: &str, all: &mut Vec<(String, &'c clap::Command)>) {
+        let path = format!("{above}{}", command.get_name());
+        let above = format!("{path} ");
+        all.push((path, command));
+        command.get_subcommands().for_each(|one| below(one, &above, all));
+    }
+
+    /// The lines of the examples below the options of a command.
+    fn examples(help: &str) -> Vec<&str> {
+        let lines = help.lines().skip_while(|line| *line != "Examples:").skip(1);
+        lines.take_while(|line| line.starts_with("  ")).map(str::trim).collect()
+    }
+
+    /// What examples call beside this program, to show where it is called from.
+    const OTHERS: [&str; 4] = ["mkdir", "chmod", "pcs", "pct"];
+
+    /// Whether a command line is one, by the parser of the program that it calls.
+    fn judged(line: &str) -> Result<(), String> {
+        let words = words(line).ok_or("it is not finished")?;
+        let (program, rest) = words.split_first().ok_or("it is empty")?;
+        let parsed = |words: &[String]| match super::Arguments::try_parse_from(words) {
+            Err(error) if error.use_stderr() => Err(error.to_string()),
+            _ => Ok(()),
+        };
+        match program.as_str() {
+            "replicator" => parsed(&words),
+            "sanoid" => {
+                let mut all = vec!["replicator".to_string()];
+                all.extend_from_slice(&words);
+                parsed(&all)
+            }
+            "syncoid" => super::compat::syncoid::carry_over(rest, |_| false).map(drop),
+            other if OTHERS.contains(&other) => Ok(()),
+            other => Err(format!("{other} is no program that an example should call")),
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_and_each_of_their_lines_is_a_command() {
+        let command = super::command();
+        let mut all = Vec::new();
+        below(&command, "", &mut all);
+        assert!(all.len() > 45, "{} commands", all.len());
+        for (path, command) in all {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines = examples(&help);
+            // Of the command itself, which for two of them goes by its own name.
+            let own = |line: &&str| line.starts_with(&path) || line.starts_with(command.get_name());
+            assert!(lines.iter().any(own), "{path} has no example");
+            for line in lines {
+                if let Err(why) = judged(line) {
+                    panic!("{path}: {line}\n{why}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn examples_that_are_wrong_are_seen() {
+        assert_eq!(examples("x\nExamples:\n  a b\n  c\n\n  d"), ["a b", "c"]);
+        assert!(examples("Example:\n  a").is_empty());
+        for line in
+            ["replicator lst", "replicator list 'a", "sanoid --nonsense", "syncoid a/b", "rm -rf x", ""]
+        {
+            assert!(judged(line).is_err(), "{line:?}");
+        }
+        for line in ["replicator list > x", "sanoid --cron", "syncoid a/b c/d", "mkdir -p x"] {
+            assert_eq!(judged(line), Ok(()), "{line:?}");
+        }
     }
 
     #[test]

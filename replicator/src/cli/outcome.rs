@@ -260,14 +260,9 @@ impl From<HostError> for Failure {
 
 impl From<VerbError> for Failure {
     fn from(error: VerbError) -> Self {
-        match error {
-            VerbError::Host(error) => error.into(),
-            VerbError::Lock(error) => error.into(),
-            VerbError::Run(error) => error.into(),
-            VerbError::Refused(refused) => {
-                Self::new(refused.code(), refused.to_string()).hinted(refused.hint())
-            }
-        }
+        // What a pair can do about it is not what a replication can: the hint is that of the verb.
+        let hint = error.hint();
+        Self::new(error.code(), error.to_string()).hinted(hint)
     }
 }
 
@@ -284,8 +279,16 @@ pub(super) fn of_run(error: &RunError) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use zfs_core::Guid;
+    use zfs_core::Txg;
+    use zfs_core::name::DatasetName;
+
     use super::*;
+    use crate::host::Base;
+    use crate::host::Snapshot;
     use crate::host::agent::START;
+    use crate::pair::verbs::Refused;
+    use crate::plan::Conflict;
     use crate::transfer::TransferError;
 
     #[test]
@@ -337,6 +340,61 @@ mod tests {
         let text = "error: it has changed [R315]\n  only there: 1\nhint: do\n";
         assert_eq!(failure.render(false), text);
         assert!(failure.render(true).contains("it has changed [R315]\n"));
+    }
+
+    /// What is printed where a stream of a pair meets something: either node may have what counts, so nothing is said of
+    /// destroying or rolling back, nor of options that only a replication has.
+    #[test]
+    fn conflicts_within_a_pair_point_to_its_verbs() {
+        let name = |text: &str| text.parse::<DatasetName>().expect("a name");
+        let snapshot = |number: u64| Snapshot {
+            name: name("tank/data").snapshot(&format!("s{number}")).expect("a name"),
+            guid: Guid(number),
+            createtxg: Txg(number),
+            ivset: None,
+        };
+        let (from, to) = (name("tank/data"), name("tank/data"));
+        let base = Box::new(Base::Snapshot(snapshot(1).name, Guid(1)));
+        let diverged = |target_only: Vec<Snapshot>, target_written| Conflict::Diverged {
+            from: from.clone(),
+            to: to.clone(),
+            base: base.clone(),
+            source_only: vec![snapshot(3)],
+            target_only,
+            target_written,
+        };
+        let conflicts = [
+            (diverged(vec![snapshot(2)], 0), "`replicator pair rejoin --aside` on the other one"),
+            (diverged(Vec::new(), 4096), "`replicator pair promote` there"),
+            (
+                Conflict::NoCommonBase {
+                    from: from.clone(),
+                    to: to.clone(),
+                    from_snapshots: vec![snapshot(3)],
+                    to_snapshots: vec![snapshot(4)],
+                },
+                "`replicator pair rejoin --aside --full` on the other one",
+            ),
+            (Conflict::TargetWithoutSnapshots { to: to.clone(), written: 1 }, "take it from there first"),
+            (Conflict::NoSpace { to: to.clone(), needed: 2, available: 1 }, "make room on the other node"),
+        ];
+        let count = conflicts.len();
+        for (conflict, says) in conflicts {
+            let code = conflict.code();
+            let failure = Failure::from(VerbError::from(RunError::Conflict(conflict)));
+            let printed = failure.render(false);
+            assert!(printed.contains(&format!("[{code}]")) && printed.contains("\nhint: "), "{printed}");
+            assert!(printed.contains(says), "{printed}");
+            for wrong in ["destroy", "rollback", "--divergence", "--ignore-space", "zfs rename"] {
+                assert!(!printed.contains(wrong), "{wrong}: {printed}");
+            }
+        }
+        assert_eq!(count, 5);
+        // What is no matter of a pair is said as ever.
+        let cut = VerbError::from(RunError::Host(HostError::NoZfs { host: "far".to_string() }));
+        assert_eq!(Failure::from(cut).outcome, Outcome::NoZfs);
+        let refused = VerbError::from(Refused::NotHolder);
+        assert!(Failure::from(refused).render(false).contains("hint: `replicator pair status`"));
     }
 
     #[test]

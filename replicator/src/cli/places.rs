@@ -5,9 +5,9 @@ use zfs_core::Zfs;
 use zfs_core::name::SnapshotName;
 
 use super::Failure;
-use super::Outcome;
 use super::connect::SshArguments;
 use crate::cancel::Cancel;
+use crate::codes::Code;
 use crate::compare::content::Content;
 use crate::compare::content::Gathered;
 use crate::endpoint::Endpoint;
@@ -45,7 +45,7 @@ impl Place {
             Inventory::Present(tree) => Ok(tree),
             Inventory::Absent { .. } => {
                 let message = format!("{}: there is no dataset {}", self.host.label(), self.endpoint.dataset);
-                Err(Failure::new(Outcome::Failed, message).hinted("check the name".to_string()))
+                Err(Failure::new(Code::NoDataset, message).hinted("check the name".to_string()))
             }
         }
     }

@@ -12,6 +12,9 @@ use zfs_core::name::DatasetName;
 use super::Failure;
 use super::Outcome;
 use super::config::From;
+use super::fenced;
+use super::fenced::FencedPools;
+use super::fenced::Standing;
 use super::roles::Roles;
 use super::roles::with_pairs;
 use super::snapshot::PATIENCE;
@@ -19,8 +22,10 @@ use super::snapshot::Spent;
 use super::snapshot::known;
 use super::snapshot::named;
 use super::snapshot::tell;
+use super::snapshot::tell_asides;
 use crate::cancel::Cancel;
 use crate::clock;
+use crate::codes::Code;
 use crate::codes::Coded;
 use crate::config::Config;
 use crate::jobs::Connect;
@@ -31,20 +36,26 @@ use crate::jobs::memory::Memory;
 use crate::jobs::retain::Retained;
 use crate::jobs::retain::retain;
 use crate::lock::PolicyLock;
+use crate::pair::aside;
 use crate::pair::guards::Told;
+use crate::pair::handovers;
+use crate::pair::paused::Paused;
+use crate::pair::rules;
 use crate::pair::sizes;
 use crate::pools::Pools;
 use crate::prune;
 use crate::prune::Plan;
+use crate::prune::Protection;
 use crate::prune::Protections;
 use crate::role::Role;
 use crate::survey::Survey;
 
 /// Destroy the snapshots that no rule of the configuration keeps and that nobody needs.
 ///
-/// Only snapshots that a policy took are looked at. The newest one stays in any case, and so do the newest one that each
-/// target of a replication job has as well, those with a hold or a clone, and those dated in the future. A target that
-/// cannot be asked keeps what it is known to have; while nothing at all is known of it, nothing goes.
+/// Only snapshots that a policy took are looked at, and in a pair the last ones of demotions (handover-EPOCH), of which three
+/// stay. The newest one stays in any case, and so do the newest one that each target of a replication job has as well, those
+/// with a hold or a clone, and those dated in the future. A target that cannot be asked keeps what it is known to have; while
+/// nothing at all is known of it, nothing goes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -80,7 +91,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let zfs = Zfs::open()?;
     let only_looks = arguments.dry_run || arguments.explain;
     let _lock = if only_looks { None } else { Some(PolicyLock::take(PATIENCE, &|| cancel.is_cancelled())?) };
-    let roles = Roles::look(&config, cancel)?;
+    let roles = Roles::look(&config, !only_looks, cancel)?;
     roles.tell();
     let mut spent = Spent::default();
     let mut survey = spent.looking(|| Survey::new(&zfs, &config))?;
@@ -88,10 +99,11 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     super::config::tell(&survey.resolved.problems);
     known(&survey, &wanted, |effective| effective.policy.prune, "is not pruned")?;
     let troubles = tell(&survey, &wanted);
+    tell_asides(&survey);
     let network = Network { zfs: zfs.clone(), cancel: cancel.clone() };
     let config = with_pairs(&config);
     let mut prepared = Prepared::new(&config, &survey, &wanted, &zfs, &network, clock::now());
-    prepared.guard(&roles, &survey, &zfs);
+    prepared.guard(&roles, &mut survey, &zfs);
     prepared.tell();
     let plan = spent.deciding(|| prepared.plan(&survey, &wanted));
     if only_looks {
@@ -114,10 +126,11 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
             super::print(&(describe(&plan, arguments.explain) + &targets.text))?;
         }
         let well = troubles.is_empty() && targets.failures.is_empty();
-        return Ok(if well { Outcome::Success } else { Outcome::Failed });
+        let changed = prepared.changed().unwrap_or(Outcome::Success);
+        return Ok(if well { changed } else { Outcome::Failed });
     }
     prepared.remember(&config);
-    let report = carry_out(&plan, &zfs, cancel);
+    let (report, fenced) = carry_out(&plan, &FencedPools::new(&zfs, &roles), cancel);
     let targets = if wanted.is_empty() {
         Targets::prune(&config, &survey, &network, false)
     } else {
@@ -144,7 +157,11 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         return Ok(Outcome::Interrupted);
     }
     let well = report.is_success() && troubles.is_empty() && targets.failures.is_empty();
-    Ok(if well { Outcome::Success } else { Outcome::Failed })
+    Ok(match (well, fenced) {
+        (false, _) => Outcome::Failed,
+        (true, true) => Outcome::NoRole,
+        (true, false) => prepared.changed().unwrap_or(Outcome::Success),
+    })
 }
 
 /// What `--json` tells of a look.
@@ -235,21 +252,24 @@ impl Targets {
     }
 }
 
-/// Destroys what the plan says, and tells what becomes of it.
-pub(super) fn carry_out(plan: &Plan<'_>, zfs: &Zfs, cancel: &Cancel) -> prune::Report {
+/// Destroys what the plan says, and tells what becomes of it. Whether something of a pair was left as it is, because the role
+/// of this node changed meanwhile.
+pub(super) fn carry_out(plan: &Plan<'_>, pools: &FencedPools<'_>, cancel: &Cancel) -> (prune::Report, bool) {
     for dataset in &plan.datasets {
         for one in dataset.in_use() {
             super::say(&format!("{} stays: {}", one.snapshot.name, one.reason));
         }
     }
-    let report = prune::carry_out(plan, zfs, cancel, &|happening| {
+    let mut report = prune::carry_out(plan, pools, cancel, &|happening| {
         super::say(&format!("{}: {}", happening.dataset, happening.text));
     });
+    let fenced = pools.told(&mut report.failed, "destroyed");
+    fenced.iter().for_each(super::complain);
     for (name, fault) in &report.failed {
         let failure = Failure::new(fault.kind.code(), format!("{name} was not destroyed: {fault}"));
         super::complain(&failure.hinted(fault.hint.clone()));
     }
-    report
+    (report, !fenced.is_empty())
 }
 
 /// All that a decision depends on beside the survey.
@@ -257,11 +277,18 @@ pub(super) struct Prepared {
     now: Timestamp,
     /// The datasets of which something would go by the rules.
     concerned: BTreeSet<DatasetName>,
+    /// Of these, those of pairs with more last snapshots of demotions than stay in any case.
+    handovers: BTreeSet<DatasetName>,
     protections: Protections,
     pub(super) found: Found,
     memory_problem: Option<String>,
     /// What guards of pairs say.
     guards: Vec<Told>,
+    /// Of which datasets that keeps all or some snapshots.
+    paused: Vec<Paused>,
+    /// The pairs of which nothing goes, because the role of this node changed since it was looked at, each with what it is
+    /// now.
+    fenced: Vec<(String, String)>,
 }
 
 impl Prepared {
@@ -279,12 +306,14 @@ impl Prepared {
             Err(problem) => (Memory::default(), Some(problem)),
         };
         let nothing = Protections::new();
-        let concerned: BTreeSet<DatasetName> = prune::plan(survey, wanted, &nothing, now)
+        let handovers = with_handovers(config, survey, wanted);
+        let mut concerned: BTreeSet<DatasetName> = prune::plan(survey, wanted, &nothing, now)
             .datasets
             .iter()
             .filter(|one| one.going().next().is_some())
             .map(|one| one.dataset.clone())
             .collect();
+        concerned.extend(handovers.iter().cloned());
         let mut found = bases::find(config, survey, &concerned, connect, &memory, now.as_second());
         let mut protections = std::mem::take(&mut found.protections);
         let mut tags = BTreeMap::new();
@@ -297,28 +326,64 @@ impl Prepared {
             }
         }
         prune::own_needs(survey, &tags, &mut protections);
-        Self { now, concerned, protections, found, memory_problem, guards: Vec::new() }
+        Self {
+            now,
+            concerned,
+            handovers,
+            protections,
+            found,
+            memory_problem,
+            guards: Vec::new(),
+            paused: Vec::new(),
+            fenced: Vec::new(),
+        }
     }
 
-    /// Keeps what the guards of pairs say of the datasets of which something would go.
-    pub(super) fn guard(&mut self, roles: &Roles<'_>, survey: &Survey, zfs: &Zfs) {
+    /// Keeps what the guards of pairs say of the datasets of which something would go. Where this node is not any more what
+    /// it was when the survey was made, nothing of the pair goes: the guards do not know what to look at then.
+    pub(super) fn guard(&mut self, roles: &Roles<'_>, survey: &mut Survey, zfs: &Zfs) {
         for one in &roles.pairs {
             let of_pair = |dataset: &&DatasetName| one.pair.roots.iter().any(|root| dataset.is_within(root));
             let concerned: BTreeSet<_> = self.concerned.iter().filter(of_pair).cloned().collect();
             if concerned.is_empty() {
                 continue;
             }
-            let there = if one.now() == Role::Standby { self.found.sizes.clone() } else { BTreeMap::new() };
+            let is_standby = match (one.still(&[Role::Standby]), one.still(&[Role::Active])) {
+                (Ok(()), _) => true,
+                (Err(_), Ok(())) => false,
+                (Err(_), Err(why)) => {
+                    rules::restrict(survey, &one.pair.roots, Role::Unknown);
+                    self.fenced.push((one.pair.name.clone(), why));
+                    continue;
+                }
+            };
+            let jobs = one.pair.jobs();
+            let found = jobs.iter().filter_map(|job| self.found.sizes.get(&job.name)).flatten();
+            let there: BTreeMap<_, _> =
+                found.filter(|_| is_standby).map(|(dataset, sizes)| (dataset.clone(), *sizes)).collect();
             let list = |dataset: &DatasetName| sizes::list(zfs, dataset);
             let protections = &mut self.protections;
             let told = sizes::protect(survey, &concerned, &list, &there, &one.pair.guards, protections);
+            self.paused.extend(told.iter().filter_map(|told| Paused::of(&one.pair.name, told)));
             self.guards.extend(told);
         }
     }
 
+    /// The kind of failure that it is when the role of this node changed since it was looked at.
+    pub(super) fn changed(&self) -> Option<Outcome> {
+        (!self.fenced.is_empty()).then_some(Outcome::NoRole)
+    }
+
     /// The decisions.
     pub(super) fn plan<'a>(&'a self, survey: &'a Survey, wanted: &BTreeSet<DatasetName>) -> Plan<'a> {
-        prune::plan(survey, wanted, &self.protections, self.now)
+        let mut plan = prune::plan(survey, wanted, &self.protections, self.now);
+        let nothing = Protection::default();
+        for one in plan.datasets.iter_mut().filter(|one| self.handovers.contains(one.dataset)) {
+            let Some(seen) = survey.datasets.get(one.dataset) else { continue };
+            let protection = self.protections.get(one.dataset).unwrap_or(&nothing);
+            one.decisions.extend(handovers::decide(&seen.snapshots, protection));
+        }
+        plan
     }
 
     /// Tells who could not be asked, and which targets are away for long.
@@ -334,6 +399,10 @@ impl Prepared {
         }
         for told in &self.guards {
             super::say(&format!("warning: {told}"));
+        }
+        for (pair, why) in &self.fenced {
+            let failure = Failure::new(Code::NoRole, format!("pair {pair}: nothing of it is pruned: {why}"));
+            super::complain(&failure.hinted(fenced::HINT.to_string()));
         }
     }
 
@@ -355,8 +424,32 @@ impl Prepared {
             })
         });
         let guards: Vec<_> = self.guards.iter().map(ToString::to_string).collect();
-        json!({ "not_asked": self.found.unasked, "away": away.collect::<Vec<_>>(), "guards": guards })
+        // Where a pair was left alone, what it would have come to is not known.
+        let paused = self.fenced.is_empty().then(|| self.paused.iter().take(1000).collect::<Vec<_>>());
+        json!({
+            "not_asked": self.found.unasked,
+            "away": away.collect::<Vec<_>>(),
+            "guards": guards,
+            "paused": paused,
+        })
     }
+}
+
+/// The datasets within roots of pairs that are pruned, and have more last snapshots of demotions than stay in any case.
+fn with_handovers(config: &Config, survey: &Survey, wanted: &BTreeSet<DatasetName>) -> BTreeSet<DatasetName> {
+    let within =
+        |root: &DatasetName, dataset: &DatasetName| dataset.is_within(root) && !aside::holds(root, dataset);
+    let of_pair = |dataset: &DatasetName| {
+        config.pairs.iter().flat_map(|pair| &pair.roots).any(|root| within(root, dataset))
+    };
+    let is_wanted = |dataset: &DatasetName| wanted.is_empty() || wanted.contains(dataset);
+    let found = survey.each().filter(|(seen, effective)| {
+        effective.policy.prune
+            && is_wanted(&seen.name)
+            && of_pair(&seen.name)
+            && handovers::are_many(&seen.snapshots)
+    });
+    found.map(|(seen, _)| seen.name.clone()).collect()
 }
 
 /// What goes, and with `all` what stays as well, for people.

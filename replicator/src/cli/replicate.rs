@@ -4,13 +4,13 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use serde_json::json;
 
 use super::Failure;
 use super::Outcome;
 use super::connect::SshArguments;
 use super::format;
+use super::of_no_pair::of_no_pair;
 use super::outcome::of_run;
 use super::plan_text::describe;
 use super::progress::Progress;
@@ -92,7 +92,7 @@ Examples:
 
 /// Print what `replicate` would do with the same arguments, and why. Changes nothing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  replicator plan -r tank/data root@nas:backup/data")]
+#[command(after_help = "Examples:\n  replicator plan -r tank/data root@nas:backup/data")]
 pub(super) struct PlanArguments {
     #[command(flatten)]
     what: What,
@@ -209,7 +209,7 @@ struct How {
     rate: Option<NonZeroU64>,
 
     /// Memory for blocks on their way, all datasets together.
-    #[arg(long, value_name = "BYTES", default_value = "128MiB", value_parser = size)]
+    #[arg(long, value_name = "BYTES", default_value = "128MiB", value_parser = format::parsed_bytes)]
     buffer: u64,
 
     /// Compress with zstd on the way, where the other machine has it.
@@ -243,18 +243,14 @@ fn property(text: &str) -> Result<(String, String), String> {
 
 /// A time in days and the like; a day has 24 hours.
 fn period(text: &str) -> Result<Duration, String> {
-    let span: jiff::Span = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    let time =
-        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
+    let wrong = || "write a time, such as 30d, 12w or 36h".to_string();
+    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
+    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
     Duration::try_from(time).map_err(|_| "it must not be negative".to_string())
 }
 
-fn size(text: &str) -> Result<u64, String> {
-    text.parse::<ByteSize>().map(|size| size.as_u64())
-}
-
 fn rate(text: &str) -> Result<NonZeroU64, String> {
-    NonZeroU64::new(size(text)?).ok_or_else(|| "it must be more than nothing".to_string())
+    NonZeroU64::new(format::parsed_bytes(text)?).ok_or_else(|| "it must be more than nothing".to_string())
 }
 
 impl What {
@@ -290,6 +286,7 @@ impl What {
             remove_gone_after: self.remove_gone_after,
             require_encrypted: self.require_encrypted,
             try_written: false,
+            pair: false,
         };
         Ok(Request {
             source: source.dataset.clone(),
@@ -326,6 +323,7 @@ pub(super) fn plan(arguments: &PlanArguments, cancel: &Cancel) -> Result<Outcome
     let (source, target) = arguments.what.endpoints()?;
     let request = arguments.what.request(&source, &target)?;
     let (mut from, mut to) = arguments.ssh.hosts(&source, &target, cancel)?;
+    let _admitted = of_no_pair(to.as_mut(), &target.dataset, target.machine.is_none())?;
     let plan = engine::prepare(from.as_mut(), to.as_mut(), &request)?;
     print_plan(&plan, &source, &target, arguments.json)
 }
@@ -358,6 +356,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     };
     let mut request = arguments.what.request(&source, &target)?;
     let (mut from, mut to) = arguments.ssh.hosts(&source, &target, cancel)?;
+    let _admitted = of_no_pair(to.as_mut(), &target.dataset, target.machine.is_none())?;
     if let Some(lock) = lock.as_ref().filter(|_| target.machine.is_some()) {
         // Runs from other machines, where there is an agent. The zfs command cannot hold a lock; there the kernel
         // takes one receive at a time.
@@ -446,13 +445,18 @@ fn finished(
     {
         return Err(only.into());
     }
-    let outcome = common_outcome(&failures);
-    let message = format!("{} of {all} datasets did not reach their end", failures.len());
+    let together = in_all(&failures, all);
     for error in failures {
         let failure = Failure::from(error);
         super::complain(&failure);
     }
-    Err(Failure::new(outcome, message))
+    Err(together)
+}
+
+/// What several failures come to, each of which was told.
+fn in_all(failures: &[RunError], all: usize) -> Failure {
+    let message = format!("{} of {all} datasets did not reach their end", failures.len());
+    Failure::new(common_outcome(failures), message)
 }
 
 /// The kind that all failures share, or the general one; an interruption goes before all.
@@ -473,4 +477,38 @@ fn success(steps: usize, bytes: u64, target: &Endpoint) -> String {
     }
     let s = if steps == 1 { "" } else { "s" };
     format!("{target} is up to date now: {steps} step{s}, {}\n", format::bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::Code;
+    use crate::plan::Conflict;
+
+    #[test]
+    fn several_failures_have_the_code_of_their_kind_or_the_general_one() {
+        let name = |text: &str| text.parse::<zfs_core::name::DatasetName>().expect("a name");
+        let gone = || RunError::NoSource { host: "nas".to_string(), dataset: name("tank/a") };
+        let stops = || RunError::Conflict(Conflict::NoSourceSnapshots { from: name("tank/a") });
+        let waits = || RunError::Dependency { waits_for: name("tank/a") };
+        for (failures, code) in [
+            (vec![gone(), stops()], Code::Failed),
+            (vec![stops(), stops()], Code::Stopped),
+            (vec![stops(), waits()], Code::Stopped),
+            (vec![gone(), RunError::Cancelled], Code::Interrupted),
+        ] {
+            let failure = in_all(&failures, 5);
+            assert_eq!(failure.code, code, "{failures:?}");
+            assert_eq!(failure.message(), "2 of 5 datasets did not reach their end");
+        }
+    }
+
+    #[test]
+    fn times_are_read_and_nonsense_gets_examples() {
+        assert_eq!(period("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        for text in ["", "x", "30"] {
+            let why = period(text).expect_err(text);
+            assert!(why.contains("30d") && !why.contains("friendly"), "{text}: {why}");
+        }
+    }
 }

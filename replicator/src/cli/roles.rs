@@ -1,8 +1,10 @@
 //! The roles of this node in all pairs of a configuration, for commands that go by its policies and jobs.
 
+use std::sync::Arc;
 use std::thread;
 
 use serde_json::json;
+use zfs_core::name::DatasetName;
 
 use super::Failure;
 use super::Outcome;
@@ -10,6 +12,7 @@ use crate::cancel::Cancel;
 use crate::codes::Code;
 use crate::config::Config;
 use crate::config::pair::Pair;
+use crate::pair::flapping;
 use crate::pair::rules;
 use crate::role::Role;
 use crate::role::decide::Names;
@@ -26,7 +29,9 @@ pub(super) struct InPair<'c> {
     pub(super) names: Names,
     pub(super) decision: Decision,
     /// None where the role is not known.
-    pub(super) fence: Option<Fence>,
+    pub(super) fence: Option<Arc<Fence>>,
+    /// That it is being promoted again and again.
+    flapping: Option<String>,
 }
 
 /// What this node is in each pair.
@@ -36,12 +41,13 @@ pub(super) struct Roles<'c> {
 }
 
 impl<'c> Roles<'c> {
-    /// Looks as often as each pair says; all pairs side by side, since most of it is waiting.
+    /// Looks as often as each pair says; all pairs side by side, since most of it is waiting. `works`: something is done
+    /// then, and a lease of this node is renewed; else nothing is changed.
     ///
     /// # Errors
     /// When the run is to stop.
-    pub(super) fn look(config: &'c Config, cancel: &Cancel) -> Result<Self, Failure> {
-        let look = |pair: &'c Pair| InPair::look(config, pair, cancel);
+    pub(super) fn look(config: &'c Config, works: bool, cancel: &Cancel) -> Result<Self, Failure> {
+        let look = |pair: &'c Pair| InPair::look(config, pair, works, cancel);
         let lost = |_| Err(Failure::new(Code::Defect, "a defect of this program: a look panicked"));
         let pairs = thread::scope(|scope| {
             let looking: Vec<_> = config.pairs.iter().map(|pair| scope.spawn(move || look(pair))).collect();
@@ -55,6 +61,9 @@ impl<'c> Roles<'c> {
         for one in &self.pairs {
             let verdict = &one.decision.verdict;
             let head = format!("pair {}: {} is {}", one.pair.name, one.names.here, verdict.role);
+            if let Some(flapping) = &one.flapping {
+                super::say(&format!("warning: pair {}: {flapping}", one.pair.name));
+            }
             if one.is_settled() {
                 super::say(&head);
                 continue;
@@ -68,7 +77,10 @@ impl<'c> Roles<'c> {
     /// Takes from the policies of a survey what the roles do not allow now. What a node was when the run began may be over.
     pub(super) fn restrict(&self, survey: &mut Survey) {
         for one in &self.pairs {
-            rules::restrict(survey, &one.pair.roots, one.now());
+            let (out, with): (Vec<_>, Vec<_>) =
+                one.pair.roots.iter().cloned().partition(|root| one.is_left_out(root));
+            rules::restrict(survey, &with, one.now());
+            rules::restrict(survey, &out, Role::Unknown);
         }
     }
 
@@ -82,24 +94,44 @@ impl<'c> Roles<'c> {
         let one = |one: &InPair<'_>| {
             let verdict = &one.decision.verdict;
             let reasons: Vec<_> = verdict.reasons.iter().map(|reason| reason.text.as_str()).collect();
-            json!({ "pair": one.pair.name, "node": one.names.here, "role": verdict.role, "reasons": reasons })
+            json!({
+                "pair": one.pair.name,
+                "node": one.names.here,
+                "role": verdict.role,
+                "reasons": reasons,
+                "without": verdict.without,
+                "warning": one.flapping,
+            })
         };
         self.pairs.iter().map(one).collect()
     }
 }
 
 impl<'c> InPair<'c> {
-    /// Looks as often as the pair says.
+    /// Looks as often as the pair says. `works` as in [`Roles::look`].
     ///
     /// # Errors
     /// When the run is to stop.
-    pub(super) fn look(config: &Config, pair: &'c Pair, cancel: &Cancel) -> Result<Self, Failure> {
-        let names = Names::of(pair);
-        let mut eyes = Eyes::of(pair, config.folders.state.clone());
+    pub(super) fn look(
+        config: &Config,
+        pair: &'c Pair,
+        works: bool,
+        cancel: &Cancel,
+    ) -> Result<Self, Failure> {
+        let (names, state) = (Names::of(pair), &config.folders.state);
+        let eyes = Eyes::of(pair, state.clone());
+        let mut eyes = if works { eyes.renewing(pair) } else { eyes };
         let decision = watch(&mut eyes, &names, &pair.watch, Purpose::Run, cancel)
             .map_err(|error| Failure::new(Outcome::Interrupted, error.to_string()))?;
         let fence = Fence::new(eyes, names.clone(), Purpose::Run, &decision, cancel.clone()).ok();
-        Ok(Self { pair, names, decision, fence })
+        let now = jiff::Timestamp::now().as_second();
+        let flapping = flapping::look(state, &pair.name, &names.here, now);
+        Ok(Self { pair, names, decision, fence: fence.map(Arc::new), flapping })
+    }
+
+    /// Whether the role does not count for a root.
+    fn is_left_out(&self, root: &DatasetName) -> bool {
+        self.decision.verdict.without.iter().any(|one| one.root == root.as_str())
     }
 
     /// What it is now, by one cheap look.
@@ -111,7 +143,8 @@ impl<'c> InPair<'c> {
     }
 
     fn is_settled(&self) -> bool {
-        matches!(self.decision.verdict.role, Role::Active | Role::Standby)
+        let verdict = &self.decision.verdict;
+        matches!(verdict.role, Role::Active | Role::Standby) && verdict.without.is_empty()
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn run<T: Send + 'static>(
     cancel: &Cancel,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let internal = |error: std::io::Error| Failure::new(Outcome::Failed, format!("cannot start: {error}"));
+    let internal = |error: std::io::Error| Failure::new(Code::Local, format!("cannot start: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     let result = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;

@@ -11,9 +11,11 @@ use zfs_core::name::DatasetName;
 use super::Failure;
 use super::Outcome;
 use super::config::From;
+use super::fenced::FencedPools;
 use super::roles::Roles;
 use crate::cancel::Cancel;
 use crate::clock;
+use crate::codes::Code;
 use crate::codes::Coded;
 use crate::lock::PolicyLock;
 use crate::survey::Survey;
@@ -59,7 +61,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let zfs = Zfs::open()?;
     let _lock =
         if arguments.dry_run { None } else { Some(PolicyLock::take(PATIENCE, &|| cancel.is_cancelled())?) };
-    let roles = Roles::look(&config, cancel)?;
+    let roles = Roles::look(&config, !arguments.dry_run, cancel)?;
     roles.tell();
     let mut spent = Spent::default();
     let mut survey = spent.looking(|| Survey::new(&zfs, &config))?;
@@ -67,6 +69,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     super::config::tell(&survey.resolved.problems);
     known(&survey, &wanted, |effective| effective.policy.snapshot, "takes no snapshots")?;
     let troubles = tell(&survey, &wanted);
+    tell_asides(&survey);
     let plan = spent.deciding(|| take::plan(&survey, &wanted, clock::now()));
     if arguments.dry_run {
         let text = if arguments.json {
@@ -83,9 +86,12 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         super::print(&text)?;
         return Ok(if troubles.is_empty() { Outcome::Success } else { Outcome::Failed });
     }
-    let report = take::carry_out(&plan, &zfs, cancel, &|happening| {
+    let pools = FencedPools::new(&zfs, &roles);
+    let mut report = take::carry_out(&plan, &pools, cancel, &|happening| {
         super::say(&format!("{}: {}", happening.dataset, happening.text));
     });
+    let fenced = pools.told(&mut report.failed, "taken");
+    fenced.iter().for_each(super::complain);
     for (name, fault) in &report.failed {
         super::complain(
             &Failure::new(fault.kind.code(), format!("{name} was not taken: {fault}"))
@@ -98,13 +104,18 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     } else {
         let mut text: String = report.taken.iter().map(|name| format!("took {name}\n")).collect();
         text.extend(report.existing.iter().map(|name| format!("{name} exists\n")));
-        if text.is_empty() && report.failed.is_empty() { "nothing is due\n".to_string() } else { text }
+        let nothing = text.is_empty() && report.failed.is_empty() && fenced.is_empty();
+        if nothing { "nothing is due\n".to_string() } else { text }
     };
     super::print(&text)?;
     if report.interrupted {
         return Ok(Outcome::Interrupted);
     }
-    Ok(if report.is_success() && troubles.is_empty() { Outcome::Success } else { Outcome::Failed })
+    Ok(match (report.is_success() && troubles.is_empty(), fenced.first()) {
+        (false, _) => Outcome::Failed,
+        (true, Some(failure)) => failure.outcome,
+        (true, None) => Outcome::Success,
+    })
 }
 
 /// Where the time of a dry run went.
@@ -141,7 +152,7 @@ fn measured<T>(spent: &mut Duration, work: impl FnOnce() -> T) -> T {
 /// Names of datasets from the command line.
 pub(super) fn named(names: &[String]) -> Result<BTreeSet<DatasetName>, Failure> {
     let parse = |name: &String| {
-        DatasetName::try_from(name.as_str()).map_err(|error| Failure::new(Outcome::Usage, error.to_string()))
+        DatasetName::try_from(name.as_str()).map_err(|error| Failure::new(Code::Endpoint, error.to_string()))
     };
     names.iter().map(parse).collect()
 }
@@ -160,9 +171,15 @@ pub(super) fn known(
             );
         }
         let hint = format!("see `replicator config show {name}`");
-        let message = match survey.resolved.datasets.get(name) {
+        let effective = survey.resolved.datasets.get(name);
+        let exists = effective.is_none_or(|effective| effective.exists);
+        let code = if exists { Code::NotConfigured } else { Code::NoDataset };
+        let message = match effective {
+            None if survey.resolved.asides.iter().any(|aside| name.is_within(aside)) => {
+                format!("{name} was set aside, and no policy is for it")
+            }
             None => format!("{name} has no policy"),
-            Some(effective) if !effective.exists => format!("{name} does not exist"),
+            Some(_) if !exists => format!("{name} does not exist"),
             Some(effective) if !does(effective) => {
                 let above = survey.resolved.datasets.values().find(|one| one.together.contains(name));
                 match above {
@@ -174,7 +191,7 @@ pub(super) fn known(
             }
             Some(_) => continue,
         };
-        return Err(Failure::new(Outcome::Failed, message).hinted(hint));
+        return Err(Failure::new(code, message).hinted(hint));
     }
     Ok(())
 }
@@ -193,6 +210,15 @@ pub(super) fn tell(survey: &Survey, wanted: &BTreeSet<DatasetName>) -> Vec<serde
         json!({ "subject": trouble.subject.as_str(), "message": failure.message(), "hint": failure.hint() })
     });
     troubles.collect()
+}
+
+/// Tells which datasets no policy is applied to, although the configuration would, as they were set aside.
+pub(super) fn tell_asides(survey: &Survey) {
+    for aside in &survey.resolved.asides {
+        super::say(&format!(
+            "{aside} was set aside and is left alone: no snapshots of it are taken, and none goes. An entry with this name in the configuration changes that"
+        ));
+    }
 }
 
 /// A dry run for people.

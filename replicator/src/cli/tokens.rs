@@ -10,6 +10,7 @@ use super::places::Place;
 use super::places::left_out;
 use super::places::places;
 use crate::cancel::Cancel;
+use crate::codes::Code;
 use crate::host::Change;
 use crate::inspect::tokens;
 use crate::inspect::tokens::Waiting;
@@ -133,7 +134,7 @@ fn discard(arguments: &Arguments, dataset: &str, cancel: &Cancel) -> Result<Outc
     let tree = place.tree()?;
     let Some(waiting) = tokens::waiting(&tree).pop() else {
         let message = format!("{} has no partial receive", place.endpoint);
-        return Err(Failure::new(Outcome::Failed, message));
+        return Err(Failure::new(Code::NoPartial, message));
     };
     let (name, dataset, partial) =
         (place.name(&waiting.dataset), waiting.dataset.clone(), waiting.partial.clone());

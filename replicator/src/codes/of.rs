@@ -15,7 +15,9 @@ use crate::monitor::look::LookError;
 use crate::pair::verbs::Refused;
 use crate::pair::verbs::VerbError;
 use crate::plan::Conflict;
+use crate::restore::RestoreError;
 use crate::survey::SurveyError;
+use crate::transfer::StreamError;
 use crate::transfer::TransferError;
 use crate::transfer::retry::Class;
 use crate::transfer::retry::Operator;
@@ -203,6 +205,8 @@ impl Coded for TransferError {
                 Code::Busy
             }
             Self::Sender(error) | Self::Receiver(error) => error.code(),
+            // The sender has told that it had sent all: what was left of it was on its way when the connection broke.
+            Self::Stream(StreamError::Truncated(_)) => Code::Lost,
             Self::Stream(_) => Code::StreamDamaged,
             Self::Stalled { .. } => Code::Stalled,
             Self::Compression { .. } | Self::Thread(_) => Code::Local,
@@ -223,7 +227,7 @@ impl Coded for RunError {
             Self::NotWhatWasSent { .. } => Code::NotWhatWasSent,
             Self::PropertiesNotSet { .. } => Code::PropertiesNotSet,
             Self::NotGone { .. } => Code::NotDestroyed,
-            Self::NotRemoved { error, .. } => error.code(),
+            Self::NotRemoved { error, .. } | Self::NotDiscarded { error, .. } => error.code(),
             Self::Dependency { .. } => Code::Waits,
             Self::Overlap { .. } => Code::Overlap,
             Self::Cancelled => Code::Interrupted,
@@ -259,11 +263,28 @@ impl Coded for JobError {
     }
 }
 
+impl Coded for RestoreError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Refused(_) | Self::InUse { .. } => Code::RestoreRefused,
+            Self::Host(error) => error.code(),
+            Self::Lock(error) => error.code(),
+            Self::NotMounted { .. } => Code::NotMounted,
+            Self::Path { .. } => Code::Usage,
+            Self::Snapshot { .. } => Code::Unreadable,
+            Self::Copy { .. } => Code::Local,
+            Self::Exists(_) => Code::DestinationExists,
+            Self::Cancelled => Code::Interrupted,
+        }
+    }
+}
+
 impl Coded for Refused {
     fn code(&self) -> Code {
         match self {
             Self::NotMounted { .. } => Code::NotMounted,
             Self::Name(_) => Code::NodeName,
+            Self::Fenced(_) => Code::NoRole,
             _ => Code::PairRefused,
         }
     }

@@ -73,7 +73,7 @@ codes! {
         "The data arrived, and properties that were asked for by their names are not set on the target.",
         "give the receiving user the right to set them (zfs-allow(8)), allow them at the agent (--property), or set them yourself.";
     StreamDamaged = 112: "A stream is damaged",
-        "A record of the stream is wrong, is cut off, or is not of the snapshot that was to be sent. Nothing of it became a snapshot.",
+        "A record of the stream is wrong, or is not of the snapshot that was to be sent. Nothing of it became a snapshot.",
         "run the same command again; if it says the same, check memory and disks of both machines.";
     Stalled = 113: "Nothing moved for too long",
         "The transfer was ended, because one side did nothing for the time that the message names. What arrived is kept.",
@@ -88,7 +88,7 @@ codes! {
         "The clone and its origin both have a bookmark of this name. OpenZFS panics when it promotes such a clone, so it is not asked to.",
         "destroy or rename one of the two bookmarks (`zfs destroy DATASET#NAME`), and run it again.";
     Unreadable = 117: "Files of a snapshot cannot be read",
-        "A snapshot could not be mounted or read for a comparison. Nothing was changed.",
+        "A snapshot could not be mounted or read, for a comparison or to get something out of it. Nothing was changed.",
         "run it as root; load the key where it is encrypted.";
     Local = 118: "A failure of this machine",
         "A file, a lock, a thread or a program of this machine could not be used.",
@@ -106,14 +106,20 @@ codes! {
         "The stream or the call needs a feature that the pool or the module does not have.",
         "upgrade OpenZFS there, or enable the feature (`zpool upgrade` lists them).";
     NotMounted = 123: "A dataset is not mounted as it should be",
-        "After a promotion a filesystem is not at its mountpoint, or something lies over it.",
-        "see what is mounted there with `findmnt`, and promote again.";
+        "After a promotion, or after one dataset took the place of another, a filesystem is not at its mountpoint, or something lies over it.",
+        "see what is mounted there with `findmnt`, and run the same command again: it does what is left.";
     NodeName = 124: "A node has no usable name",
         "The name of a node of a pair cannot be written down.",
         "name the node in the configuration of the pair.";
     InUse = 125: "A dataset is in use",
         "It is mounted, open, or being received into.",
         "see who uses it (`fuser -m`, `replicator tokens` for a receive that broke off), and run it again.";
+    NoPartial = 126: "No partial receive is there",
+        "Nothing of this dataset waits for the rest of a stream, so that there was nothing to throw away.",
+        "`replicator tokens` shows all that wait.";
+    NotConfigured = 127: "The configuration does not have it",
+        "Something was named that the configuration does not have: a pair, or a dataset with a policy for what was asked. Nothing was done.",
+        "check the name; `replicator config show` lists datasets, replication jobs and pairs.";
     NoUser = 130: "There is no such user",
         "The user that is to receive does not exist on this machine.",
         "make it: `useradd --system --create-home --shell /bin/sh NAME`; the package brings one that is called replicator-receive.";
@@ -123,6 +129,21 @@ codes! {
     NoPackages = 140: "The package manager cannot be asked",
         "Whether there is a newer version is not known. This program never downloads anything.",
         "look for a new version where you got this one from.";
+    NotTold = 141: "A notification was not delivered",
+        "One of the ways that the configuration names under [notify] failed. Where another one worked it counts as told; where none did, the next run tells it again.",
+        "`replicator monitor notify --test` tries all of them.";
+    NothingToImport = 142: "There is nothing to import",
+        "No sanoid.conf was found, and nothing that calls syncoid. Nothing was written.",
+        "name the file, or with --root the folder that has the files of another machine.";
+    NotVerified = 150: "A copy was not verified",
+        "A dataset or its copy could not be read to its end, so that it is not known whether they are the same. It does not mean that they differ.",
+        "do what the message names, and run `replicator verify` again: what was not read for longest comes first.";
+    NoDrill = 151: "A restore drill could not be done",
+        "A clone of the copy could not be made, mounted, read or removed. What was compared before it counts all the same.",
+        "do what the message names, and run `replicator verify` again, as root.";
+    NothingToRestore = 152: "There is nothing to restore",
+        "The snapshot that was asked for does not exist, or does not have the file. Nothing was changed.",
+        "`replicator restore versions PATH` lists the versions of a file, `zfs list -t snapshot DATASET` the snapshots.";
     Defect = 199: "A defect of this program",
         "A part of the program ended in a way that should not be possible. What was under way is as after a crash, and the next run goes on from there.",
         "report it with the message.";
@@ -138,6 +159,9 @@ codes! {
     PublicKey = 203: "The file is no public key",
         "The file has to hold one public key of OpenSSH, as `ssh-keygen` writes into the file that ends in .pub.",
         "name that file; a private key must not leave its machine.";
+    KeyFile = 204: "The file with the public key cannot be read",
+        "It does not exist, or may not be read. Nothing was done.",
+        "check the path; copy the file that ends in .pub from the machine that sends, if it is not here yet.";
     Stopped = 300: "Stopped for safety",
         "Several datasets are in conflict. Each was left as it is, on both sides.",
         "read the messages above it.";
@@ -197,7 +221,7 @@ codes! {
         "choose a shorter name for the target.";
     Partial = 319: "The target keeps a receive that cannot go on",
         "A receive broke off and kept its state, and it is not one that this run could continue.",
-        "`replicator tokens` shows it; `--discard-partial` throws away what arrived of it. Snapshots are not touched.";
+        "`replicator tokens` shows it; `--discard-partial` throws away what arrived of it, or, where the user there may only add, `replicator tokens --discard` as root on the target's machine. Snapshots are not touched.";
     PairRefused = 330: "A verb of a pair is not safe now",
         "Promotion, demotion, following or handing over was refused, for the reason in the message. Nothing was switched.",
         "`replicator pair status` shows both nodes; docs/pair.md goes through each case.";
@@ -207,6 +231,21 @@ codes! {
     KeyInUse = 340: "The key may do something else already",
         "authorized_keys has a line with this key that is not the one to be written. sshd uses the first line that fits, so that a second one would mean nothing.",
         "remove that line if it is not needed, or make a key of its own for this (`ssh-keygen -t ed25519`).";
+    CopyDiffers = 350: "A copy differs from its source",
+        "What was read of a snapshot on the target is not what the same snapshot has at the source. One of the two was damaged, or changed below ZFS. Nothing was changed.",
+        "`replicator compare --content` lists all that differs; scrub both pools, and find out which side is right before anything is sent or restored.";
+    DrillDiffers = 351: "A restore drill brought back something else",
+        "A clone of the copy was read, and files in it are not what the source has in the same snapshot. The clone is gone again; the copy was not changed.",
+        "do not rely on this copy: look at it with `replicator compare --content`, and scrub its pool.";
+    RestoreRefused = 352: "A dataset is not brought back as things are",
+        "It is in use, in a pair, a pool's own dataset, waits for the rest of a stream, or something else was begun with it. Nothing was destroyed; the message says what stands against it.",
+        "do what the hint says, and run the same command again: what was begun goes on.";
+    DestinationExists = 353: "The destination exists",
+        "A file or folder is where something was to be put. Nothing is written over.",
+        "name another place with --to, or move away what is there.";
+    Declined = 354: "Nobody agreed",
+        "The command asks before it changes anything, and the answer was not yes; or nobody could be asked, as without a terminal. Nothing was set aside; a dataset that was restored before the question stays beside the old one.",
+        "run it again and answer yes, or add --yes.";
     Connection = 400: "The other machine does not work as it should",
         "The connection or its agent failed in a way that has no code of its own.",
         "try `ssh` to that machine by hand.";
@@ -238,7 +277,7 @@ codes! {
         "It refused every key that was offered.",
         "make `ssh USER@HOST` work without a password first; name the key with --identity.";
     Lost = 410: "The connection broke",
-        "It ended while it was used. What arrived is kept.",
+        "It ended while it was used, also where the other machine had sent all and the last of it was still on its way. What arrived is kept.",
         "run the same command again; it goes on from there. Runs of a configuration do that by themselves.";
     NoCommands = 411: "The machine starts no commands for this user",
         "The login worked, and commands are not allowed.",
@@ -282,6 +321,9 @@ codes! {
     Configuration = 800: "The configuration cannot be used",
         "It has errors, or somebody else could have written it. Nothing was done.",
         "`replicator config check` shows each place with a fix.";
+    NoConfiguration = 801: "There is no configuration",
+        "The file does not exist. Nothing was done.",
+        "write one (`replicator config import` makes it out of what sanoid and syncoid do), or name it with --config.";
     NoRole = 900: "The role of this node is not known, or it has none",
         "Of a pair, this node is neither active nor standby, or there are doubts. Nothing was taken, sent or pruned for the pair.",
         "`replicator pair role` tells what was found and what is missing; docs/pair.md goes through each case.";

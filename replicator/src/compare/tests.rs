@@ -14,6 +14,8 @@ use super::content::SEGMENT;
 use super::content::differences;
 use super::found::Found;
 use super::*;
+use crate::codes::Code;
+use crate::codes::Coded;
 
 /// A dataset with snapshots in a small notation: `a:1 b:2`.
 pub(crate) fn dataset(name: &str, snapshots: &str) -> DatasetState {
@@ -192,6 +194,14 @@ proptest! {
     fn no_answer_makes_a_panic(answer in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = read(&answer);
     }
+}
+
+#[test]
+fn a_snapshot_that_is_not_there_cannot_be_read() {
+    let snapshot = "no-such-pool-of-a-test/a@s".parse().expect("a name");
+    let error = walk::Mounted::new(&snapshot).err().expect("there is no such pool");
+    assert_eq!(error.code(), Code::Unreadable);
+    assert!(error.to_string().starts_with("cannot mount no-such-pool-of-a-test/a@s: "), "{error}");
 }
 
 /// The script of the far end without its mount, and our own walk, say the same of a folder with hostile names.

@@ -33,6 +33,7 @@ use super::content::Share;
 use super::content::Sum;
 use super::content::Take;
 use crate::host::HostError;
+use crate::transport::printable;
 
 /// Why a snapshot of this machine could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +56,7 @@ pub enum WalkError {
         cause: std::io::Error,
     },
     /// A file cannot be read.
-    #[error("cannot read {path:?}: {cause}")]
+    #[error("cannot read {}: {cause}", printable(.path.as_os_str().as_bytes(), 1000))]
     Read {
         /// The file.
         path: PathBuf,

@@ -75,13 +75,21 @@ pub struct Policies {
     pub templates: BTreeMap<Arc<str>, Settings>,
     /// What is said about datasets, in order.
     pub entries: Vec<Entry>,
+    /// The roots of pairs. What a rejoin has set aside below and beside them has no policy but one that names it.
+    pub roots: Vec<DatasetName>,
 }
 
 impl Policies {
     /// Nothing said about anything.
     #[must_use]
     pub fn new(style: Style) -> Self {
-        Self { style, defaults: Settings::builtin(style), templates: BTreeMap::new(), entries: Vec::new() }
+        Self {
+            style,
+            defaults: Settings::builtin(style),
+            templates: BTreeMap::new(),
+            entries: Vec::new(),
+            roots: Vec::new(),
+        }
     }
 
     /// The user properties that have to be known of each dataset.

@@ -151,6 +151,8 @@ pub struct Target {
     pub limits: Limits,
     /// Whether it may be away without an alarm until its own limits are reached, as a disk that is plugged in at times.
     pub optional: bool,
+    /// Whether what is there is read and compared by `replicator verify`.
+    pub verify: bool,
     /// Who prunes there.
     pub pruner: Pruner,
     /// What is kept there, if the sender prunes.
@@ -206,6 +208,7 @@ impl Target {
             "place": self.place.to_string(),
             "to": self.endpoint.to_string(),
             "optional": self.optional,
+            "verify": self.verify,
             "prune": self.pruner.word(),
             "lag_warn_seconds": self.lag.warn,
             "lag_critical_seconds": self.lag.critical,

@@ -19,6 +19,7 @@ pub mod open;
 pub mod pair;
 pub mod place;
 pub mod problem;
+pub mod receive;
 pub mod resolve;
 mod sanoid;
 pub mod settings;
@@ -29,6 +30,7 @@ use job::Job;
 use pair::Pair;
 use place::Source;
 use problem::Problems;
+use receive::Receive;
 
 /// Where our own configuration is looked for.
 pub const NATIVE: &str = "/etc/replicator/replicator.toml";
@@ -64,6 +66,8 @@ pub struct Config {
     pub jobs: Vec<Job>,
     /// Pairs of nodes; only in our own files.
     pub pairs: Vec<Pair>,
+    /// What others send into; only in our own files.
+    pub receives: Vec<Receive>,
     /// Folders and files of this machine.
     pub folders: Folders,
     /// Who is told of changes; only in our own files.
@@ -75,14 +79,20 @@ impl Config {
     /// when there are no errors among the problems.
     #[must_use]
     pub fn parse(sources: &[Source]) -> (Self, Problems) {
-        native::parse(sources)
+        sorted(native::parse(sources))
     }
 
     /// Reads a sanoid.conf, over a sanoid.defaults.conf if there is one, else over the defaults of sanoid 2.3.
     #[must_use]
     pub fn parse_sanoid(main: &Source, defaults: Option<&Source>) -> (Self, Problems) {
-        sanoid::parse(main, defaults)
+        sorted(sanoid::parse(main, defaults))
     }
+}
+
+/// Some things are only found when all files are known. A person reads them from the first line to the last one.
+fn sorted((config, mut problems): (Config, Problems)) -> (Config, Problems) {
+    problems.sort(&config.files);
+    (config, problems)
 }
 
 #[cfg(test)]

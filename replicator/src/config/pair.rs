@@ -68,6 +68,8 @@ impl Pair {
                 link: Link { far_end: FarEnd::Agent, ..self.peer.link.clone() },
                 limits: self.limits,
                 optional: false,
+                // Which node has the copy changes with the roles.
+                verify: false,
                 pruner: Pruner::Target,
                 retention: None,
                 lag: Freshness { warn: None, critical: None },

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use super::place::Excerpt;
 use super::place::Place;
@@ -150,6 +151,15 @@ impl Problems {
         self.push(Problem { severity: Severity::Error, place: None, message, fix, excerpt: None });
     }
 
+    /// By file, in this order, and line. What has no place comes first.
+    pub(super) fn sort(&mut self, files: &[PathBuf]) {
+        self.list.sort_by_key(|problem| {
+            let place = problem.place.as_ref()?;
+            let file = files.iter().position(|file| **file == *place.file);
+            Some((file, place.line, place.column))
+        });
+    }
+
     pub(super) fn append(&mut self, other: Self) {
         self.dropped += other.dropped;
         // Those that were dropped are counted already and would be counted again.
@@ -230,6 +240,20 @@ mod tests {
         assert_eq!((problems.errors(), problems.dropped()), (MOST + 5, 5));
         assert_eq!((all.errors(), all.dropped()), (MOST + 5, 6));
         assert!(all.render().ends_with("and 6 more\n"));
+    }
+
+    #[test]
+    fn problems_are_sorted_by_file_and_line() {
+        let files = ["/b", "/a"].map(|path| Source::new(Path::new(path), "one\ntwo\nthree\n"));
+        let mut problems = Problems::default();
+        for (file, at) in [(1, 4), (0, 9), (1, 0), (0, 5), (0, 4)] {
+            problems.error(&files[file], &(at..at + 1), "wrong", "mend it");
+        }
+        problems.file("/c does not exist".to_string(), "write it".to_string());
+        problems.sort(&files.map(|file| file.path().to_path_buf()));
+        let places = problems.iter().map(|problem| problem.place.as_ref().map(ToString::to_string));
+        let places: Vec<_> = places.map(Option::unwrap_or_default).collect();
+        assert_eq!(places, ["", "/b:2:1", "/b:2:2", "/b:3:2", "/a:1:1", "/a:2:1"]);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! An entry lays its templates and then its own settings over what the datasets that it selects have; one that is
 //! selected for the first time begins with the defaults. A recursive entry then hands the whole policy of such a
 //! dataset down to everything below it, and entries further down change that again. These are sanoid's rules.
+//!
+//! One thing is ours: what this program has set aside, so that nothing of it is lost, is selected by nothing but its own
+//! name. A policy would prune it by its age, as if somebody still wrote to it.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -23,6 +26,7 @@ use super::problem::Problems;
 use super::problem::Severity;
 use super::settings::Settings;
 use super::value::Value;
+use crate::pair::aside;
 use crate::policy::Style;
 
 /// The policy of one dataset.
@@ -47,6 +51,8 @@ pub struct Effective {
 pub struct Resolved {
     /// By name.
     pub datasets: BTreeMap<DatasetName, Effective>,
+    /// Datasets that entries would select, and that have no policy because they were set aside: the topmost of each.
+    pub asides: BTreeSet<DatasetName>,
     /// What may not be meant so.
     pub problems: Problems,
 }
@@ -70,6 +76,7 @@ impl Policies {
             policies: self,
             names: known.iter().map(|dataset| &dataset.name).collect(),
             drafts: BTreeMap::new(),
+            asides: BTreeSet::new(),
             problems: Problems::default(),
         };
         for entry in &self.entries {
@@ -85,25 +92,38 @@ struct Resolver<'a> {
     policies: &'a Policies,
     names: BTreeSet<&'a DatasetName>,
     drafts: BTreeMap<DatasetName, Draft>,
+    asides: BTreeSet<DatasetName>,
     problems: Problems,
 }
 
 impl<'a> Resolver<'a> {
     /// In the order of names, so that a parent comes before what is below it.
-    fn selected(&self, entry: &Entry, known: &[Known]) -> BTreeSet<DatasetName> {
+    fn selected(&mut self, entry: &Entry, known: &[Known]) -> BTreeSet<DatasetName> {
         match &entry.select {
             Select::Names(names) => names.iter().cloned().collect(),
             select => {
-                let fit = known.iter().filter(|dataset| select.fits(dataset));
-                fit.map(|dataset| dataset.name.clone()).collect()
+                let fit = known.iter().filter(|dataset| select.fits(dataset)).map(|dataset| &dataset.name);
+                fit.filter(|name| self.is_in_place(name, None)).cloned().collect()
             }
         }
     }
 
     /// The datasets below one that an entry does not leave out.
-    fn below(&self, name: &DatasetName, exclude: &crate::plan::Patterns) -> Vec<DatasetName> {
-        let below = children(&self.names, name);
-        below.filter(|child| exclude.select_dataset(child, name)).cloned().collect()
+    fn below(&mut self, name: &DatasetName, exclude: &crate::plan::Patterns) -> Vec<DatasetName> {
+        let below: Vec<&DatasetName> = children(&self.names, name).collect();
+        let wanted = below.into_iter().filter(|child| exclude.select_dataset(child, name));
+        wanted.filter(|child| self.is_in_place(child, Some(name))).cloned().collect()
+    }
+
+    /// Whether a dataset was not set aside, and lies in none that was; remembers the one that was.
+    fn is_in_place(&mut self, name: &DatasetName, above: Option<&DatasetName>) -> bool {
+        match aside::topmost(name, above, &self.policies.roots) {
+            None => true,
+            Some(aside) => {
+                self.asides.insert(aside);
+                false
+            }
+        }
     }
 
     fn apply(&mut self, entry: &Entry, name: &DatasetName) {
@@ -166,9 +186,10 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn finish(self) -> Resolved {
+    fn finish(mut self) -> Resolved {
         let mut datasets = BTreeMap::new();
-        for (name, draft) in &self.drafts {
+        let drafts = std::mem::take(&mut self.drafts);
+        for (name, draft) in &drafts {
             let policy = Policy::new(&draft.settings, self.policies.style);
             let together =
                 if draft.atomic && policy.snapshot { self.below(name, &draft.exclude) } else { Vec::new() };
@@ -182,7 +203,9 @@ impl<'a> Resolver<'a> {
             };
             datasets.insert(name.clone(), effective);
         }
-        Resolved { datasets, problems: self.problems }
+        // Another entry may name it.
+        self.asides.retain(|aside| !drafts.contains_key(aside));
+        Resolved { datasets, asides: self.asides, problems: self.problems }
     }
 }
 

@@ -99,6 +99,27 @@ pub fn execute(
     Ok(report)
 }
 
+/// How many streams these steps are.
+fn streams(steps: &[Step]) -> usize {
+    steps.iter().filter_map(Step::stream).count()
+}
+
+/// A stream that is no larger is sent anew in a moment.
+const SHORT: u64 = 1 << 20;
+
+/// Whether what these steps send has to be kept from others. The kernel keeps a snapshot only until it has read it, which is
+/// long before a slow line has carried it; but each hold costs the pool two transaction groups.
+fn takes_long(steps: &[Step]) -> bool {
+    let mut all = steps.iter().filter(|step| step.stream().is_some());
+    streams(steps) > 1 || all.any(|step| step.estimated_bytes.is_none_or(|bytes| bytes > SHORT))
+}
+
+/// Keeps what these steps send from being destroyed until it is dropped. Without the right to, it goes on without.
+fn protect(source: &mut dyn Host, steps: &[Step]) -> Option<Box<dyn Send>> {
+    let sent: Vec<_> = steps.iter().filter_map(Step::stream).map(|spec| spec.to.name.clone()).collect();
+    if sent.is_empty() { None } else { source.protect(&sent).unwrap_or_default() }
+}
+
 pub(super) struct Work<'w> {
     pub(super) plan: &'w TreePlan,
     options: &'w Options,
@@ -151,6 +172,8 @@ impl Work<'_> {
             }
         };
         let mut attempts = Attempts::new(self.run.backoff);
+        // While this process lives, nobody prunes what it is about to send.
+        let mut held = if takes_long(&steps) { protect(hosts.source, &steps) } else { None };
         loop {
             let done = report.steps;
             let Err(error) = self.steps(at, &steps, hosts, &mut report) else { return report };
@@ -166,6 +189,9 @@ impl Work<'_> {
                 }
             };
             self.observer.retry(&planned.source, &error, after);
+            if held.is_none() {
+                held = protect(hosts.source, &steps[report.steps - done..]);
+            }
             if self.pause(after) {
                 report.error = Some(RunError::Cancelled);
                 return report;
@@ -223,10 +249,6 @@ impl Work<'_> {
         hosts: &mut Hosts<'_>,
         report: &mut DatasetReport,
     ) -> Result<(), RunError> {
-        let specs = steps.iter().filter_map(Step::stream);
-        let sent: Vec<_> = specs.map(|spec| spec.to.name.clone()).collect();
-        // While this process lives, nobody prunes what it is about to send. Without the right to, it goes on without.
-        let _held = if sent.is_empty() { None } else { hosts.source.protect(&sent).unwrap_or_default() };
         for (number, step) in steps.iter().enumerate() {
             if self.cancel.is_cancelled() {
                 return Err(RunError::Cancelled);
@@ -240,6 +262,13 @@ impl Work<'_> {
                 }
                 Action::Change { side: Side::Target, change: Change::SetProperties { dataset, set } } => {
                     self.set_properties(hosts.target, dataset, set)?;
+                    Moved::default()
+                }
+                Action::Change {
+                    side: Side::Target,
+                    change: change @ Change::DiscardPartial { dataset, .. },
+                } => {
+                    discard(hosts.target, dataset, change)?;
                     Moved::default()
                 }
                 Action::Change { side: Side::Target, change } => {
@@ -353,6 +382,16 @@ fn creates(step: &Step) -> Option<&Vec<(String, String)>> {
     match &step.action {
         Action::Send { creates, .. } => creates.as_ref(),
         Action::Change { .. } => None,
+    }
+}
+
+/// Throws away what a receive that broke off has kept. Who may only add there may not: the target's machine has to do it.
+fn discard(target: &mut dyn Host, dataset: &DatasetName, change: &Change) -> Result<(), RunError> {
+    match target.apply(change) {
+        Err(error) if Class::of_host(&error, None) == Class::Operator(Operator::Permission) => {
+            Err(RunError::NotDiscarded { dataset: dataset.clone(), error: Box::new(error) })
+        }
+        done => Ok(done?),
     }
 }
 

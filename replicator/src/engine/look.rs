@@ -60,16 +60,22 @@ pub fn prepare(
     request: &Request,
 ) -> Result<TreePlan, RunError> {
     let depth = if request.options.recursive { Depth::All } else { Depth::One };
-    let here = match source.inventory(&request.source, depth)? {
-        Inventory::Present(tree) => tree,
-        Inventory::Absent { .. } => {
+    let names = compared(&request.options);
+    // Two that look for themselves read properties along with the rest. A run with nothing to send shall stay one command on
+    // a machine that has only `zfs`.
+    let early = source.answers_itself() && target.answers_itself() && !request.options.properties.is_empty();
+    let early = names.as_deref().filter(|_| early);
+    let (here, here_early) = match seen(source, &request.source, depth, early)? {
+        (Inventory::Present(tree), properties) => (tree, properties),
+        (Inventory::Absent { .. }, _) => {
             let (host, dataset) = (source.label().to_string(), request.source.clone());
             return Err(RunError::NoSource { host, dataset });
         }
     };
     // Children take part when their parent is set aside, whether they are sent or not.
-    let target_depth = if request.options.divergence == Divergence::Preserve { Depth::All } else { depth };
-    let there = target.inventory(&request.target, target_depth)?;
+    let preserves = request.options.divergence == Divergence::Preserve;
+    let target_depth = if preserves { Depth::All } else { depth };
+    let (there, mut there_early) = seen(target, &request.target, target_depth, early.filter(|_| !preserves))?;
     let mut asides = Vec::new();
     if lacks_children(&here, &there, request) {
         asides = left_beside(target, &request.target)?;
@@ -77,12 +83,11 @@ pub fn prepare(
     if asides.is_empty() {
         asides = set_aside(target, &request.target, &there)?;
     }
-    let names = compared(&request.options);
     let properties = match request.options.divergence {
-        Divergence::Preserve => properties_of(target, &there, &asides, target_depth, None)?,
+        Divergence::Preserve => properties_of(target, &there, None, &asides, target_depth, None)?,
         // What is gone at the source is found by its marks, whether there is something to send or not.
         Divergence::Stop if request.options.remove_gone_after.is_some() && request.options.recursive => {
-            properties_of(target, &there, &asides, depth, names.as_deref())?
+            properties_of(target, &there, there_early.take(), &asides, depth, names.as_deref())?
         }
         Divergence::Stop => None,
     };
@@ -98,16 +103,18 @@ pub fn prepare(
         pools = (source.about(request.source.pool())?, target.about(request.target.pool())?);
         sides.pools = Some((&pools.0, &pools.1));
     }
-    // A run with nothing to send shall stay one command on a machine that has only `zfs`.
     let compares = !request.options.properties.is_empty()
         && (plan.streams().next().is_some() || source.answers_itself() && target.answers_itself());
     let here_set;
     let there_set;
     if compares {
-        here_set = some(source, &request.source, depth, names.as_deref())?;
+        here_set = match here_early {
+            Some(properties) => properties,
+            None => some(source, &request.source, depth, names.as_deref())?,
+        };
         sides.source_properties = Some(&here_set);
         if properties.is_none() {
-            there_set = properties_of(target, &there, &asides, depth, names.as_deref())?;
+            there_set = properties_of(target, &there, there_early.take(), &asides, depth, names.as_deref())?;
             sides.target_properties = there_set.as_ref();
         }
     }
@@ -227,18 +234,36 @@ fn some(
     })
 }
 
+/// A dataset, or a tree, and these properties along with it where they are named.
+fn seen(
+    host: &mut dyn Host,
+    root: &DatasetName,
+    depth: Depth,
+    names: Option<&[String]>,
+) -> Result<(Inventory, Option<Properties>), RunError> {
+    Ok(match names {
+        Some(names) => {
+            let (inventory, properties) = host.inventory_with(root, depth, names)?;
+            (inventory, Some(properties))
+        }
+        None => (host.inventory(root, depth)?, None),
+    })
+}
+
 /// What the target has of them, and what was set aside for it, where there is anything.
 fn properties_of(
     host: &mut dyn Host,
     found: &Inventory,
+    read: Option<Properties>,
     asides: &[Tree],
     depth: Depth,
     names: Option<&[String]>,
 ) -> Result<Option<Properties>, RunError> {
-    let mut all = None;
-    if let Inventory::Present(tree) = found {
-        all = Some(some(host, &tree.root().name, depth, names)?);
-    }
+    let mut all = match (found, read) {
+        (Inventory::Absent { .. }, _) => None,
+        (Inventory::Present(_), Some(read)) => Some(read),
+        (Inventory::Present(tree), None) => Some(some(host, &tree.root().name, depth, names)?),
+    };
     for aside in asides {
         let more = some(host, &aside.root().name, Depth::All, names)?;
         all.get_or_insert_with(Properties::new).extend(more);

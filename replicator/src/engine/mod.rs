@@ -208,6 +208,16 @@ pub enum RunError {
         /// Why.
         error: Box<HostError>,
     },
+    /// What a receive that broke off has kept may not be thrown away from here.
+    #[error(
+        "{dataset} keeps a receive that broke off and cannot go on, and it may not be thrown away: {error}"
+    )]
+    NotDiscarded {
+        /// The dataset of the target.
+        dataset: DatasetName,
+        /// Why.
+        error: Box<HostError>,
+    },
     /// A dataset that this one needs failed.
     #[error("{waits_for} has to be sent first, and was not")]
     Dependency {
@@ -239,6 +249,9 @@ impl RunError {
             Self::NotAlone { .. } => Some(BUSY.to_string()),
             Self::Transfer { error, .. } => error.hint(),
             Self::NotRemoved { error, .. } => error.hint(),
+            Self::NotDiscarded { dataset, .. } => Some(format!(
+                "as root on the target's machine: `replicator tokens --discard {dataset}`; or name it in a [[receive]] of the configuration there, and its own runs do it when nothing more has come for long"
+            )),
             Self::NotWhatWasSent { .. } => {
                 Some("nothing more is sent to it; compare both sides with `replicator compare`".to_string())
             }

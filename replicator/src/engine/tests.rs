@@ -11,6 +11,8 @@ use zfs_core::name::SnapshotName;
 
 use super::*;
 use crate::cancel::Cancel;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::Host;
 use crate::model::Fault;
 use crate::model::Machine;
@@ -161,10 +163,37 @@ fn a_full_target_is_told_at_once_and_keeps_what_came() {
     assert_eq!(failed[0].0, "tank/a");
     // The child was not tried: there was nothing to receive it into.
     assert!(matches!(failed[1].1, RunError::Dependency { .. }), "{failed:?}");
+    assert_eq!((failed[0].1.code(), failed[1].1.code()), (Code::NoSpace, Code::Waits));
     // With room again, the same command goes on.
     let report = run(&world, None, &told);
     assert_eq!(report.failures().count(), 0);
     assert_same(&world);
+}
+
+#[test]
+fn what_may_not_be_thrown_away_from_here_is_told_with_who_can() {
+    let (world, told) = (world(), Told::default());
+    let (mut source, mut target) = (world.host("here"), world.host("there"));
+    let once = Run { backoff: Backoff { attempts: 1, ..Backoff::default() }, ..Run::default() };
+    let mut carry_out = |options: &Options| {
+        let asked = Request { options: options.clone(), ..request() };
+        let plan = prepare(&mut source, &mut target, &asked).expect("a plan");
+        execute(&plan, options, &mut source, &mut target, &once, &told, &Cancel::new()).expect("a report")
+    };
+    world.inject(Fault::Cut { bytes: 2000 });
+    assert!(carry_out(&request().options).failures().count() > 0);
+    world.all_struck();
+    // What it was for is gone at the source, so that it cannot go on.
+    world.on("here", |here| here.destroy_snapshot(&snap("tank/a@1")).expect("destroyed"));
+    let allowed = Options { discard_partial: true, ..request().options };
+    world.inject(Fault::Denied { machine: "there".to_string(), kind: "discard-partial" });
+    let report = carry_out(&allowed);
+    world.all_struck();
+    let (dataset, error) = report.failures().next().expect("a failure");
+    assert_eq!(dataset.target, name("backup/a"));
+    assert!(matches!(error, RunError::NotDiscarded { .. }), "{error}");
+    let hint = error.hint().expect("what to do");
+    assert!(hint.contains("replicator tokens --discard backup/a") && hint.contains("[[receive]]"), "{hint}");
 }
 
 #[test]
@@ -454,6 +483,7 @@ fn nothing_is_set_aside_where_there_is_no_room_to_go_on() {
     let kinds: Vec<_> =
         full.conflicts().map(|(source, conflict)| (source.as_str(), conflict.kind())).collect();
     assert_eq!((kinds, on_target(&full)), (vec![("tank/a", "no-space")], 0));
+    assert!(full.conflicts().all(|(_, conflict)| conflict.code() == Code::TargetTooSmall));
     // With room it is set aside and goes on; the child has nothing newer and stays.
     world.on("there", |there| there.set_available(1 << 30));
     let roomy = plan(&world);

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use zfs_core::ErrorKind;
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
 use zfs_core::name::HoldTag;
@@ -24,6 +25,7 @@ use super::Property;
 use super::ReceiveSpec;
 use super::RemovalCost;
 use super::SendSpec;
+use crate::agent::COUNTS;
 use crate::agent::EPOCHS;
 use crate::agent::Kind;
 use crate::agent::Part;
@@ -35,6 +37,7 @@ use crate::cancel::Cancel;
 use crate::compare::content::Share;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
+use crate::marks::FirstCopy;
 use crate::pair::Claim;
 use crate::pair::NodeName;
 use crate::transport::Transport;
@@ -55,6 +58,9 @@ use worker::Worker;
 
 /// The operation of an error that says why no agent could be started.
 pub const START: &str = "start the agent";
+
+/// What was going on when an agent ended, or said nothing any more, although the connection to its machine stood.
+pub const WAITING: &str = "waiting for the agent";
 
 /// How many names go into one request.
 const NAMES_AT_ONCE: usize = 1000;
@@ -210,6 +216,10 @@ impl Host for AgentHost {
         self.ask_for_properties(root, depth, Some(names))
     }
 
+    fn spoken(&self) -> Option<(u16, String)> {
+        self.link.spoken()
+    }
+
     fn answers_itself(&self) -> bool {
         true
     }
@@ -327,7 +337,7 @@ impl Host for AgentHost {
                 self.link.outcome(answer, RECEIVE)?;
                 Err(self.link.broken(RECEIVE, "it is done before it began"))
             }
-            kind => Err(self.link.broken(RECEIVE, format!("{kind:?} instead of an answer"))),
+            kind => Err(self.link.broken(RECEIVE, format!("{kind} instead of an answer"))),
         }
     }
 
@@ -406,6 +416,13 @@ impl Host for AgentHost {
         self.link.exchange(&request, ASKED, &mut |_| Err("more than how it went".to_string()))
     }
 
+    fn count_first(&mut self, claim: &Claim, count: FirstCopy) -> Result<(), HostError> {
+        const ASKED: &str = "count what has come of a pair";
+        self.link.needs(COUNTS, ASKED)?;
+        let request = Request::Count { claim: self.wire(claim, ASKED)?, there: count.there, of: count.of };
+        self.link.exchange(&request, ASKED, &mut |_| Err("more than how it went".to_string()))
+    }
+
     fn take_over(&mut self, roots: &[DatasetName], node: &NodeName, epoch: u64) -> Result<(), HostError> {
         const ASKED: &str = "take over a pair";
         self.link.needs(EPOCHS, ASKED)?;
@@ -417,6 +434,20 @@ impl Host for AgentHost {
         let (roots, receiver) = (roots.iter().cloned().map(Text).collect(), Some(Text(node.clone())));
         let request = Request::TakeOver { roots, epoch, receiver };
         self.link.exchange(&request, ASKED, &mut |_| Err("more than how it went".to_string()))
+    }
+
+    /// Agents of all versions tell whether a dataset is mounted, with what its removal would cost.
+    fn is_mounted_writable(&mut self, dataset: &DatasetName) -> Result<bool, HostError> {
+        match self.removal_cost(dataset) {
+            Ok(cost) if cost.mounted => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.zfs_kind() == Some(ErrorKind::NotFound) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        let found = self.some_properties(dataset, Depth::One, &["readonly".to_string()])?;
+        let readonly = found.get(dataset).and_then(|properties| properties.get("readonly"));
+        // The kernel does not tell what nobody set: it can be written to then.
+        Ok(readonly.is_none_or(|property| property.value != "on"))
     }
 
     fn lock(&mut self, root: &DatasetName, depth: Depth, sender: &str) -> Result<(), HostError> {

@@ -1,5 +1,7 @@
 //! This machine, through its kernel. Starts no process.
 
+use std::collections::BTreeMap;
+
 use zfs_core::Dataset;
 use zfs_core::ErrorKind;
 use zfs_core::Guid;
@@ -120,7 +122,7 @@ impl Local {
                 state.snapshots.push(Snapshot { name, guid, createtxg, ivset: ivset.map(Guid) });
             }
         } else {
-            for found in self.zfs.snapshots(&dataset.name)? {
+            for found in self.zfs.snapshots_of(dataset) {
                 let zfs_core::Snapshot { name, guid, createtxg, .. } = found?;
                 state.snapshots.push(Snapshot { name, guid, createtxg, ivset: None });
             }
@@ -272,21 +274,21 @@ impl Host for Local {
     }
 
     fn inventory(&mut self, root: &DatasetName, depth: Depth) -> Result<Inventory, HostError> {
-        let Some(dataset) = self.zfs.find_dataset(root)? else { return self.absent(root) };
-        let mut datasets = Vec::new();
-        match depth {
-            Depth::One => datasets.push(self.with_snapshots(&dataset)?),
-            Depth::All => {
-                for dataset in self.zfs.tree(root)? {
-                    datasets.push(self.with_snapshots(&dataset?)?);
-                }
-            }
-        }
-        Tree::new(root, datasets).map(Inventory::Present).map_err(|error| HostError::BadAnswer {
-            host: LABEL.to_string(),
-            operation: "the question for its datasets",
-            why: error.to_string(),
-        })
+        self.look(root, depth, &mut |_| {})
+    }
+
+    fn inventory_with(
+        &mut self,
+        root: &DatasetName,
+        depth: Depth,
+        names: &[String],
+    ) -> Result<(Inventory, Properties), HostError> {
+        let mut properties = Properties::new();
+        let wanted = |name: &str| names.iter().any(|one| one == name);
+        let inventory = self.look(root, depth, &mut |dataset| {
+            properties.insert(dataset.name.clone(), properties_of(dataset, &wanted));
+        })?;
+        Ok((inventory, properties))
     }
 
     fn about(&mut self, pool: &str) -> Result<About, HostError> {
@@ -464,23 +466,53 @@ impl Local {
         depth: Depth,
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Properties, HostError> {
-        let source = |source: &zfs_core::Source| match source {
-            zfs_core::Source::Local => PropertySource::Local,
-            zfs_core::Source::Inherited(_) => PropertySource::Inherited,
-            zfs_core::Source::Received => PropertySource::Received,
-            zfs_core::Source::Default => PropertySource::Default,
-            zfs_core::Source::None => PropertySource::None,
-        };
-        let read = |dataset: Dataset| {
-            let all = dataset.properties.iter().filter(|one| wanted(one.name()));
-            let all = all.map(|one| {
-                (one.name().to_string(), Property { value: one.text(), source: source(&one.source) })
-            });
-            (dataset.name.clone(), all.collect())
-        };
+        let read = |dataset: Dataset| (dataset.name.clone(), properties_of(&dataset, wanted));
         match depth {
             Depth::One => Ok(Properties::from([read(self.zfs.dataset(root)?)])),
             Depth::All => self.zfs.tree(root)?.map(|dataset| Ok(read(dataset?))).collect(),
         }
     }
+
+    /// A dataset, or a tree, with what is read of each besides.
+    fn look(
+        &self,
+        root: &DatasetName,
+        depth: Depth,
+        each: &mut dyn FnMut(&Dataset),
+    ) -> Result<Inventory, HostError> {
+        let Some(dataset) = self.zfs.find_dataset(root)? else { return self.absent(root) };
+        let mut datasets = Vec::new();
+        let mut one = |dataset: &Dataset| {
+            each(dataset);
+            datasets.push(self.with_snapshots(dataset)?);
+            Ok::<(), HostError>(())
+        };
+        match depth {
+            Depth::One => one(&dataset)?,
+            Depth::All => {
+                for dataset in self.zfs.tree_of(dataset) {
+                    one(&dataset?)?;
+                }
+            }
+        }
+        Tree::new(root, datasets).map(Inventory::Present).map_err(|error| HostError::BadAnswer {
+            host: LABEL.to_string(),
+            operation: "the question for its datasets",
+            why: error.to_string(),
+        })
+    }
+}
+
+/// The properties of a dataset that are wanted.
+fn properties_of(dataset: &Dataset, wanted: &dyn Fn(&str) -> bool) -> BTreeMap<String, Property> {
+    let source = |source: &zfs_core::Source| match source {
+        zfs_core::Source::Local => PropertySource::Local,
+        zfs_core::Source::Inherited(_) => PropertySource::Inherited,
+        zfs_core::Source::Received => PropertySource::Received,
+        zfs_core::Source::Default => PropertySource::Default,
+        zfs_core::Source::None => PropertySource::None,
+    };
+    let all = dataset.properties.iter().filter(|one| wanted(one.name()));
+    all.map(|one| (one.name().to_string(), Property { value: one.text(), source: source(&one.source) }))
+        .collect()
 }

@@ -14,6 +14,7 @@ use crate::compare::content::Piece;
 use crate::compare::content::Share;
 use crate::compare::content::Take;
 use crate::inspect::holds::Held;
+use crate::marks::FirstCopy;
 use crate::pair::Claim;
 use crate::pair::NodeName;
 use crate::pair::Permit;
@@ -115,6 +116,13 @@ pub trait Incoming: Send {
     /// Takes one block. An error says that the receiver takes no more; its reason is had from [`Incoming::finish`].
     fn write(&mut self, block: &Bytes) -> Result<(), HostError>;
 
+    /// Takes as much of one block as there is room for, and gives how many bytes that are: after a moment without room, 0.
+    /// Where the host cannot tell it waits for all of it. An error is as that of [`Incoming::write`].
+    fn offer(&mut self, block: &Bytes) -> Result<usize, HostError> {
+        self.write(block)?;
+        Ok(block.len())
+    }
+
     /// To be called now and then while there are no blocks; true when the receiver has ended by itself.
     fn idle(&mut self) -> Result<bool, HostError>;
 
@@ -186,7 +194,8 @@ pub trait Host: Send {
     }
 
     /// Lets the root of a claim, which this node holds, follow the other one, where nothing is only here: `both` are the
-    /// newest snapshots of its datasets that the other node has, too.
+    /// newest snapshots of its datasets that the other node has, too, and [`LEFT_OUT`](crate::pair::fence::LEFT_OUT) for
+    /// those that are no matter of the pair.
     ///
     /// # Errors
     /// [`HostError::Fenced`] where the claim is not newer, or something may be only here; [`HostError::Cannot`] where what
@@ -196,6 +205,20 @@ pub trait Host: Send {
             host: self.label().to_string(),
             has: "no agent in use".to_string(),
             what: "let another node of a pair go on",
+        })
+    }
+
+    /// Takes down how much of the root of a claim is there, while its first replication has not come to its end
+    /// ([`FIRST`](crate::marks::FIRST)); with all of it that is over.
+    ///
+    /// # Errors
+    /// [`HostError::Fenced`] where the claim does not entitle to anything; [`HostError::Cannot`] where what answers there
+    /// keeps no such count.
+    fn count_first(&mut self, _claim: &Claim, _count: FirstCopy) -> Result<(), HostError> {
+        Err(HostError::Cannot {
+            host: self.label().to_string(),
+            has: "no agent in use".to_string(),
+            what: "count what has come of a pair",
         })
     }
 
@@ -253,6 +276,12 @@ pub trait Host: Send {
             properties.retain(|name, _| names.contains(name));
         }
         Ok(all)
+    }
+
+    /// The version of the protocol that an agent there and this program have agreed on, and what the agent says that it is;
+    /// none before one has answered, and where there is none.
+    fn spoken(&self) -> Option<(u16, String)> {
+        None
     }
 
     /// Whether a question more starts no process there.

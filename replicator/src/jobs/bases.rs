@@ -61,8 +61,9 @@ pub struct Found {
     pub away: Vec<(DatasetName, Away)>,
     /// What is to be remembered of those that were asked.
     pub seen: Vec<TargetMemory>,
-    /// Bytes that datasets refer to here and on another machine, where they have the same name, as those of pairs do.
-    pub sizes: BTreeMap<DatasetName, (u64, u64)>,
+    /// For each job, by its name: bytes that the datasets that it is about refer to here and on another machine where they
+    /// have the same name, as those of pairs do; none there where the machine was asked and does not have the dataset.
+    pub sizes: BTreeMap<String, BTreeMap<DatasetName, (u64, Option<u64>)>>,
 }
 
 /// Asks the targets of all jobs that have to do with `concerned`, which are datasets of this machine of which something
@@ -97,14 +98,9 @@ pub fn find(
             };
             match look_at_target(job, target, connect, memory) {
                 Ok((there, pool)) => {
-                    if let Inventory::Present(there) = &there
-                        && job.source.machine.is_none()
-                    {
-                        let both = tree.datasets().iter().filter_map(|here| {
-                            let there = there.get(&here.name)?;
-                            Some((here.name.clone(), (here.referenced, there.referenced)))
-                        });
-                        found.sizes.extend(both);
+                    if target.endpoint.dataset == job.source.dataset {
+                        let sizes = sizes(&sources, tree, &there);
+                        found.sizes.entry(job.name.clone()).or_default().extend(sizes);
                     }
                     let all = commons(Sides::new(tree, &there, &target.endpoint.dataset, now), &job.options);
                     side.known(&all, &mut found.protections);
@@ -170,6 +166,19 @@ fn look_at_source(job: &Job, connect: &dyn Connect) -> Result<Tree, String> {
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// How large these datasets are here and there. What could not be looked at is not among them, and never missing.
+fn sizes<'s>(
+    sources: &'s BTreeSet<DatasetName>,
+    here: &'s Tree,
+    there: &'s Inventory,
+) -> impl Iterator<Item = (DatasetName, (u64, Option<u64>))> + 's {
+    let of = move |name: &DatasetName| match there {
+        Inventory::Present(tree) => tree.get(name).map(|state| state.referenced),
+        Inventory::Absent { .. } => None,
+    };
+    sources.iter().filter_map(move |name| Some((name.clone(), (here.get(name)?.referenced, of(name)))))
 }
 
 /// What there is, and the pool's GUID where it is not remembered.

@@ -370,6 +370,73 @@ fn a_source_that_cannot_be_listed_loses_nothing() {
     assert_eq!(found.unasked.len(), 2);
 }
 
+/// What has diverged is kept for ever, although its snapshots have the names of the policy, and are old.
+#[test]
+fn what_was_set_aside_lives_through_every_take_prune_and_send() {
+    for (pair, short) in [(true, "x-divergent-3"), (false, "x_diverged_20261122T181500Z")] {
+        let aside = format!("tank/a/{short}");
+        let mut lab = Lab::new("");
+        if pair {
+            lab.config.policies.roots.push(name("tank/a"));
+            lab.config.jobs[0].options.pair = true;
+        }
+        lab.hour();
+        let old: Vec<SnapshotName> = (0..8)
+            .map(|hour| {
+                let short = format!("autosnap_2026-11-21_0{hour}:00:00_hourly");
+                name(&aside).snapshot(&short).expect("a name")
+            })
+            .collect();
+        lab.world.on("here", |here| {
+            here.create(&name(&aside), DatasetKind::Filesystem, &[]).expect("create");
+            for snapshot in &old {
+                here.write(&name(&aside), 1, 1);
+                here.snapshot(std::slice::from_ref(snapshot)).expect("taken");
+            }
+        });
+        let kept = lab.guids("here", &aside);
+        assert_eq!(kept.len(), 8);
+        lab.dates.extend(kept.iter().map(|guid| (*guid, START - 24 * HOUR)));
+        for _ in 0..30 {
+            // Nothing of it is taken.
+            lab.hour();
+            lab.replicate("nas", true);
+            lab.prune();
+            assert_eq!(lab.guids("here", &aside), kept, "{aside}");
+        }
+        assert_eq!(lab.survey().resolved.asides, BTreeSet::from([name(&aside)]));
+        assert!(lab.world.machines()["nas"].dataset(&name(&format!("back/a/{short}"))).is_none());
+        // Where somebody names it, it is a dataset as any other.
+        lab.config = config(&format!("[[dataset]]\nname = \"{aside}\"\nhourly = 2\n"));
+        assert!(lab.prune().0 > 0);
+        assert!(lab.guids("here", &aside).len() < 8);
+    }
+}
+
+#[test]
+fn what_the_other_node_of_a_pair_does_not_have_is_told_from_what_cannot_be_looked_at() {
+    let text = "[[dataset]]\nname = \"tank/a\"\nrecursive = true\nhourly = 4\n\
+                [pair.p]\nroots = [\"tank/a\"]\npeer = { node = \"nas\" }\nfixed = \"standby\"\n";
+    let mut lab = Lab { config: config(text), ..Lab::new("") };
+    lab.config.jobs = lab.config.pairs[0].jobs();
+    lab.hour();
+    let (root, child) = (name("tank/a"), name("tank/a/x"));
+    let there = |lab: &Lab| {
+        let concerned = BTreeSet::from([root.clone(), child.clone()]);
+        let found = bases::find(&lab.config, &lab.survey(), &concerned, lab, &lab.memory, lab.now);
+        let of = found.sizes.get("pair p: tank/a")?;
+        Some((of.get(&root)?.1.is_some(), of.get(&child)?.1.is_some()))
+    };
+    // A pool that is not there says nothing about what was in it.
+    assert_eq!(there(&lab), None);
+    lab.world.on("nas", |nas| nas.create_pool("tank"));
+    assert_eq!(there(&lab), Some((false, false)));
+    lab.world.on("nas", |nas| nas.create(&root, DatasetKind::Filesystem, &[]).expect("create"));
+    assert_eq!(there(&lab), Some((true, false)));
+    lab.away.insert("nas");
+    assert_eq!(there(&lab), None);
+}
+
 /// The model's transaction groups are its seconds: what it has is from the first hour of 1970.
 #[test]
 fn a_target_is_pruned_from_here_by_rules_of_its_own_and_keeps_its_base() {

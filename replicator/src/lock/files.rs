@@ -141,6 +141,10 @@ const ID_BYTES: usize = 16;
 
 /// The first of these that can be had. The same for each run of a user, in a login session or not, wherever there is a
 /// `/run/lock` that all may use.
+///
+/// No folder is shared between users: whoever may open a lock can hold it for ever, and any user of the machine could keep
+/// root from promoting it. So what another user receives no promotion sees, and an agent that is not root's lets nothing of
+/// a pair in (`Permit::is_seen_by_root`).
 pub(crate) fn folder() -> Result<PathBuf, LockError> {
     let user = rustix::process::geteuid();
     let name =

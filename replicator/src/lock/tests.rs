@@ -6,6 +6,8 @@ use super::files::Part;
 use super::files::file_name;
 use super::files::own_folder;
 use super::*;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::Depth;
 
 fn name(text: &str) -> DatasetName {
@@ -70,6 +72,7 @@ fn runs_meet_where_their_targets_do() {
                 Err(error @ LockError::Busy { .. }) => {
                     let said = error.to_string();
                     assert!(said.contains(second.0), "{said}");
+                    assert_eq!(error.code(), Code::Busy);
                     assert!(said.ends_with(&format!("process {}", std::process::id())), "{said}");
                     Busy
                 }
@@ -238,6 +241,7 @@ fn snapshots_are_taken_and_pruned_by_one_at_a_time() {
     let first = take(0).expect("free");
     let refused = take(30).expect_err("it is taken");
     assert!(matches!(refused, LockError::Policies { process: Some(_) }), "{refused}");
+    assert_eq!(refused.code(), Code::Policies);
     assert!(matches!(
         PolicyLock::take_in(folder.path(), "x.lock", Duration::from_secs(1000), &|| true),
         Err(LockError::Policies { .. })

@@ -1,14 +1,15 @@
 //! A machine of the model as a [`Host`]: what the replication sees of it.
 
-use bytes::Bytes;
 use zfs_core::DatasetKind;
 use zfs_core::ErrorKind;
 use zfs_core::Guid;
 use zfs_core::Operation;
-use zfs_core::name::BookmarkName;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
-use zfs_core::send::IncrementalSource;
+
+use streams::ModelIncoming;
+use streams::ModelOutgoing;
+use streams::stream;
 
 use super::World;
 use super::machine::Machine;
@@ -26,25 +27,23 @@ use crate::host::Host;
 use crate::host::HostError;
 use crate::host::Incoming;
 use crate::host::Inventory;
-use crate::host::Next;
 use crate::host::Outgoing;
 use crate::host::Properties;
-use crate::host::PropertySource;
 use crate::host::ReceiveSpec;
 use crate::host::RemovalCost;
 use crate::host::SendSpec;
 use crate::host::Tree;
-use crate::marks;
+use crate::marks::FirstCopy;
 use crate::pair::Claim;
 use crate::pair::fence::Admitted;
 use crate::pair::fence::Asked;
 use crate::pair::fence::NotAdmitted;
 use crate::pair::fence::admit;
+use crate::pair::fence::counted;
 use crate::pair::fence::overtake;
-use crate::transport::TransportError;
 
-/// How much of a stream comes at once: less than two records, so that streams of a few blocks come in several pieces.
-const CHUNK: usize = 500;
+mod changes;
+mod streams;
 
 /// One machine of a [`World`].
 #[derive(Clone, Debug)]
@@ -127,48 +126,6 @@ impl ModelHost {
         Err(HostError::Changed { host: self.machine.clone(), name: name.to_string(), expected, found })
     }
 
-    fn bookmark(&self, bookmarks: &[(BookmarkName, SnapshotName, Guid)]) -> Result<(), HostError> {
-        let mut missing = Vec::new();
-        for (name, snapshot, guid) in bookmarks {
-            match self.mark(name)? {
-                Some(found) => self.need_guid(name.as_str(), *guid, Some(found))?,
-                None => missing.push((name.clone(), snapshot.clone().into())),
-            }
-        }
-        let Some((first, _)) = missing.first() else { return Ok(()) };
-        if self.world.lock().faults.no_bookmarks(&self.machine) {
-            return Err(self.error(Refused::new(Operation::Bookmark, first, ErrorKind::PermissionDenied)));
-        }
-        let at_once = if self.plain { 1 } else { missing.len() };
-        for batch in missing.chunks(at_once) {
-            let names = || {
-                format!("bookmark {}", batch.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(" "))
-            };
-            self.effect(names, |machine| machine.bookmark(batch))?;
-        }
-        Ok(())
-    }
-
-    fn destroy_bookmarks(&self, bookmarks: &[(BookmarkName, Guid)]) -> Result<(), HostError> {
-        let mut doomed = Vec::new();
-        for (name, guid) in bookmarks {
-            if self.mark(name)? == Some(*guid) {
-                doomed.push(name.clone());
-            }
-        }
-        let at_once = if self.plain { 1 } else { doomed.len().max(1) };
-        for batch in doomed.chunks(at_once) {
-            let names = || {
-                format!("destroy {}", batch.iter().map(BookmarkName::as_str).collect::<Vec<_>>().join(" "))
-            };
-            self.effect(names, |machine| {
-                machine.destroy_bookmarks(batch);
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
     /// Puts a request through the fence of an agent, once something was presented.
     fn admit(&self, asked: Option<Asked>) -> Result<Option<Admitted>, HostError> {
         let (Some(claim), Some(asked)) = (&self.claim, asked) else { return Ok(None) };
@@ -191,31 +148,6 @@ impl ModelHost {
 
     fn unfenced(&self) -> Self {
         Self { claim: None, ..self.clone() }
-    }
-
-    /// Whether a dataset exists; one that does and is not marked as gone is an error.
-    fn is_marked(&self, dataset: &DatasetName) -> Result<bool, HostError> {
-        self.look(|machine| {
-            if machine.dataset(dataset).is_none() {
-                return Ok(false);
-            }
-            let mark = machine.property(dataset, marks::GONE);
-            let mark = mark.filter(|mark| mark.source == PropertySource::Local);
-            match mark.and_then(|mark| marks::Gone::read(&mark.value)) {
-                Some(_) => Ok(true),
-                None => Err(HostError::NotMarked { host: self.machine.clone(), dataset: dataset.clone() }),
-            }
-        })
-    }
-
-    /// The GUID of a bookmark; its dataset must exist.
-    fn mark(&self, name: &BookmarkName) -> Result<Option<Guid>, HostError> {
-        self.look(|machine| {
-            let missing =
-                || self.error(Refused::new(Operation::ListBookmarks, name.dataset(), ErrorKind::NotFound));
-            machine.dataset(name.dataset()).ok_or_else(missing)?;
-            Ok(machine.mark(name).map(|mark| mark.guid))
-        })
     }
 }
 
@@ -301,7 +233,7 @@ impl Host for ModelHost {
             };
             Ok(RemovalCost {
                 bytes: 8 * (found.content.len() as u64 + 1),
-                mounted: false,
+                mounted: machine.is_mounted(dataset),
                 held: first(&|snap| !snap.holds.is_empty()),
                 cloned: first(&|snap| machine.clones_of(snap.id) > 0),
             })
@@ -455,100 +387,26 @@ impl Host for ModelHost {
         done.map_err(|error| self.not_admitted(error))
     }
 
+    fn count_first(&mut self, claim: &Claim, count: FirstCopy) -> Result<(), HostError> {
+        self.look(|_| Ok(()))?;
+        let node = self.machine.parse().expect("the name of a node");
+        let done = counted(&mut self.unfenced(), &node, claim, count);
+        done.map_err(|error| self.not_admitted(error))
+    }
+
+    fn is_mounted_writable(&mut self, dataset: &DatasetName) -> Result<bool, HostError> {
+        self.look(|machine| {
+            let readonly = machine.property(dataset, "readonly").is_some_and(|one| one.value == "on");
+            Ok(machine.is_mounted(dataset) && !readonly)
+        })
+    }
+
     fn apply(&mut self, change: &Change) -> Result<(), HostError> {
         if let Some(admitted) = self.admit(Asked::change(change, None))? {
             self.unfenced().apply(change)?;
             return admitted.done(&mut self.unfenced());
         }
-        if self.world.lock().faults.denied(&self.machine, change.kind()) {
-            return Err(self.error(Refused::new(operation(change), change, ErrorKind::PermissionDenied)));
-        }
-        let name = || change.to_string();
-        match change {
-            Change::CreateFilesystem { dataset, set } => {
-                self.effect(name, |machine| match machine.create(dataset, DatasetKind::Filesystem, set) {
-                    Err(refused) if refused.kind == ErrorKind::Exists => Ok(()),
-                    other => other,
-                })
-            }
-            Change::Bookmark { bookmarks } => self.bookmark(bookmarks),
-            Change::DestroyBookmarks { bookmarks } => self.destroy_bookmarks(bookmarks),
-            Change::Rename { from, guid, to } => {
-                let found = self.look(|machine| Ok(machine.dataset(from).map(|dataset| dataset.guid)))?;
-                self.need_guid(from.as_str(), *guid, found)?;
-                self.effect(name, |machine| machine.rename(from, to))
-            }
-            Change::Clone { snapshot, guid, to, set } => {
-                let found = self.look(|machine| Ok(machine.find(snapshot).map(|snap| snap.guid)))?;
-                self.need_guid(snapshot.as_str(), *guid, found)?;
-                self.effect(name, |machine| machine.clone_snapshot(snapshot, to, set))
-            }
-            Change::Promote { dataset } => self.effect(name, |machine| machine.promote(dataset)),
-            Change::SetProperties { dataset, set } => {
-                self.effect(name, |machine| machine.set_properties(dataset, set))
-            }
-            Change::UnsetProperties { dataset, names } => self.effect(name, |machine| {
-                names.iter().try_for_each(|name| machine.inherit_property(dataset, name))
-            }),
-            Change::DestroySnapshots { dataset, newest, snapshots } => {
-                if !self.is_marked(dataset)? {
-                    return Ok(());
-                }
-                let there = self.look(|machine| {
-                    Ok(machine
-                        .dataset(dataset)
-                        .map(|found| super::states::snapshots(dataset, found))
-                        .unwrap_or_default())
-                })?;
-                if let Some(last) = there.last() {
-                    self.need_guid(last.name.as_str(), *newest, Some(last.guid))?;
-                }
-                let doomed: Vec<_> = snapshots
-                    .iter()
-                    .filter(|(name, guid)| there.iter().any(|s| s.name == *name && s.guid == *guid))
-                    .collect();
-                self.effect(name, |machine| {
-                    let mut tried = machine.clone();
-                    doomed.iter().try_for_each(|(name, _)| tried.destroy_snapshot(name))?;
-                    *machine = tried;
-                    Ok(())
-                })
-            }
-            Change::PruneSnapshots { dataset, snapshots } => {
-                let there = self.look(|machine| {
-                    let found = machine.dataset(dataset);
-                    Ok(found.map(|found| super::states::snapshots(dataset, found)).unwrap_or_default())
-                })?;
-                for (name, guid) in snapshots {
-                    if let Some(found) = there.iter().find(|one| one.name == *name) {
-                        self.need_guid(name.as_str(), *guid, Some(found.guid))?;
-                    }
-                    if there.last().is_some_and(|newest| newest.name == *name) {
-                        let host = self.label().to_string();
-                        return Err(HostError::Newest { host, snapshot: name.clone() });
-                    }
-                }
-                let is_there = |name: &&SnapshotName| there.iter().any(|one| one.name == **name);
-                let doomed: Vec<_> = snapshots.iter().map(|(name, _)| name).filter(is_there).collect();
-                self.effect(name, |machine| {
-                    let mut tried = machine.clone();
-                    doomed.iter().try_for_each(|name| tried.destroy_snapshot(name))?;
-                    *machine = tried;
-                    Ok(())
-                })
-            }
-            Change::Destroy { dataset, guid, .. } => {
-                if !self.is_marked(dataset)? {
-                    return Ok(());
-                }
-                let found = self.look(|machine| Ok(machine.dataset(dataset).map(|dataset| dataset.guid)))?;
-                self.need_guid(dataset.as_str(), *guid, found)?;
-                self.effect(name, |machine| machine.destroy(dataset))
-            }
-            Change::DiscardPartial { dataset, .. } => {
-                self.effect(name, |machine| machine.abort_receive(dataset).map(drop))
-            }
-        }
+        self.change(change)
     }
 
     fn deed(&mut self, deed: &crate::host::Deed) -> Result<(), HostError> {
@@ -558,136 +416,6 @@ impl Host for ModelHost {
     fn another(&self) -> Result<Box<dyn Host>, HostError> {
         self.look(|_| Ok(()))?;
         Ok(Box::new(self.clone()))
-    }
-}
-
-fn operation(change: &Change) -> Operation {
-    match change {
-        Change::CreateFilesystem { .. } => Operation::Create,
-        Change::Bookmark { .. } => Operation::Bookmark,
-        Change::DestroyBookmarks { .. } => Operation::DestroyBookmarks,
-        Change::Rename { .. } => Operation::Rename,
-        Change::Clone { .. } => Operation::Clone,
-        Change::Promote { .. } => Operation::Promote,
-        Change::SetProperties { .. } | Change::UnsetProperties { .. } => Operation::SetProperty,
-        Change::DestroySnapshots { .. } | Change::PruneSnapshots { .. } => Operation::DestroySnapshots,
-        Change::Destroy { .. } => Operation::Destroy,
-        Change::DiscardPartial { .. } => Operation::AbortReceive,
-    }
-}
-
-fn stream(spec: &SendSpec) -> Stream {
-    let from = spec.from.as_ref().map(|from| match from {
-        Base::Snapshot(name, _) => IncrementalSource::from(name.clone()),
-        Base::Bookmark(name, _) => IncrementalSource::from(name.clone()),
-    });
-    let resume = spec.resume.as_ref().and_then(|partial| partial.token.parse().ok());
-    Stream { to: spec.to.name.clone(), from, raw: spec.raw, resume }
-}
-
-struct ModelOutgoing {
-    host: ModelHost,
-    bytes: Bytes,
-    sent: u64,
-    failed: Option<HostError>,
-}
-
-impl Outgoing for ModelOutgoing {
-    fn next(&mut self, limit: usize) -> Result<Next, HostError> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        let mut inner = self.host.world.lock();
-        inner.enter(self.host.process, &self.host.machine)?;
-        inner.answered(&self.host.machine)?;
-        let length = self.bytes.len().min(limit).min(CHUNK);
-        if length == 0 {
-            return Ok(Next::End);
-        }
-        let cut = inner.faults.cut(self.sent, length as u64);
-        let length = cut.map_or(length, |left| usize::try_from(left).unwrap_or(length));
-        if cut.is_some() {
-            self.bytes.truncate(length);
-            let (peer, cause) = (self.host.machine.clone(), "a fault of the test".to_string());
-            let lost = TransportError::Lost { peer, phase: "reading the stream", cause };
-            self.failed = Some(lost.into());
-            if length == 0 {
-                return Err(self.failed.take().unwrap_or(HostError::Cancelled));
-            }
-        }
-        self.sent += length as u64;
-        Ok(Next::Block(self.bytes.split_to(length)))
-    }
-
-    fn idle(&mut self) -> Result<(), HostError> {
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), HostError> {
-        self.failed.map_or(Ok(()), Err)
-    }
-}
-
-struct ModelIncoming {
-    host: ModelHost,
-    into: SnapshotName,
-    receiver: Option<Receiver>,
-    taken: u64,
-    admitted: Option<Admitted>,
-}
-
-impl Incoming for ModelIncoming {
-    fn write(&mut self, block: &Bytes) -> Result<(), HostError> {
-        let Some(receiver) = &mut self.receiver else { return Ok(()) };
-        let mut inner = self.host.world.lock();
-        inner.enter(self.host.process, &self.host.machine)?;
-        self.taken += block.len() as u64;
-        let full = inner.faults.full(self.taken);
-        let (into, taken) = (&self.into, self.taken);
-        inner.effect(
-            &self.host.machine,
-            || format!("receive {into} up to byte {taken}"),
-            |machine| {
-                if full {
-                    receiver.break_off(machine, ErrorKind::NoSpace);
-                }
-                receiver.write(machine, block).map_err(|refused| self.host.error(refused))
-            },
-        )
-    }
-
-    fn idle(&mut self) -> Result<bool, HostError> {
-        Ok(false)
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<(), HostError> {
-        let mut inner = self.host.world.lock();
-        inner.enter(self.host.process, &self.host.machine)?;
-        let Some(receiver) = self.receiver.take() else { return Ok(()) };
-        receiver.finish(inner.machine(&self.host.machine)).map_err(|refused| self.host.error(refused))?;
-        inner.answered(&self.host.machine)?;
-        drop(inner);
-        match self.admitted.take() {
-            Some(admitted) => admitted.done(&mut self.host.unfenced()),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for ModelIncoming {
-    /// The kernel sees the end of the pipe, whoever died.
-    fn drop(&mut self) {
-        let Some(mut receiver) = self.receiver.take() else { return };
-        let mut inner = self.host.world.lock();
-        if receiver.running().is_some()
-            && let Some(calls) = inner.faults.linger()
-        {
-            if let Some(id) = receiver.linger() {
-                inner.lingers(&self.host.machine, id, calls);
-            }
-            return;
-        }
-        receiver.break_off(inner.machine(&self.host.machine), ErrorKind::StreamTruncated);
     }
 }
 

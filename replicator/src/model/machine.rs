@@ -205,6 +205,8 @@ pub(super) struct Pool {
 pub struct Machine {
     pub(super) pools: BTreeMap<String, Pool>,
     pub(super) datasets: Shelf,
+    /// The filesystems that are mounted. Nothing here mounts any by itself.
+    mounted: BTreeSet<DatasetName>,
     pub(super) random: Random,
     pub(super) next_id: Id,
 }
@@ -213,7 +215,13 @@ impl Machine {
     /// Without pools. The GUIDs it gives follow from the seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { pools: BTreeMap::new(), datasets: Shelf::default(), random: Random::new(seed), next_id: 1 }
+        Self {
+            pools: BTreeMap::new(),
+            datasets: Shelf::default(),
+            mounted: BTreeSet::new(),
+            random: Random::new(seed),
+            next_id: 1,
+        }
     }
 
     /// Makes a pool with its root dataset. A name that is no pool's, or one that exists, is a mistake of the test.
@@ -240,6 +248,12 @@ impl Machine {
         self.datasets.insert(root, dataset);
     }
 
+    /// Whether the machine has a pool of that name.
+    #[must_use]
+    pub fn has_pool(&self, name: &str) -> bool {
+        self.pools.contains_key(name)
+    }
+
     /// The version of ZFS that the machine says it has.
     pub fn set_version(&mut self, version: Version) {
         for pool in self.pools.values_mut() {
@@ -264,6 +278,30 @@ impl Machine {
     pub fn set_available(&mut self, bytes: u64) {
         for pool in self.pools.values_mut() {
             pool.available = bytes;
+        }
+    }
+
+    /// Mounts a filesystem, or ends its mount, for what is told of it.
+    pub fn set_mounted(&mut self, name: &DatasetName, mounted: bool) {
+        if mounted {
+            self.mounted.insert(name.clone());
+        } else {
+            self.mounted.remove(name);
+        }
+    }
+
+    /// Whether a filesystem that exists is mounted.
+    #[must_use]
+    pub fn is_mounted(&self, name: &DatasetName) -> bool {
+        self.mounted.contains(name) && self.datasets.contains_key(name)
+    }
+
+    /// Takes a pool away, as one whose disks are gone. A pool that does not exist is a mistake of the test.
+    pub fn lose_pool(&mut self, name: &str) {
+        self.pools.remove(name).expect("a pool of this machine");
+        let lost: Vec<_> = self.datasets.keys().filter(|dataset| dataset.pool() == name).cloned().collect();
+        for dataset in lost {
+            self.datasets.remove(&dataset);
         }
     }
 

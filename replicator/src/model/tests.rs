@@ -9,6 +9,8 @@ use zfs_core::send::IncrementalSource;
 
 use super::*;
 use crate::cancel::Cancel;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::Base;
 use crate::host::Change;
 use crate::host::Depth;
@@ -228,7 +230,9 @@ fn a_damaged_stream_is_corrupt_and_a_short_one_is_kept() {
 
         let mut receiver = Receiver::new(snap("backup/a@1"), None, Vec::new());
         receiver.write(there, &bytes[..bytes.len() - 400]).expect("write");
-        refused(there.destroy(&name("backup/a")), ErrorKind::Busy);
+        let busy = there.destroy(&name("backup/a")).expect_err("it is received into");
+        assert_eq!(busy.kind, ErrorKind::Busy);
+        assert_eq!(HostError::Zfs(busy.into()).code(), Code::InUse);
         refused(there.abort_receive(&name("backup/a")), ErrorKind::Busy);
         refused(receiver.finish(there), ErrorKind::StreamTruncated);
         refused(there.snapshot(&[snap("backup/a@x")]), ErrorKind::Busy);
@@ -355,9 +359,9 @@ fn faults_strike_once_and_are_missed_when_they_do_not() {
     let guid = world.on("here", |here| here.find(&snap("tank/a@1")).expect("there").guid);
     let change = Change::Bookmark { bookmarks: vec![(mark("tank/a#x"), snap("tank/a@1"), guid)] };
     for _ in 0..2 {
-        assert!(
-            matches!(here.apply(&change), Err(HostError::Zfs(e)) if e.kind() == ErrorKind::PermissionDenied)
-        );
+        let error = here.apply(&change).expect_err("without the right");
+        assert!(matches!(&error, HostError::Zfs(e) if e.kind() == ErrorKind::PermissionDenied), "{error}");
+        assert_eq!(error.code(), Code::Permission);
     }
     world.all_struck();
     here.apply(&change).expect("with the right");
@@ -389,6 +393,7 @@ fn a_full_target_keeps_what_came_and_a_receive_can_go_on_alone() {
         matches!(&error, TransferError::Receiver(HostError::Zfs(e)) if e.kind() == ErrorKind::NoSpace),
         "{error:?}"
     );
+    assert_eq!(error.code(), Code::NoSpace);
     world.inject(Fault::Cut { bytes: 600 });
     world.inject(Fault::Linger { calls: 4 });
     step(&world, None, "3", "backup/a").expect_err("cut");

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Level;
 use super::Report;
+use super::Subject;
 use super::health::Pool;
 use super::health::joined;
 use super::health::missing;
@@ -48,16 +49,13 @@ pub fn limits<'a>(policies: impl Iterator<Item = (&'a str, &'a Monitor)>) -> BTr
 pub fn judge(pools: &[(String, Limits, Pool)]) -> Report {
     let mut level = Level::Ok;
     let (mut absent, mut messages, mut list) = (Vec::new(), Vec::new(), Vec::new());
+    let mut subjects = Vec::new();
     for (name, limits, pool) in pools {
-        let (of_pool, capacity) = match pool {
-            Pool::Missing => {
-                absent.push(missing(name));
-                (Level::Critical, None)
-            }
+        let (of_pool, capacity, text) = match pool {
+            Pool::Missing => (Level::Critical, None, missing(name)),
             Pool::State { state, why } => {
                 let known = state.as_ref().map(|state| format!(" (it is {state})")).unwrap_or_default();
-                messages.push(format!("UNKNOWN ZPOOL {name} : {why}{known}"));
-                (Level::Unknown, None)
+                (Level::Unknown, None, format!("UNKNOWN ZPOOL {name} : {why}{known}"))
             }
             Pool::Known(status) => {
                 let capacity = status.capacity;
@@ -67,11 +65,17 @@ pub fn judge(pools: &[(String, Limits, Pool)]) -> Report {
                     Limits { warn, .. } if reaches(*warn) => Level::Warning,
                     _ => Level::Ok,
                 };
-                messages.push(format!("{} ZPOOL {name} : {capacity}%", level.word()));
-                (level, Some(capacity))
+                (level, Some(capacity), format!("{} ZPOOL {name} : {capacity}%", level.word()))
             }
         };
         level = level.max(of_pool);
+        if of_pool > Level::Ok {
+            subjects.push(Subject::seen(name, of_pool, &text));
+        }
+        match pool {
+            Pool::Missing => absent.push(text),
+            _ => messages.push(text),
+        }
         list.push(json!({
             "pool": name,
             "level": of_pool,
@@ -80,7 +84,7 @@ pub fn judge(pools: &[(String, Limits, Pool)]) -> Report {
             "critical_percent": limits.critical,
         }));
     }
-    Report::new(level, &joined(level, absent, messages), json!({ "pools": list }))
+    Report::new(level, &joined(level, absent, messages), json!({ "pools": list }), subjects)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use zfs_core::pool::Vdev;
 
 use super::Level;
 use super::Report;
+use super::Subject;
 use super::short_size;
 
 /// What is known of a pool.
@@ -93,9 +94,13 @@ impl From<&PoolStatus> for Status {
 pub fn judge(pools: &[(String, Pool)]) -> Report {
     let mut level = Level::Ok;
     let (mut missing, mut messages, mut list) = (Vec::new(), Vec::new(), Vec::new());
+    let mut subjects = Vec::new();
     for (name, pool) in pools {
         let (of_pool, text) = one(name, pool);
         level = level.max(of_pool);
+        if of_pool > Level::Ok {
+            subjects.push(Subject::seen(name, of_pool, &text));
+        }
         let value = match pool {
             Pool::Known(status) => json!(status),
             Pool::State { state, why } => json!({ "health": state, "why": why }),
@@ -108,7 +113,7 @@ pub fn judge(pools: &[(String, Pool)]) -> Report {
         }
     }
     let text = joined(level, missing, messages);
-    Report::new(level, &text, json!({ "pools": list }))
+    Report::new(level, &text, json!({ "pools": list }), subjects)
 }
 
 /// The messages of pools in one. A pool that is missing comes first and without a banner, as in sanoid.

@@ -8,6 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::runs::FOLDER;
+use super::verified;
+use crate::pair::paused::Paused;
+use crate::verify::memory::Checked;
 
 /// The longest record that is read, in bytes.
 const LONGEST: u64 = 64 << 20;
@@ -33,7 +36,7 @@ pub struct Past {
 /// A part of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Part {
-    /// `snapshot`, `replicate`, `prune` or `check`.
+    /// `snapshot`, `replicate`, `prune`, `check` or `verify`.
     pub name: String,
     /// In a few words.
     pub summary: String,
@@ -49,6 +52,8 @@ pub struct Part {
     pub pools: Vec<PoolSize>,
     /// Snapshots that were taken or destroyed, as far as the record names them.
     pub snapshots: Vec<String>,
+    /// The datasets of pairs whose pruning stood still; none where the record does not say so.
+    pub paused: Option<Vec<Paused>>,
 }
 
 /// Something that failed.
@@ -104,6 +109,21 @@ pub struct History {
     pub unread: usize,
 }
 
+impl History {
+    /// The datasets of a pair whose pruning stood still in the newest run that can say so: one that pruned as a node whose role
+    /// was known. Until the next one of these nothing else is known.
+    pub fn paused<'h>(&'h self, pair: &'h str) -> impl Iterator<Item = &'h Paused> {
+        let settled = |run: &&Past| {
+            run.pairs
+                .iter()
+                .any(|(name, role)| name == pair && ["active", "standby"].contains(&role.as_str()))
+        };
+        let said = |run: &'h Past| run.parts.iter().find_map(|part| part.paused.as_ref());
+        let newest = self.runs.iter().filter(settled).find_map(said);
+        newest.into_iter().flatten().filter(move |one| one.pair == pair)
+    }
+}
+
 /// The newest so many runs.
 ///
 /// # Errors
@@ -142,7 +162,7 @@ fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
 pub fn of_record(record: &Value) -> Option<Past> {
     let time = |name: &str| record.get(name).and_then(Value::as_i64);
     let phases = record.get("phases")?.as_object()?;
-    let in_order = ["snapshot", "replicate", "prune", "check"];
+    let in_order = ["snapshot", "replicate", "prune", "check", "verify"];
     Some(Past {
         started: time("started")?,
         ended: time("ended")?,
@@ -155,7 +175,8 @@ pub fn of_record(record: &Value) -> Option<Past> {
 fn part(name: &str, phase: &Value) -> Part {
     let mut part = Part {
         name: name.to_string(),
-        summary: text(phase, "summary"),
+        // Earlier versions had a line for each target that was verified.
+        summary: text(phase, "summary").replace('\n', "; "),
         failures: phase.get("failures").and_then(Value::as_u64).unwrap_or(1),
         ..Part::default()
     };
@@ -198,13 +219,35 @@ fn part(name: &str, phase: &Value) -> Part {
             part.sent.push(Sent { title, bytes });
         }
     }
+    for target in list(phase, "targets").iter().filter(|_| name == "verify") {
+        part.errors.extend(not_verified(target));
+    }
     part.lags =
         list(phase, "lags").iter().filter_map(|one| serde_json::from_value(one.clone()).ok()).collect();
     part.pools =
         list(phase, "pools").iter().filter_map(|one| serde_json::from_value(one.clone()).ok()).collect();
     part.snapshots = list(phase, "names").iter().filter_map(Value::as_str).map(str::to_string).collect();
+    let paused = phase.get("targets").and_then(|targets| targets.get("paused")).and_then(Value::as_array);
+    part.paused =
+        paused.map(|all| all.iter().filter_map(|one| serde_json::from_value(one.clone()).ok()).collect());
     part.errors.truncate(KEPT);
     part
+}
+
+/// What a record says of a target that was verified and is not good.
+fn not_verified(target: &Value) -> Vec<Trouble> {
+    let title = format!("{} to {}", text(target, "job"), text(target, "target"));
+    if text(target, "state") == "failed" {
+        let hint = target.get("hint").and_then(Value::as_str).map(str::to_string);
+        return vec![Trouble { about: title, message: text(target, "message"), hint }];
+    }
+    let looks = list(target, "datasets").iter();
+    let looks = looks.filter_map(|one| serde_json::from_value::<Checked>(one.clone()).ok());
+    let trouble = |one: Checked| {
+        let (_, message) = verified::trouble(&one)?;
+        Some(Trouble { about: format!("{title}: {}", one.source), message, hint: one.closed })
+    };
+    looks.filter_map(trouble).collect()
 }
 
 #[cfg(test)]
@@ -242,6 +285,7 @@ mod tests {
             },
         });
         let past = of_record(&record).expect("a record");
+        assert!(past.parts.iter().all(|part| part.paused.is_none()), "nothing is said of it");
         let order: Vec<_> = past.parts.iter().map(|part| part.name.as_str()).collect();
         assert_eq!(order, ["snapshot", "replicate", "prune", "check"]);
         assert_eq!(past.pairs, [("nfs".to_string(), "active".to_string())]);
@@ -260,6 +304,35 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_verified_says_which_copies_are_not_good() {
+        let looked = |source: &str, differences: u64, failed: Option<&str>| {
+            json!({ "job": "data", "to": "nas:back", "source": source, "target": "back", "at": 5, "snapshot": "1",
+                "share": [0, 1], "compared": 9, "differences": differences, "first": ["x: content"],
+                "failed": failed, "drill": null })
+        };
+        let record = json!({ "started": 100, "ended": 160, "status": 3, "dry_run": false, "phases": { "verify": {
+            "summary": "data to nas: 1 of 3 datasets good\ndata to usb: 0 of 0", "failures": 3, "targets": [
+                { "job": "data", "target": "nas", "too_large": [],
+                    "datasets": [looked("a", 2, None), looked("b", 0, Some("no key")), looked("c", 0, None)] },
+                { "job": "data", "target": "usb", "state": "away", "message": "unplugged" },
+                { "job": "data", "target": "far", "state": "failed", "message": "refused" },
+            ] } } });
+        let past = of_record(&record).expect("a record");
+        let [part] = past.parts.as_slice() else { panic!("{past:?}") };
+        assert_eq!((part.name.as_str(), part.failures), ("verify", 3));
+        assert_eq!(part.summary, "data to nas: 1 of 3 datasets good; data to usb: 0 of 0");
+        let said: Vec<_> = part.errors.iter().map(|one| format!("{}|{}", one.about, one.message)).collect();
+        assert_eq!(
+            said,
+            [
+                "data to nas: a|2 files or segments differ (x: content)",
+                "data to nas: b|not verified: no key",
+                "data to far|refused",
+            ]
+        );
+    }
+
+    #[test]
     fn the_newest_come_first_and_what_cannot_be_read_is_counted() {
         let state = tempfile::tempdir().expect("a folder");
         assert_eq!(read(state.path(), 5).expect("none"), History::default());
@@ -273,5 +346,39 @@ mod tests {
         let history = read(state.path(), 3).expect("read");
         let order: Vec<_> = history.runs.iter().map(|run| run.started).collect();
         assert_eq!((order, history.unread), (vec![3, 2], 1));
+    }
+
+    /// A run that pruned as a node of the pairs `nfs` and `other`, and what stood still then.
+    fn pruned(ended: i64, role: &str, paused: &Value) -> Past {
+        let of_record = of_record(&json!({
+            "started": ended, "ended": ended, "status": 0, "dry_run": false,
+            "pairs": [{ "pair": "nfs", "role": role }, { "pair": "other", "role": "standby" }],
+            "phases": { "prune": { "summary": "", "failures": 0, "targets": { "paused": paused } } },
+        }));
+        of_record.expect("a record")
+    }
+
+    #[test]
+    fn what_stood_still_is_known_from_the_newest_run_that_can_say_so() {
+        let paused = |pair: &str, dataset: &str| {
+            let hint = String::new();
+            json!({ "pair": pair, "dataset": dataset, "cause": "lost", "why": "it lost most", "hint": hint })
+        };
+        let both = json!([paused("nfs", "t/a"), paused("other", "t/b"), { "pair": "nfs" }]);
+        let mut history = History { runs: vec![pruned(1, "active", &both)], unread: 0 };
+        let of = |history: &History, pair: &str| -> Vec<String> {
+            history.paused(pair).map(|one| one.dataset.clone()).collect()
+        };
+        assert_eq!(of(&history, "nfs"), ["t/a"]);
+        assert_eq!(of(&history, "other"), ["t/b"]);
+        assert_eq!(of(&history, "third"), Vec::<String>::new());
+        // Nobody has looked since: a run that does not know its role, one that left the pair alone, one that only sent.
+        history.runs.insert(0, pruned(2, "unknown", &json!([])));
+        history.runs.insert(0, pruned(3, "active", &Value::Null));
+        history.runs.insert(0, Past { pairs: vec![("nfs".into(), "active".into())], ..Past::default() });
+        assert_eq!(of(&history, "nfs"), ["t/a"]);
+        assert_eq!(of(&history, "other"), Vec::<String>::new(), "its role was known all the time");
+        history.runs.insert(0, pruned(4, "standby", &json!([])));
+        assert_eq!(of(&history, "nfs"), Vec::<String>::new());
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Level;
 use super::Report;
+use super::Subject;
 use super::elapsed;
 use crate::config::dataset::Freshness;
 
@@ -69,10 +70,12 @@ pub struct Way {
 pub fn judge(ways: &[Way], now: i64) -> Report {
     let mut level = Level::Ok;
     let (mut messages, mut fine, mut list) = (Vec::new(), Vec::new(), Vec::new());
+    let mut subjects = Vec::new();
     for way in ways {
-        let found = one(way, now);
-        level = level.max(found.level);
         let name = format!("{} to {}", way.job, way.target);
+        let found = one(way, &name, now);
+        level = level.max(found.level);
+        subjects.extend(found.subjects);
         let age = found.oldest.map_or_else(|| "nothing known".to_string(), elapsed);
         let note = found.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
         if found.messages.is_empty() {
@@ -103,7 +106,7 @@ pub fn judge(ways: &[Way], now: i64) -> Report {
     } else {
         messages.join(", ")
     };
-    Report::new(level, &text, json!({ "targets": list }))
+    Report::new(level, &text, json!({ "targets": list }), subjects)
 }
 
 /// What there is to say of a target.
@@ -113,6 +116,8 @@ struct Found {
     note: Option<String>,
     /// The age of the oldest of the newest common snapshots.
     oldest: Option<u64>,
+    /// The target, where nothing is known of it, or its datasets that are not in order.
+    subjects: Vec<Subject>,
 }
 
 /// How many seconds a target is behind: the age of the newest common snapshot of the dataset where that is oldest.
@@ -131,8 +136,14 @@ fn age(date: i64, now: i64) -> u64 {
     u64::try_from(now.saturating_sub(date)).unwrap_or(0)
 }
 
-fn one(way: &Way, now: i64) -> Found {
-    let mut found = Found { level: Level::Ok, messages: Vec::new(), note: None, oldest: lag(&way.look, now) };
+fn one(way: &Way, name: &str, now: i64) -> Found {
+    let mut found = Found {
+        level: Level::Ok,
+        messages: Vec::new(),
+        note: None,
+        oldest: lag(&way.look, now),
+        subjects: Vec::new(),
+    };
     let watched = way.limits.warn.is_some() || way.limits.critical.is_some();
     let (datasets, seen) = match &way.look {
         Look::Both(datasets) => (datasets.as_slice(), true),
@@ -147,10 +158,12 @@ fn one(way: &Way, now: i64) -> Found {
             } else {
                 found.note = Some(format!("{why}, and it has no limit"));
             }
+            found.subjects.push(Subject::hidden(name, found.level, why));
             return found;
         }
     };
     for one in datasets {
+        let (before, mut worst) = (found.messages.len(), Level::Ok);
         let age = one.common.map(|date| age(date, now));
         let over = |limit: &u64| age.is_none_or(|age| age > *limit);
         let critical = way.limits.critical.filter(over).map(|limit| (Level::Critical, limit));
@@ -158,7 +171,7 @@ fn one(way: &Way, now: i64) -> Found {
         if let Some((level, limit)) = exceeded {
             // That a bookmark is missing proves nothing about the target.
             let level = if age.is_none() && !seen { Level::Unknown } else { level };
-            found.level = found.level.max(level);
+            worst = worst.max(level);
             found.messages.push(match age {
                 Some(age) => format!(
                     "newest common snapshot of {} is {} old (should be < {})",
@@ -171,8 +184,13 @@ fn one(way: &Way, now: i64) -> Found {
             });
         }
         if let Some(conflict) = &one.conflict {
-            found.level = found.level.max(Level::Warning);
+            worst = worst.max(Level::Warning);
             found.messages.push(format!("{} is not sent: {conflict}", one.source));
+        }
+        found.level = found.level.max(worst);
+        if worst > Level::Ok {
+            let text = found.messages[before..].join(", ");
+            found.subjects.push(Subject::seen(format!("{name}: {}", one.source), worst, text));
         }
     }
     found
@@ -264,6 +282,24 @@ mod tests {
         assert_eq!(text(&[one.clone()]).0, 0);
         one.limits.critical = Some(30 * 86_400);
         assert_eq!(text(&[one]).0, 2);
+    }
+
+    #[test]
+    fn each_target_and_each_dataset_that_is_late_is_a_subject_of_its_own() {
+        let late = way(Look::Both(vec![dataset("a", Some(86_400)), dataset("b", Some(60))]));
+        let mut away = way(Look::Nothing { why: "away".to_string() });
+        away.target = "usb".to_string();
+        let report = judge(&[late, away.clone()], NOW);
+        let named: Vec<_> =
+            report.subjects.iter().map(|one| (one.name.as_str(), one.level, one.hides)).collect();
+        assert_eq!(
+            named,
+            [("data to nas: tank/a", Level::Critical, false), ("data to usb", Level::Unknown, true)]
+        );
+        // Without a limit nothing is wrong, and what is in it is not known all the same.
+        away.limits = Freshness { warn: None, critical: None };
+        let report = judge(&[away], NOW);
+        assert_eq!((report.level, report.subjects[0].hides), (Level::Ok, true));
     }
 
     #[test]

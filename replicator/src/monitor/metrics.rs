@@ -12,13 +12,14 @@ use super::health::Pool;
 use super::lag::Look;
 use super::lag::Way;
 use super::snapshots::Watched;
+use crate::pair::paused::Paused;
 use crate::verify::memory::Checked;
 use crate::verify::memory::Drill;
 
 /// One run, as its record tells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastRun {
-    /// What it did: `snapshot`, `prune`, `replicate`, `check`.
+    /// What it did: `snapshot`, `prune`, `replicate`, `check`, `verify`.
     pub part: String,
     /// When it ended, in seconds since 1970.
     pub ended: i64,
@@ -43,6 +44,8 @@ pub struct Facts<'a> {
     pub runs: &'a [LastRun],
     /// What was verified: the name of the target with each dataset.
     pub verified: &'a [(&'a str, &'a Checked)],
+    /// Datasets of pairs whose pruning stands still.
+    pub paused: &'a [Paused],
     /// The clock.
     pub now: i64,
 }
@@ -55,6 +58,11 @@ pub fn render(facts: &Facts<'_>) -> String {
     pools(&mut page, facts);
     replications(&mut page, facts);
     verified(&mut page, facts);
+    for one in facts.paused {
+        let (pair, dataset) = (one.pair.as_str(), one.dataset.as_str());
+        let labels = [("pair", pair), ("dataset", dataset), ("cause", one.cause.word())];
+        page.add(&PAUSED, &labels, 1);
+    }
     for (check, level) in facts.checks {
         page.add(&CHECK, &[("check", check)], level.status());
     }
@@ -141,7 +149,7 @@ fn verified(page: &mut Page, facts: &Facts<'_>) {
             [("replication", one.job.as_str()), ("target", target), ("dataset", one.source.as_str())];
         page.add(&VERIFIED, &labels, one.at);
         page.add(&VERIFIED_GOOD, &labels, u8::from(one.is_good()));
-        page.add(&VERIFIED_DIFFERENCES, &labels, one.differences);
+        page.add(&VERIFIED_DIFFERENCES, &labels, one.differing());
         if let Some(drill) = &one.drill {
             page.add(&DRILL_GOOD, &labels, u8::from(*drill == Drill::Good));
         }
@@ -196,10 +204,16 @@ const VERIFIED: Family = family(
 );
 const VERIFIED_GOOD: Family =
     family("replicator_verified_good", "Whether the copy could be read then and was the same.");
-const VERIFIED_DIFFERENCES: Family =
-    family("replicator_verified_differences", "Files or segments of the copy that differed then.");
+const VERIFIED_DIFFERENCES: Family = family(
+    "replicator_verified_differences",
+    "Files or segments of the copy, or of what a restore drill brought back, that differed then.",
+);
 const DRILL_GOOD: Family =
     family("replicator_drill_good", "Whether what the restore drill brought back was the same.");
+const PAUSED: Family = family(
+    "replicator_pair_prune_paused",
+    "1 for a dataset of a pair that is not pruned because data may be lost.",
+);
 const CHECK: Family =
     family("replicator_check_status", "How a check ended: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.");
 const RUN_TIME: Family = family(

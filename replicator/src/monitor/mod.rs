@@ -14,6 +14,8 @@ pub mod kstat;
 pub mod lag;
 pub mod look;
 pub mod metrics;
+pub mod partials;
+pub mod paused;
 pub mod runs;
 pub mod snapshots;
 mod text;
@@ -84,22 +86,68 @@ pub struct Report {
     pub text: String,
     /// The same as JSON: an object with `level`, `text` and what each check adds. Times are seconds, sizes bytes.
     pub json: Value,
+    /// What is not in order, one by one, and what could not be looked at.
+    pub subjects: Vec<Subject>,
+}
+
+/// Something that a check is about: a pool, a dataset, a target of a replication, or a dataset there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Its name, which is empty for the check as a whole. The name of what lies in it begins with its name, and goes on with a
+    /// slash, or with a colon and a blank.
+    pub name: String,
+    /// How bad it is.
+    pub level: Level,
+    /// Why, on one line.
+    pub text: String,
+    /// What lies in it could not be looked at: nobody knows whether that is better or worse than it was.
+    pub hides: bool,
+}
+
+impl Subject {
+    /// One that was looked at.
+    #[must_use]
+    pub fn seen(name: impl Into<String>, level: Level, text: impl Into<String>) -> Self {
+        Self { name: name.into(), level, text: text.into(), hides: false }
+    }
+
+    /// One in which nothing could be looked at.
+    #[must_use]
+    pub fn hidden(name: impl Into<String>, level: Level, text: impl Into<String>) -> Self {
+        Self { hides: true, ..Self::seen(name, level, text) }
+    }
+
+    /// Whether something of this name lies in it.
+    #[must_use]
+    pub fn holds(&self, name: &str) -> bool {
+        let inside = |rest: &str| rest.starts_with('/') || rest.starts_with(": ");
+        self.name.is_empty() || name.strip_prefix(self.name.as_str()).is_some_and(inside)
+    }
 }
 
 impl Report {
     /// Nothing could be found out, and why.
     #[must_use]
     pub fn unknown(why: &str) -> Self {
-        Self::new(Level::Unknown, &format!("UNKNOWN: {why}"), serde_json::json!({}))
+        let text = format!("UNKNOWN: {why}");
+        let whole = Subject::hidden("", Level::Unknown, text.clone());
+        Self::new(Level::Unknown, &text, serde_json::json!({}), vec![whole])
     }
 
-    fn new(level: Level, text: &str, mut json: Value) -> Self {
-        // One line, whatever a name or an error brings along.
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    fn new(level: Level, text: &str, mut json: Value, mut subjects: Vec<Subject>) -> Self {
+        let text = one_line(text);
         json["level"] = serde_json::json!(level);
         json["text"] = Value::String(text.clone());
-        Self { level, text, json }
+        for subject in &mut subjects {
+            subject.text = one_line(subject.text.trim());
+        }
+        Self { level, text, json, subjects }
     }
+}
+
+/// One line, whatever a name or an error brings along.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Something that could not be looked at, and why.
@@ -126,8 +174,19 @@ mod tests {
 
     #[test]
     fn a_text_is_one_line() {
-        let report = Report::new(Level::Unknown, "a\nb\u{1b}[31m", serde_json::json!({}));
+        let subject = Subject::seen("tank", Level::Unknown, " c\nd ");
+        let report = Report::new(Level::Unknown, "a\nb\u{1b}[31m", serde_json::json!({}), vec![subject]);
         assert_eq!(report.text, "a b [31m");
         assert_eq!(report.json["level"], "unknown");
+        assert_eq!(report.subjects[0].text, "c d");
+    }
+
+    #[test]
+    fn what_lies_in_a_subject_is_known_by_its_name() {
+        let holds = |above: &str, name: &str| Subject::hidden(above, Level::Unknown, "").holds(name);
+        assert!(holds("tank", "tank/a") && holds("data to nas", "data to nas: tank/a"));
+        assert!(holds("", "tank") && Report::unknown("why").subjects[0].holds("anything"));
+        assert!(!holds("tank", "tank") && !holds("tank", "tank2/a"));
+        assert!(!holds("data to nas", "data to nas2: tank/a"));
     }
 }

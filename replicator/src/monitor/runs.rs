@@ -6,12 +6,16 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::metrics::LastRun;
+use crate::verify::memory::Ran;
 
 /// Where the records are, below the state folder.
 pub const FOLDER: &str = "runs";
 
 /// The parts of a run.
-const PARTS: [&str; 5] = ["snapshot", "replicate", "prune", "check", "verify"];
+const PARTS: [&str; 5] = ["snapshot", "replicate", "prune", "check", VERIFY];
+
+/// What `replicator verify` does.
+const VERIFY: &str = "verify";
 
 /// The most records that are read: as many as are kept of two timers in a day, so that a daily run is among them.
 const READ: usize = 256;
@@ -52,6 +56,25 @@ pub fn last(state: &Path) -> io::Result<Vec<LastRun>> {
     Ok(found)
 }
 
+/// Puts in the last run of `replicator verify` as that remembers it itself: its record may be older than those that are read.
+pub fn with_verify(runs: &mut Vec<LastRun>, last: Option<&Ran>) {
+    let Some(last) = last else { return };
+    if runs.iter().any(|one| one.part == VERIFY && one.ended >= last.ended) {
+        return;
+    }
+    runs.retain(|one| one.part != VERIFY);
+    runs.push(LastRun {
+        part: VERIFY.to_string(),
+        ended: last.ended,
+        seconds: length(last.started, last.ended),
+        success: last.failures == 0,
+    });
+}
+
+fn length(started: i64, ended: i64) -> f64 {
+    i32::try_from(ended.saturating_sub(started).max(0)).map_or(f64::MAX, f64::from)
+}
+
 /// What a record says of the parts that its run had.
 fn of_record(record: &Value) -> Vec<LastRun> {
     let number = |name: &str| record.get(name).and_then(Value::as_i64);
@@ -64,7 +87,7 @@ fn of_record(record: &Value) -> Vec<LastRun> {
         Some(LastRun {
             part: (*part).to_string(),
             ended,
-            seconds: i32::try_from(ended.saturating_sub(started).max(0)).map_or(f64::MAX, f64::from),
+            seconds: length(started, ended),
             success: phase.get("failures").and_then(Value::as_u64) == Some(0),
         })
     };
@@ -101,5 +124,21 @@ mod tests {
         let mut found: Vec<_> = found.iter().map(|one| (one.part.as_str(), one.ended, one.success)).collect();
         found.sort_unstable();
         assert_eq!(found, [("prune", 105, true), ("replicate", 205, false), ("snapshot", 305, true)]);
+    }
+
+    #[test]
+    fn a_verify_that_was_longer_ago_than_the_records_that_are_read_is_not_forgotten() {
+        let run = |part: &str, ended| LastRun { part: part.to_string(), ended, seconds: 1.0, success: true };
+        let ran = Ran { started: 100, ended: 160, failures: 1, summary: String::new() };
+        let mut runs = vec![run("snapshot", 500)];
+        with_verify(&mut runs, None);
+        assert_eq!(runs.len(), 1);
+        with_verify(&mut runs, Some(&ran));
+        assert_eq!(runs[1], LastRun { success: false, seconds: 60.0, ..run("verify", 160) });
+        // The newer of the two counts, and there is one.
+        with_verify(&mut runs, Some(&Ran { ended: 150, ..ran.clone() }));
+        assert_eq!((runs.len(), runs[1].ended), (2, 160));
+        with_verify(&mut runs, Some(&Ran { ended: 200, ..ran }));
+        assert_eq!((runs.len(), runs[1].ended), (2, 200));
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Level;
 use super::Report;
+use super::Subject;
 use super::Unread;
 use super::elapsed;
 use crate::config::dataset::Freshness;
@@ -60,9 +61,11 @@ pub fn judge(watched: &[Watched], unread: &[Unread], style: Style, now: i64) -> 
     let mut messages = Vec::new();
     let mut datasets = Vec::new();
     let mut names = Vec::new();
+    let mut subjects = Vec::new();
     for one in watched.iter().filter(|one| one.monitor.on) {
         names.push(one.dataset.clone());
         let mut worst = Level::Ok;
+        let before = messages.len();
         let mut periods = serde_json::Map::new();
         if !one.exists && style == Style::Ours {
             worst = Level::Critical;
@@ -94,6 +97,10 @@ pub fn judge(watched: &[Watched], unread: &[Unread], style: Style, now: i64) -> 
             periods.insert(period.word().to_string(), value);
         }
         level = level.max(worst);
+        // Beside what could not be looked at, also what is in order is named: it was looked at.
+        if worst > Level::Ok || !unread.is_empty() {
+            subjects.push(Subject::seen(&one.dataset, worst, messages[before..].join(", ")));
+        }
         datasets.push(
             json!({ "dataset": one.dataset, "exists": one.exists, "level": worst, "periods": periods }),
         );
@@ -102,6 +109,7 @@ pub fn judge(watched: &[Watched], unread: &[Unread], style: Style, now: i64) -> 
         level = level.max(one.level);
         let word = if one.level == Level::Critical { "CRIT" } else { one.level.word() };
         messages.push(format!("{word}: {}: {}", one.what, one.why));
+        subjects.push(Subject::hidden(&one.what, one.level, &one.why));
     }
     messages.sort_by_key(|message| message.to_lowercase());
     names.sort_by_key(|name| name.to_lowercase());
@@ -110,7 +118,7 @@ pub fn judge(watched: &[Watched], unread: &[Unread], style: Style, now: i64) -> 
     } else {
         messages.join(", ")
     };
-    Report::new(level, &text, json!({ "datasets": datasets, "unread": unread }))
+    Report::new(level, &text, json!({ "datasets": datasets, "unread": unread }), subjects)
 }
 
 /// Which limit is exceeded, and which it is. That there is no snapshot exceeds every limit.
@@ -234,5 +242,22 @@ mod tests {
             (3, "UNKNOWN: tank: no answer within 10 s")
         );
         assert_eq!(report.json["datasets"][0]["periods"]["hourly"]["age_seconds"], 1);
+    }
+
+    #[test]
+    fn each_dataset_that_is_late_is_a_subject_of_its_own() {
+        let late = |name: &str| watched(name, Some(2 * HOUR), Some(1));
+        let all = [late("tank/a"), watched("tank/b", Some(1), Some(1)), late("tank/c")];
+        let report = judge(&all, &[], Style::Ours, NOW);
+        let names: Vec<_> = report.subjects.iter().map(|one| (one.name.as_str(), one.level)).collect();
+        assert_eq!(names, [("tank/a", Level::Warning), ("tank/c", Level::Warning)]);
+        assert!(report.subjects[1].text.contains("tank/c newest hourly snapshot"), "{report:?}");
+        // Of a pool that is not known in full, what was seen is told apart from what was not.
+        let why = "cut short".to_string();
+        let unread = Unread { what: "tank".to_string(), level: Level::Unknown, why };
+        let report = judge(&all, &[unread], Style::Ours, NOW);
+        let named = |name: &str| report.subjects.iter().find(|one| one.name == name);
+        assert_eq!(named("tank/b").map(|one| (one.level, one.hides)), Some((Level::Ok, false)));
+        assert_eq!(named("tank").map(|one| (one.level, one.hides)), Some((Level::Unknown, true)));
     }
 }

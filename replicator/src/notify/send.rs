@@ -88,7 +88,7 @@ impl Sender {
     }
 
     fn message(&self, to: &[String], news: &News) -> String {
-        let News { check, was, level, text } = news;
+        let News { check, was, level, text, .. } = news;
         let Self { host, .. } = self;
         format!(
             "To: {}\nSubject: replicator on {host}: {check} {} (was {})\n\
@@ -115,6 +115,7 @@ impl Sender {
             "level": news.level,
             "was": news.was,
             "text": news.text,
+            "changes": news.changes,
         });
         let sent = agent.post(address).header("content-type", "application/json").send(body.to_string());
         let status = sent.map_err(|error| error.to_string())?.status();
@@ -137,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::monitor::Level;
+    use crate::notify::Change;
 
     fn news() -> News {
         News {
@@ -144,6 +146,12 @@ mod tests {
             was: Level::Ok,
             level: Level::Critical,
             text: "CRITICAL ZPOOL tank : it's \"bad\"".to_string(),
+            changes: vec![Change {
+                subject: "tank".to_string(),
+                was: Level::Ok,
+                level: Level::Critical,
+                text: "it's \"bad\"".to_string(),
+            }],
         }
     }
 
@@ -217,6 +225,7 @@ mod tests {
             });
             assert_eq!(failed.is_empty(), well, "{answer}: {failed:?}");
             assert!(asked.starts_with("POST /hook ") && asked.contains("\"level\":\"critical\""), "{asked}");
+            assert!(asked.contains("\"changes\":[{") && asked.contains("\"subject\":\"tank\""), "{asked}");
         }
     }
 }

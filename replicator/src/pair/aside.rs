@@ -4,6 +4,8 @@
 use zfs_core::name::DatasetName;
 use zfs_core::name::NameError;
 
+use crate::marks;
+
 /// Between the name of a dataset and the epoch.
 const WORD: &str = "-divergent-";
 
@@ -41,10 +43,37 @@ pub fn is_name(last: &str) -> bool {
     }
 }
 
-/// Whether a dataset below `root` was set aside, or lies in one that was.
+/// Whether a dataset below `root` was set aside, or lies in one that was. By whatever: none of them is sent.
 #[must_use]
 pub fn holds(root: &DatasetName, dataset: &DatasetName) -> bool {
-    dataset.strip_prefix(root).unwrap_or_default().split('/').any(is_name)
+    topmost(dataset, Some(root), std::slice::from_ref(root)).is_some()
+}
+
+/// The dataset that was set aside and that this one is, or lies in: by a rejoin of a pair with one of these `roots`, by a
+/// replication, or by a restore. Of several it is the topmost. Only what lies below a root counts, and below `above`, where
+/// that is given: who names a dataset means it, whatever it is.
+#[must_use]
+pub fn topmost(
+    dataset: &DatasetName,
+    above: Option<&DatasetName>,
+    roots: &[DatasetName],
+) -> Option<DatasetName> {
+    let by_rejoin = |name: &DatasetName| {
+        let below = |root: &DatasetName| name.is_within(root) && is_name(name.last());
+        roots.iter().any(|root| below(root) || of(name, root).is_some())
+    };
+    let counts = |name: &DatasetName| {
+        !roots.contains(name) && above.is_none_or(|above| name != above && name.is_within(above))
+    };
+    let mut found = None;
+    let mut next = Some(dataset.clone());
+    while let Some(name) = next.filter(&counts) {
+        next = name.parent();
+        if marks::was_set_aside(&name).is_some() || by_rejoin(&name) {
+            found = Some(name);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -92,10 +121,50 @@ mod tests {
             ("tank/a/b-divergent-1", true),
             ("tank/a/b-divergent-1-2/c", true),
             ("tank/a/b-divergent-x", false),
+            // By a restore, or a replication that was there before the pair.
+            ("tank/a/b_diverged_20261122T181500Z/c", true),
         ] {
             assert_eq!(holds(&root, &dataset(name)), held, "{name}");
         }
         // The root may have such a name itself.
         assert!(!holds(&dataset("tank/a-divergent-1"), &dataset("tank/a-divergent-1/b")));
+    }
+
+    #[test]
+    fn what_was_set_aside_is_found_from_whatever_lies_in_it() {
+        let roots = [dataset("tank/a"), dataset("tank/c-divergent-1")];
+        let time = "_diverged_20261122T181500Z";
+        for (name, found) in [
+            ("tank/a", None),
+            ("tank/a/b", None),
+            ("tank/a/b-divergent-1", Some("tank/a/b-divergent-1")),
+            ("tank/a/b-divergent-1/c", Some("tank/a/b-divergent-1")),
+            ("tank/a/b-divergent-1/c-divergent-2", Some("tank/a/b-divergent-1")),
+            // Beside a root, and its own children.
+            ("tank/a-divergent-2-3", Some("tank/a-divergent-2-3")),
+            ("tank/a-divergent-2-3/b", Some("tank/a-divergent-2-3")),
+            // Of no root, and a root with such a name.
+            ("tank/b-divergent-1", None),
+            ("tank/c-divergent-1", None),
+            ("tank/c-divergent-1/d", None),
+            ("tank/c-divergent-1/d-divergent-2", Some("tank/c-divergent-1/d-divergent-2")),
+        ] {
+            let found = found.map(dataset);
+            assert_eq!(topmost(&dataset(name), None, &roots), found, "{name}");
+        }
+        // What a replication or a restore leaves is known wherever it is.
+        let aside = dataset(&format!("tank/x{time}"));
+        for below in ["", "/y", "/y/z"] {
+            let name = dataset(&format!("{aside}{below}"));
+            assert_eq!(topmost(&name, None, &[]), Some(aside.clone()), "{name}");
+            // Whoever names it means it.
+            assert_eq!(topmost(&name, Some(&aside), &[]), None, "{name}");
+        }
+        let deep = dataset(&format!("{aside}/y{time}/z"));
+        assert_eq!(topmost(&deep, Some(&aside), &[]), deep.parent());
+        assert_eq!(topmost(&deep, Some(&dataset("tank")), &[]), Some(aside.clone()));
+        assert_eq!(topmost(&dataset("tank/a/b-divergent-1"), None, &[]), None, "there is no pair");
+        // A root that lies in what was set aside has been named.
+        assert_eq!(topmost(&deep, None, &[dataset(&format!("{aside}/y{time}"))]), None);
     }
 }

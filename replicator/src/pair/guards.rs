@@ -56,7 +56,7 @@ impl Refusal {
         match self {
             Self::NotActive(_) => "`replicator pair status` shows who has the service, and what is not known",
             Self::Stranger { .. } => {
-                "the target's data are safe; turn the direction round by promoting the target, and fill the replaced disk from there"
+                "nothing was changed: each node has a history that the other one does not know, and only one of them is the pair's. `replicator pair status` shows the epochs and snapshots of both. The one that is a stranger, as on a replaced disk, is put out of the way by `zfs rename` on its node; then promote the node that has the data, and the next run fills the other one from there"
             }
             Self::Pool { .. } | Self::PoolUnknown(_) => "look at `zpool status`",
         }
@@ -92,6 +92,13 @@ pub enum Told {
         standby: u64,
         /// The limit in per cent.
         limit: u8,
+    },
+    /// The active node does not have it at all: the standby lets go of nothing of its copy.
+    Missing {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Bytes that it refers to on the standby.
+        standby: u64,
     },
     /// How large its snapshots are is not known: none of them goes.
     NoSizes {
@@ -131,6 +138,10 @@ impl std::fmt::Display for Told {
             Self::Smaller { dataset, active, standby, limit } => write!(
                 f,
                 "{dataset} refers to {active} bytes on the active node, and to {standby} here: less than {limit} %, so nothing of it is pruned here"
+            ),
+            Self::Missing { dataset, standby } => write!(
+                f,
+                "{dataset} is not there on the active node, and refers to {standby} bytes here: nothing of it is pruned here"
             ),
             Self::NoSizes { dataset, why } => {
                 write!(f, "nothing of {dataset} is pruned, as its sizes are not known: {why}")

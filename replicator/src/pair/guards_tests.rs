@@ -53,7 +53,11 @@ fn an_empty_target_is_filled_and_an_empty_source_refused() {
     for source in [&empty, &fresh] {
         let refused = lineage(source, &full);
         let Err(refused @ Refusal::Stranger { snapshots: 2, .. }) = refused else { panic!("{refused:?}") };
-        assert!(refused.to_string().contains("1000000 bytes") && !refused.hint().is_empty());
+        assert!(refused.to_string().contains("1000000 bytes"), "{refused}");
+        // Which of the two is the stranger is not known here, so neither is called the one to promote.
+        let hint = refused.hint();
+        assert!(hint.contains("`replicator pair status`") && hint.contains("`zfs rename`"), "{hint}");
+        assert!(!hint.contains("destroy") && !hint.contains("promote the target"), "{hint}");
     }
     // Also where it looks like growth.
     let larger = state("zpool1/data", u64::MAX, &[("a", 9)]);

@@ -1,14 +1,14 @@
 //! What the sizes of a dataset of a pair say against pruning it. Nothing of it is written down anywhere: what a dataset was
-//! before is what its own snapshots refer to, which both nodes have. A dataset that has lost most of its data within a day
+//! before is what its own snapshots refer to, which both nodes have. A dataset that has lost most of its data at once
 //! keeps all snapshots from before until a person has looked, and says so by a snapshot ([`ACCEPTED`]) that is sent to the
-//! other node as any other; and where the active node has much less than the standby, the standby prunes nothing of it.
+//! other node as any other; and where the active node has much less of it than the standby, or nothing, the standby prunes
+//! nothing of it.
 //!
 //! Nothing else in a pair destroys or overwrites anything, whatever the sizes are: a stream onto a common snapshot goes
 //! on, a source that knows nothing of the target's history is refused by that, and a rejoin sets aside.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::collections::VecDeque;
 
 use zfs_core::Guid;
 use zfs_core::Zfs;
@@ -25,7 +25,7 @@ use crate::survey::Survey;
 /// What the snapshot is called that says that a loss was meant; the epoch follows.
 pub const ACCEPTED: &str = "accepted";
 
-/// What is lost in more than this many seconds is no sudden loss.
+/// What is lost in small steps within this many seconds is a sudden loss.
 const DAY: i64 = 86_400;
 
 /// Less than this many bytes is nothing that could be lost: a dataset without any files has about as much.
@@ -55,44 +55,53 @@ impl Size {
 pub struct Loss {
     /// The last snapshot from before it.
     pub before: Size,
-    /// A snapshot from after it.
+    /// A snapshot from after it, which proves it.
     pub after: Size,
     /// All that are as old as the last one from before it, or older.
     pub older: Vec<Guid>,
 }
 
+impl Loss {
+    /// The snapshots that stay as long as nobody has accepted it: those from before it, and the one that proves it. Without
+    /// that one, those from before it would be the newest of a dataset that has lost nothing.
+    pub fn stay(&self) -> impl Iterator<Item = Guid> {
+        self.older.iter().copied().chain([self.after.guid])
+    }
+}
+
 /// The last loss that nobody has accepted: one snapshot refers to less than so many per cent of what another one did, that
-/// was taken at most a day before. `sizes` are in the order of createtxg.
+/// was taken at most a day before, or that is the next older one of those that are left, whatever its age. `sizes` are in
+/// the order of createtxg, and no clock has to have gone the same way.
+///
+/// A loss is found again whatever is pruned meanwhile, as long as [`Loss::stay`] stays.
 #[must_use]
 pub fn loss(sizes: &[Size], guards: &Guards) -> Option<Loss> {
     // What was accepted is the measure for what comes after it.
     let from = sizes.iter().rposition(Size::accepts).unwrap_or(0);
-    // The places of the last day, each of which had more than all after it.
-    let mut larger: VecDeque<usize> = VecDeque::new();
-    let mut found: Option<(usize, usize)> = None;
-    for (at, size) in sizes.iter().enumerate().skip(from) {
-        while larger.front().is_some_and(|first| size.at.saturating_sub(sizes[*first].at) > DAY) {
-            larger.pop_front();
+    // Of those that were looked at already, by the time when they were taken: the places of those that have less than all
+    // that were taken before them.
+    let mut least: BTreeMap<i64, usize> = BTreeMap::new();
+    for (at, size) in sizes.iter().enumerate().skip(from).rev() {
+        let lost =
+            |after: &usize| size.bytes > FLOOR && below(sizes[*after].bytes, size.bytes, guards.source_below);
+        let up_to = size.at.saturating_add(DAY);
+        let within = least.range(..=up_to).next_back().map(|(_, after)| *after);
+        let next = (at + 1 < sizes.len()).then_some(at + 1);
+        if let Some(after) = within.into_iter().chain(next).find(lost) {
+            let older = sizes[..=at].iter().map(|size| size.guid).collect();
+            return Some(Loss { before: size.clone(), after: sizes[after].clone(), older });
         }
-        let lost = |first: &usize| {
-            let before = sizes[*first].bytes;
-            before > FLOOR && below(size.bytes, before, guards.source_below)
-        };
-        // They come with the largest first.
-        let count = larger.partition_point(lost);
-        if let Some(before) = count.checked_sub(1).and_then(|last| larger.get(last))
-            && found.is_none_or(|(known, _)| known < *before)
-        {
-            found = Some((*before, at));
+        let known = least.range(..=size.at).next_back().map(|(_, known)| sizes[*known].bytes);
+        if known.is_none_or(|known| size.bytes <= known) {
+            while let Some((time, known)) = least.range(size.at..).next().map(|(time, known)| (*time, *known))
+                && sizes[known].bytes >= size.bytes
+            {
+                least.remove(&time);
+            }
+            least.insert(size.at, at);
         }
-        while larger.back().is_some_and(|last| sizes[*last].bytes <= size.bytes) {
-            larger.pop_back();
-        }
-        larger.push_back(at);
     }
-    let (before, after) = found?;
-    let older = sizes[..=before].iter().map(|size| size.guid).collect();
-    Some(Loss { before: sizes[before].clone(), after: sizes[after].clone(), older })
+    None
 }
 
 /// A size that is far from what it was up to a day before, in either direction.
@@ -142,12 +151,13 @@ pub fn list(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<Size>, HostError> {
 }
 
 /// Keeps what the sizes of these datasets of a pair say against pruning. `there` are the bytes that each refers to here and
-/// on the other node, where this one is the standby and the other one could be asked.
+/// on the other node, where this one is the standby and the other one could be asked; none there stands for a dataset that
+/// the other one does not have.
 pub fn protect(
     survey: &Survey,
     concerned: &BTreeSet<DatasetName>,
     list: &dyn Fn(&DatasetName) -> Result<Vec<Size>, HostError>,
-    there: &BTreeMap<DatasetName, (u64, u64)>,
+    there: &BTreeMap<DatasetName, (u64, Option<u64>)>,
     guards: &Guards,
     protections: &mut Protections,
 ) -> Vec<Told> {
@@ -160,29 +170,28 @@ pub fn protect(
             needed.extend(guids.map(|guid| Needed { guid, by: by.clone() }));
             all.push(told);
         };
-        let mut every = seen.snapshots.iter().map(|one| one.guid);
+        let every = || seen.snapshots.iter().map(|one| one.guid);
+        let mut drifts = None;
         match list(dataset) {
             Err(error) => {
-                keep(&mut every, Told::NoSizes { dataset: dataset.clone(), why: error.to_string() });
+                keep(&mut every(), Told::NoSizes { dataset: dataset.clone(), why: error.to_string() });
             }
-            Ok(sizes) => {
-                let smaller =
-                    there.get(dataset).and_then(|(here, there)| smaller(dataset, *there, *here, guards));
-                let lost = loss(&sizes, guards);
-                let drift = drift(dataset, &sizes, guards).filter(|_| lost.is_none());
-                if let Some(loss) = lost {
-                    let older = loss.older.clone();
-                    keep(
-                        &mut older.into_iter(),
-                        Told::Lost { dataset: dataset.clone(), loss: Box::new(loss) },
-                    );
+            Ok(sizes) => match loss(&sizes, guards) {
+                None => drifts = drift(dataset, &sizes, guards),
+                Some(loss) => {
+                    let loss = Box::new(loss);
+                    keep(&mut loss.stay(), Told::Lost { dataset: dataset.clone(), loss: loss.clone() });
                 }
-                if let Some(told) = smaller {
-                    keep(&mut every, told);
-                }
-                all.extend(drift);
-            }
+            },
         }
+        let less = there.get(dataset).and_then(|(here, there)| match there {
+            None => Some(Told::Missing { dataset: dataset.clone(), standby: *here }),
+            Some(there) => smaller(dataset, *there, *here, guards),
+        });
+        if let Some(told) = less {
+            keep(&mut every(), told);
+        }
+        all.extend(drifts);
     }
     all
 }
@@ -222,7 +231,7 @@ mod tests {
     /// 2: there is no history that could be missing. 4: no size divides by zero or overflows. 6: only what a dataset refers
     /// to itself counts.
     #[test]
-    fn half_of_the_data_within_a_day_is_a_loss() {
+    fn half_of_the_data_within_a_day_or_from_one_snapshot_to_the_next_is_a_loss() {
         for (of, expected) in [
             (&[][..], None),
             (&[(0, 100)], None),
@@ -231,7 +240,10 @@ mod tests {
             // In small steps as well, and not over a longer time.
             (&[(0, 100), (8, 80), (16, 60), (24, 45)], Some((1, 4))),
             (&[(0, 100), (10, 80), (20, 60), (30, 45)], None),
-            (&[(0, 100), (25, 10)], None),
+            // One snapshot and the next, whatever lies between them: a day and a second, a weekend, a year.
+            (&[(0, 100), (25, 10)], Some((1, 2))),
+            (&[(0, 100), (24 * 365, 49)], Some((1, 2))),
+            (&[(0, 100), (24 * 365, 50)], None),
             // What was written again since changes nothing about it.
             (&[(0, 100), (1, 10), (2, 100), (3, 120)], Some((1, 2))),
             // The last of several.
@@ -248,10 +260,22 @@ mod tests {
         // The largest numbers there are.
         let mut large = sizes(&[(0, 1), (1, 0)]);
         large[0].bytes = u64::MAX;
-        (large[0].at, large[1].at) = (i64::MIN, i64::MAX);
-        assert_eq!(loss(&large, &GUARDS), None, "a long time");
-        large[1].at = i64::MIN;
-        assert_eq!(lost(&large), Some((1, 2)));
+        for at in [(i64::MIN, i64::MAX), (i64::MAX, i64::MIN), (i64::MIN, i64::MIN)] {
+            (large[0].at, large[1].at) = at;
+            assert_eq!(lost(&large), Some((1, 2)), "{at:?}");
+        }
+    }
+
+    /// The order is that of transaction groups: a clock that was wrong for a while hides nothing between two that were right.
+    #[test]
+    fn a_clock_that_goes_its_own_way_hides_no_loss() {
+        let year = 24 * 365;
+        for between in [year, -year, 30 * year] {
+            assert_eq!(lost(&sizes(&[(0, 100), (between, 70), (2, 45)])), Some((1, 3)), "{between}");
+            assert_eq!(lost(&sizes(&[(0, 100), (1, 10), (between, 10), (3, 10)])), Some((1, 2)), "{between}");
+        }
+        // It was ahead before, and was set right.
+        assert_eq!(lost(&sizes(&[(year, 100), (year + 1, 90), (2, 80), (3, 39)])), Some((3, 4)));
     }
 
     #[test]
@@ -284,15 +308,17 @@ mod tests {
             let of: Vec<_> = (0..next(12))
                 .map(|_| {
                     hour += i64::try_from(next(14)).expect("few");
-                    (hour, next(9))
+                    // At times the clock is wrong for one of them.
+                    let wrong = [0, 0, 0, 0, 40, -40][usize::try_from(next(6)).expect("few")];
+                    (hour + wrong, next(9))
                 })
                 .collect();
             let of = sizes(&of);
             let mut plain = None;
             for (after, small) in of.iter().enumerate() {
                 for (before, large) in of[..after].iter().enumerate() {
-                    let is =
-                        large.bytes > FLOOR && small.at - large.at <= DAY && small.bytes * 2 < large.bytes;
+                    let near = small.at - large.at <= DAY || after == before + 1;
+                    let is = large.bytes > FLOOR && near && small.bytes * 2 < large.bytes;
                     if is && plain.is_none_or(|known| known < before) {
                         plain = Some(before);
                     }
@@ -351,7 +377,7 @@ mod tests {
         let survey = Survey { datasets: BTreeMap::from([(name.clone(), seen)]), ..Survey::default() };
         let concerned = BTreeSet::from([name.clone(), "zpool1/data2".parse().expect("a name")]);
         let kept = |list: &dyn Fn(&DatasetName) -> Result<Vec<Size>, HostError>,
-                    there: Option<(u64, u64)>| {
+                    there: Option<(u64, Option<u64>)>| {
             let there = there.into_iter().map(|sizes| (name.clone(), sizes)).collect();
             let mut protections = Protections::new();
             let told = protect(&survey, &concerned, list, &there, &GUARDS, &mut protections);
@@ -363,9 +389,14 @@ mod tests {
         let fell = |_: &DatasetName| Ok(sizes(&[(0, 100), (1, 100), (2, 10), (3, 10)]));
         let fails = |_: &DatasetName| Err(HostError::Cancelled);
         assert_eq!(kept(&even, None), (vec![], 0));
-        assert_eq!(kept(&even, Some((100 * MIB, 100 * MIB))), (vec![], 0));
-        assert_eq!(kept(&fell, None), (vec![1, 2], 1));
-        assert_eq!(kept(&even, Some((100 * MIB, MIB))), (vec![1, 2, 3, 4], 1));
+        assert_eq!(kept(&even, Some((100 * MIB, Some(100 * MIB)))), (vec![], 0));
+        // Those from before, and the one by which it is seen.
+        assert_eq!(kept(&fell, None), (vec![1, 2, 3], 1));
+        assert_eq!(kept(&even, Some((100 * MIB, Some(MIB)))), (vec![1, 2, 3, 4], 1));
+        // What the other node does not have at all is less than any size, also where there is little to be lost.
+        assert_eq!(kept(&even, Some((100 * MIB, None))), (vec![1, 2, 3, 4], 1));
+        assert_eq!(kept(&even, Some((0, None))), (vec![1, 2, 3, 4], 1));
+        assert_eq!(kept(&fails, Some((MIB, None))).1, 2);
         // What could not be listed is never small, nor empty.
         assert_eq!(kept(&fails, None), (vec![1, 2, 3, 4], 1));
     }

@@ -365,10 +365,9 @@ impl Conflict {
             ),
             Self::NameClash { .. } => "rename these snapshots on the source or on the target".to_string(),
             Self::NameTooLong { .. } => "choose a shorter name for the target".to_string(),
-            Self::Partial { .. } => {
-                "run again with --discard-partial to throw away what arrived of it (snapshots are not touched), and start that stream anew"
-                    .to_string()
-            }
+            Self::Partial { to, .. } => format!(
+                "run again with --discard-partial to throw away what arrived of it (snapshots are not touched), and start that stream anew; where the user there may only add, do it on the target's machine as root: `replicator tokens --discard {to}`"
+            ),
         }
     }
 }

@@ -6,6 +6,8 @@ use zfs_core::name::DatasetName;
 use super::tests::dataset;
 use super::tree_tests::*;
 use super::*;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::About;
 use crate::host::Base;
 use crate::host::DatasetState;
@@ -88,7 +90,8 @@ fn nothing_is_set_aside_for_what_cannot_go_on() {
     let target = Inventory::Present(states(diverged()));
     let lacking = having(5, &[("lz4_compress", Some("disabled"))]);
     let plan = with_pools(&source, &target, (&fine, &lacking), &preserving());
-    assert_eq!(kinds(&plan), ["feature-missing"]);
+    let codes = |plan: &TreePlan| plan.conflicts().map(|(_, conflict)| conflict.code()).collect::<Vec<_>>();
+    assert_eq!((kinds(&plan), codes(&plan)), (vec!["feature-missing"], vec![Code::FeatureMissing]));
     assert!(
         plan.before.iter().all(|step| matches!(step.action, Action::Change { side: Side::Source, .. })),
         "{plan:?}"
@@ -102,6 +105,7 @@ fn nothing_is_set_aside_for_what_cannot_go_on() {
     target[1].encryption = Some(Encryption { root: name("dst/x"), key_loaded: true });
     let plan = planned(&source, &Inventory::Present(states(target.clone())), &preserving());
     assert_eq!((before(&plan), kinds(&plan)), (vec![], vec!["set-aside-unloads-key"]));
+    assert_eq!(codes(&plan), [Code::SetAsideUnloadsKey]);
     let hint = plan.conflicts().next().expect("a conflict").1.hint();
     assert!(hint.contains("dst/x_diverged_20261122T181500Z@a dst/x`, `zfs promote dst/x`"), "{hint}");
     // One that belongs to the dataset above stays loaded.
@@ -203,6 +207,7 @@ fn a_promotion_that_took_all_common_snapshots_is_told_and_goes_on_under_preserve
     let plan = planned(&source, &target, &recursive());
     assert_eq!(shown(&plan)[1..], ["src/a -> dst/a: promoted", "src/b -> dst/b: @s3>@s6"]);
     let (_, conflict) = plan.conflicts().next().expect("a conflict");
+    assert_eq!(conflict.code(), Code::Promoted);
     let text = format!("{conflict} {}", conflict.hint());
     for part in
         ["src/a starts at src/b@s1", "src/b was promoted", "dst/a", "--divergence preserve", "dst/a@s1"]
@@ -302,6 +307,8 @@ fn a_clone_waits_for_an_origin_that_is_kept_from_being_sent() {
         shown(&plan)[1..],
         ["src/base -> dst/base: no-common-base", "src/clone -> dst/clone: origin-not-replicated"]
     );
+    let codes: Vec<_> = plan.conflicts().map(|(_, conflict)| conflict.code()).collect();
+    assert_eq!(codes, [Code::NoCommonBase, Code::OriginNotReplicated]);
 }
 
 #[test]

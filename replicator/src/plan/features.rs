@@ -73,6 +73,15 @@ pub fn doubtful<'p>(plan: &'p TreePlan, pools: (&About, &About)) -> Vec<(usize, 
     datasets.filter_map(|(at, dataset)| Some((at, dataset.streams().last()?))).collect()
 }
 
+/// What streams from one pool may need that the other one does not have, whatever is in its datasets: for who looks before
+/// there is anything to be sent.
+#[must_use]
+pub fn may_lack(from: &About, to: &About) -> Vec<&'static str> {
+    let of_datasets = OF_DATASETS.iter().map(|(feature, _)| *feature);
+    let used = [COMPRESSED, RAW].into_iter().chain(of_datasets).filter(|feature| active(from, feature));
+    std::iter::once(ALWAYS).chain(used).filter(|feature| lacks(to, feature)).collect()
+}
+
 /// The conflict, if a stream with these features cannot be received.
 #[must_use]
 pub fn missing(

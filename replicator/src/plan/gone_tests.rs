@@ -8,6 +8,8 @@ use zfs_core::name::DatasetName;
 
 use super::tests::dataset;
 use super::*;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::Change;
 use crate::host::DatasetState;
 use crate::host::Inventory;
@@ -367,5 +369,6 @@ fn a_dataset_that_is_not_encrypted_is_refused_where_only_encrypted_ones_may_go()
     let conflicts: Vec<_> =
         case.plan().conflicts().map(|(name, conflict)| (name.to_string(), conflict.kind())).collect();
     assert_eq!(conflicts, [("src".to_string(), "not-encrypted"), ("src/x".to_string(), "not-encrypted")]);
+    assert!(case.plan().conflicts().all(|(_, conflict)| conflict.code() == Code::NotEncrypted));
     assert!(case.plan().steps().next().is_none(), "nothing is changed where nothing can be sent");
 }

@@ -23,6 +23,7 @@ use crate::host::Change;
 use crate::host::DatasetState;
 use crate::host::Inventory;
 use crate::marks;
+use crate::pair::aside;
 
 /// Where a dataset of the source goes, and what is there when its own steps begin.
 #[derive(Debug)]
@@ -169,6 +170,7 @@ impl<'a> TreePlanner<'a> {
     fn is_stray(&self, there: &DatasetState) -> bool {
         self.is_free(&there.name)
             && marks::was_set_aside(&there.name).is_none()
+            && !(self.options.pair && aside::holds(self.sides.target_root, &there.name))
             && !there.snapshots.is_empty()
     }
 

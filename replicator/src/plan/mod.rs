@@ -34,6 +34,7 @@ pub use commons::commons;
 pub use conflict::Conflict;
 pub use conflict::PartialProblem;
 pub use features::doubtful;
+pub use features::may_lack;
 pub use features::missing;
 pub use marking::needs_pools;
 pub use options::Divergence;

@@ -155,6 +155,9 @@ pub struct Options {
     /// one that really was, and what it counts as written may be nothing but the cleared intent log of a clone. For
     /// targets that nobody but a replication writes to.
     pub try_written: bool,
+    /// The source is a root of a pair: what a rejoin has set aside below it on either node stays as it is, as what a
+    /// replication or a restore has set aside does in any case.
+    pub pair: bool,
 }
 
 impl Default for Options {
@@ -175,6 +178,7 @@ impl Default for Options {
             remove_gone_after: None,
             require_encrypted: false,
             try_written: false,
+            pair: false,
         }
     }
 }

@@ -6,6 +6,8 @@ use zfs_core::name::DatasetName;
 
 use super::chain::Chain;
 use super::*;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::Base;
 use crate::host::Bookmark;
 use crate::host::Change;
@@ -167,24 +169,25 @@ fn a_first_replication_sends_all_or_only_the_newest() {
 
 #[test]
 fn no_snapshots_and_no_parent_are_conflicts() {
-    assert!(matches!(conflict(&source(""), &absent()), Conflict::NoSourceSnapshots { .. }));
+    assert_eq!(conflict(&source(""), &absent()).code(), Code::NoSourceSnapshots);
     assert!(matches!(conflict(&source("#a:1"), &target("@a:1")), Conflict::NoSourceSnapshots { .. }));
 }
 
 #[test]
 fn a_target_that_is_no_replica_is_left_alone() {
     let found = conflict(&source("@a:1"), &target(""));
-    assert!(matches!(found, Conflict::TargetWithoutSnapshots { .. }));
+    assert_eq!(found.code(), Code::TargetWithoutSnapshots);
     let found = conflict(&source("@a:1"), &target("@a:9"));
     assert!(matches!(&found, Conflict::NoCommonBase { from_snapshots, to_snapshots, .. }
         if from_snapshots.len() == 1 && to_snapshots.len() == 1));
+    assert_eq!(found.code(), Code::NoCommonBase);
     assert!(
         found.to_string().contains("src/data@a (GUID 1)")
             && found.to_string().contains("dst/data@a (GUID 9)")
     );
     let mut volume = dataset("dst/data", "@a:1");
     volume.kind = DatasetKind::Volume;
-    assert!(matches!(conflict(&source("@a:1"), &there(volume)), Conflict::KindMismatch { .. }));
+    assert_eq!(conflict(&source("@a:1"), &there(volume)).code(), Code::KindMismatch);
 }
 
 #[test]
@@ -204,6 +207,7 @@ fn writes_to_the_target_stop_the_plan_even_when_nothing_is_to_be_sent() {
         written.written = 4096;
         let found = conflict(&source(source_has), &there(written));
         assert!(matches!(found, Conflict::Diverged { target_written: 4096, .. }));
+        assert_eq!(found.code(), Code::Diverged);
     }
 }
 
@@ -211,6 +215,7 @@ fn writes_to_the_target_stop_the_plan_even_when_nothing_is_to_be_sent() {
 fn a_name_that_the_target_uses_for_something_else_is_found_before_anything_is_sent() {
     let found = conflict(&source("@a:2:10 @c:3:20 @x:4:30"), &target("@x:9:1 @a:2:2"));
     assert!(matches!(&found, Conflict::NameClash { snapshots, .. } if snapshots.len() == 1), "{found:?}");
+    assert_eq!(found.code(), Code::NameClash);
     // Whichever side has more of them.
     for (source_has, target_has, clashing) in [
         ("@c:1 @a:2 @b:3 @d:4", "@a:9 @c:1", vec!["a"]),
@@ -228,7 +233,7 @@ fn a_name_that_gets_too_long_on_the_target_is_found_before_anything_is_sent() {
     let source = dataset("s", &format!("@a:1 @{long}:2"));
     let target_name = DatasetName::try_from("a/rather/long/name").expect("a name");
     let found = plan(&source, &target_name, &absent(), &Options::default()).expect_err("too long");
-    assert!(matches!(found, Conflict::NameTooLong { .. }));
+    assert_eq!(found.code(), Code::NameTooLong);
 }
 
 fn content(to: u64, from: Option<u64>) -> PartialContent {
@@ -279,6 +284,7 @@ fn a_token_that_is_not_ours_is_never_followed() {
         let target = there(interrupted(has, content));
         let found = conflict(&source, &target);
         assert!(matches!(&found, Conflict::Partial { problem, .. } if *problem == expected), "{found:?}");
+        assert_eq!(found.code(), Code::Partial);
     }
 }
 
@@ -306,7 +312,7 @@ fn encrypted_datasets_go_raw_unless_the_chain_is_not() {
     assert_eq!(steps(&source, &absent()), ["raw full @a", "raw @a>@b"]);
     let replica = dataset("dst/data", "@a:1");
     // A stream that is not raw is decrypted, which takes the key.
-    assert!(matches!(conflict(&source, &there(replica.clone())), Conflict::KeyNotLoaded { .. }));
+    assert_eq!(conflict(&source, &there(replica.clone())).code(), Code::KeyNotLoaded);
     let open = with_key(source.clone());
     assert_eq!(steps(&open, &there(replica.clone())), ["@a>@b"]);
     assert_eq!(steps(&source, &there(encrypted(replica.clone()))), ["raw @a>@b"]);
@@ -335,7 +341,9 @@ fn a_bookmark_without_its_initialisation_vectors_is_no_base_for_a_raw_stream() {
 fn a_first_replication_can_be_refused_and_snapshots_left_out() {
     let source = source("@daily_1:1 @hourly_1:2 @daily_2:3 @hourly_2:4");
     let refuse = Options { initial: Initial::Refuse, ..Options::default() };
-    assert!(matches!(plan(&source, &name(), &absent(), &refuse), Err(Conflict::InitialRefused { .. })));
+    let refused =
+        |options: &Options| plan(&source, &name(), &absent(), options).map_err(|found| found.code());
+    assert_eq!(refused(&refuse).err(), Some(Code::InitialRefused));
 
     let pattern = |text: &str| vec![text.to_string()];
     let daily = Options {
@@ -351,7 +359,7 @@ fn a_first_replication_can_be_refused_and_snapshots_left_out() {
         snapshots: Patterns::new(&pattern("weekly_*"), &[]).expect("a pattern"),
         ..Options::default()
     };
-    assert!(matches!(plan(&source, &name(), &absent(), &none), Err(Conflict::NothingSelected { .. })));
+    assert_eq!(refused(&none).err(), Some(Code::NothingSelected));
 
     let newest = Options { intermediates: false, ..Options::default() };
     let made = plan(&source, &name(), &target("@daily_1:1"), &newest).expect("a plan");

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
@@ -40,6 +41,7 @@ use crate::host::SendSpec;
 use crate::host::Snapshot;
 use crate::host::Tree;
 use crate::marks;
+use crate::pair::aside;
 
 /// Everything a plan is made of.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +139,8 @@ impl<'a> TreePlanner<'a> {
     pub(super) fn new(sides: Sides<'a>, options: &'a Options, refused: &'a Refused) -> Self {
         let root = &sides.source.root().name;
         let all = sides.source.datasets().iter().take(if options.recursive { usize::MAX } else { 1 });
-        let selected: Vec<_> = all.filter(|one| options.datasets.select_dataset(&one.name, root)).collect();
+        let all = all.filter(|one| options.datasets.select_dataset(&one.name, root));
+        let (selected, left_alone) = in_place(all, root, options);
         let places = selected.iter().enumerate().map(|(at, one)| (&one.name, at)).collect();
         let present = match sides.target {
             Inventory::Absent { .. } => None,
@@ -160,7 +163,7 @@ impl<'a> TreePlanner<'a> {
             made: HashSet::new(),
             mapped: Vec::new(),
             before: Vec::new(),
-            notes: Vec::new(),
+            notes: left_alone.iter().map(|aside| format!("{aside} was set aside, and is not sent")).collect(),
             read_as: read_as(&sides),
         }
     }
@@ -447,6 +450,25 @@ impl<'a> TreePlanner<'a> {
         }
         !without
     }
+}
+
+/// Of these datasets of the source those that are where they belong; and what was set aside below the root, the topmost of
+/// each. Who wants to send that names it as the root.
+fn in_place<'a>(
+    all: impl Iterator<Item = &'a DatasetState>,
+    root: &DatasetName,
+    options: &Options,
+) -> (Vec<&'a DatasetState>, BTreeSet<DatasetName>) {
+    let roots: &[DatasetName] = if options.pair { std::slice::from_ref(root) } else { &[] };
+    let mut asides = BTreeSet::new();
+    let mut selected = Vec::new();
+    for one in all {
+        match aside::topmost(&one.name, Some(root), roots) {
+            None => selected.push(one),
+            Some(aside) => drop(asides.insert(aside)),
+        }
+    }
+    (selected, asides)
 }
 
 /// Whether a dataset waits for one that is being planned right now, directly or through others.

@@ -6,6 +6,8 @@ use zfs_core::name::DatasetName;
 
 use super::tests::dataset;
 use super::*;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::About;
 use crate::host::Change;
 use crate::host::DatasetKind;
@@ -134,7 +136,8 @@ fn a_conflict_stops_its_dataset_and_what_would_be_received_into_it() {
             "src/z -> dst/z: @a>@b"
         ]
     );
-    assert_eq!(plan.conflicts().count(), 2);
+    let codes: Vec<_> = plan.conflicts().map(|(_, conflict)| conflict.code()).collect();
+    assert_eq!(codes, [Code::NoSourceSnapshots, Code::ParentNotReplicated]);
 }
 
 #[test]
@@ -341,6 +344,45 @@ fn removed(step: &Step) -> Vec<String> {
 
 pub(super) fn preserving() -> Options {
     Options { divergence: Divergence::Preserve, ..recursive() }
+}
+
+#[test]
+fn what_was_set_aside_at_the_source_is_not_sent_unless_it_is_named() {
+    let aside = "src/x_diverged_20261122T181500Z";
+    let child = format!("{aside}/y");
+    let source = tree(&[
+        ("src", "@a:1"),
+        ("src/x", "@a:2"),
+        ("src/x-divergent-3", "@b:7"),
+        (aside, "@b:5"),
+        (&child, "@b:6"),
+    ]);
+    let plan = planned(&source, &absent(), &recursive());
+    let all = [
+        "src -> dst/data: full @a",
+        "src/x -> dst/data/x: full @a",
+        "src/x-divergent-3 -> dst/data/x-divergent-3: full @b",
+    ];
+    assert_eq!(shown(&plan), all);
+    assert_eq!(plan.notes, [format!("{aside} was set aside, and is not sent")]);
+    // In a pair a rejoin leaves such names.
+    let pair = Options { pair: true, ..recursive() };
+    let plan = planned(&source, &absent(), &pair);
+    assert_eq!(shown(&plan), all[..2]);
+    assert_eq!(plan.notes.len(), 2, "{:?}", plan.notes);
+    // Who names it means it.
+    let plan = planned(&tree(&[(aside, "@b:5"), (&child, "@b:6")]), &absent(), &pair);
+    assert_eq!((plan.datasets.len(), plan.notes.len()), (2, 0));
+}
+
+#[test]
+fn what_a_rejoin_has_set_aside_at_the_target_is_no_dataset_that_was_renamed() {
+    let source = tree(&[("src", "@a:1"), ("src/back", "@own:9")]);
+    let target = Inventory::Present(tree(&[("dst", "@a:1"), ("dst/x-divergent-3", "@own:9")]));
+    assert_eq!(before(&planned(&source, &target, &recursive())), ["rename dst/x-divergent-3 to dst/back"]);
+    let plan = planned(&source, &target, &Options { pair: true, ..recursive() });
+    assert!(plan.before.is_empty(), "{:?}", plan.before);
+    assert_eq!(shown(&plan), ["src -> dst: ", "src/back -> dst/back: full @own"]);
 }
 
 #[test]

@@ -80,6 +80,13 @@ pub enum Reason {
         /// Percent of the pool in use up to which nothing goes.
         limit: u8,
     },
+    /// Goes: it is one of the last snapshots of demotions, of which there are newer ones.
+    Handover {
+        /// Its place.
+        place: u32,
+        /// How many are kept.
+        newest: u32,
+    },
     /// Goes: no rule keeps it and nobody needs it.
     Expired {
         /// The period.
@@ -118,6 +125,9 @@ impl fmt::Display for Reason {
             }
             Self::CapacityUnknown { limit } => {
                 write!(f, "put off: it is not known whether more than {limit}% of the pool are in use")
+            }
+            Self::Handover { place, newest } => {
+                write!(f, "number {place} of the last snapshots of demotions, {newest} are kept")
             }
             Self::Expired { period, place, count, age, limit } => {
                 write!(f, "number {place} of {count} {period} and {} old, ", Seconds(*age))?;

@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Wanted;
+use crate::agent::Class;
+use crate::agent::DEFAULT_CLASSES;
 use crate::transport::quote;
 
 /// A public key.
@@ -76,6 +78,12 @@ pub fn line(wanted: &Wanted) -> String {
         command.push_str(" --root ");
         command.push_str(&quote::sh(root.as_str()));
     }
+    // Beside what an agent allows by itself: what is set on the source later follows to the copy. Only properties that can do
+    // no harm are set by it, and only those for which the user was given the right.
+    let allowed = DEFAULT_CLASSES.iter().chain(&[Class::SetProperties]);
+    let allowed: Vec<String> = allowed.map(ToString::to_string).collect();
+    command.push_str(" --allow ");
+    command.push_str(&allowed.join(","));
     // In the file only a double quote has to be marked.
     let command = command.replace('"', "\\\"");
     let PublicKey { kind, blob, comment } = &wanted.key;

@@ -1,6 +1,7 @@
 //! A user of this machine who may receive into some datasets and nothing else: which rights it needs, and what is written
 //! to authorized_keys for the key that comes in as it. What there is, is looked at in `machine`; what has to be done follows
-//! from that here, and is carried out there.
+//! from that here, and is carried out there. Such a user may not throw away a receive that broke off: this machine does it
+//! ([`partials`], [`clear`]).
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -16,8 +17,10 @@ use crate::codes::Coded;
 use crate::host::HostError;
 use crate::host::Version;
 
+pub mod clear;
 pub mod key;
 pub mod machine;
+pub mod partials;
 #[cfg(test)]
 mod tests;
 
@@ -29,10 +32,11 @@ use key::PublicKey;
 /// mounted by it.
 const NEEDED: &[&str] = &["create", "mount", "bookmark", "readonly", "canmount"];
 
-/// The right to receive, and from OpenZFS 2.4 on the one that cannot roll back.
+/// The right to receive, with which `zfs receive -F` also destroys snapshots that are newer (openzfs #16943), and since OpenZFS
+/// 2.3.2 one that cannot do that.
 const RECEIVE: &str = "receive";
 const APPEND: &str = "receive:append";
-const APPEND_SINCE: Version = Version { major: 2, minor: 4, patch: 0 };
+const APPEND_SINCE: Version = Version { major: 2, minor: 3, patch: 2 };
 
 /// What a receiver should not have: by these it could take something away, read it out, or have it mounted where it runs.
 const TOO_MUCH: &[&str] = &[
@@ -263,8 +267,12 @@ impl SetupError {
                 "usermod --shell /bin/sh {user}; the key starts nothing but the agent, and without a key nobody comes in"
             )),
             Self::KeyInUse { .. } => {
-                Some("remove that line if it is not needed, or make another key for this".to_string())
+                Some(
+                    "remove that line, where it is of an earlier version of this program or not needed any more, and run this again; or make another key for this"
+                        .to_string(),
+                )
             }
+            Self::Key { error: BadKey::Io(_), .. } => Some("check its path, and who may read it".to_string()),
             Self::Key { .. } => Some("name the file that ends in .pub".to_string()),
             Self::Unsafe { .. } => None,
             Self::Failed { .. } => Some("run it as root".to_string()),
@@ -280,6 +288,7 @@ impl Coded for SetupError {
             Self::Root(_) => Code::Usage,
             Self::Locked(_) | Self::NoShell { .. } | Self::Unsafe { .. } => Code::NotReady,
             Self::KeyInUse { .. } => Code::KeyInUse,
+            Self::Key { error: BadKey::Io(_), .. } => Code::KeyFile,
             Self::Key { .. } => Code::PublicKey,
             Self::Failed { .. } => Code::Local,
             Self::Host(error) => error.code(),
@@ -296,10 +305,16 @@ fn permissions(version: Option<Version>) -> Vec<&'static str> {
     all
 }
 
-/// Which of these the user lacks. The wider right to receive holds the narrower one.
+/// Which of these the user lacks. Where there is a narrower right to receive, the wider one is not enough: with both, that one
+/// can be taken back at any time.
 fn lacking(has: &BTreeSet<String>, version: Option<Version>) -> Vec<String> {
-    let there = |one: &str| has.contains(one) || (one == APPEND && has.contains(RECEIVE));
-    permissions(version).into_iter().filter(|one| !there(one)).map(str::to_string).collect()
+    permissions(version).into_iter().filter(|one| !has.contains(*one)).map(str::to_string).collect()
+}
+
+/// Which of these it should not have.
+fn too_much(has: &BTreeSet<String>, version: Option<Version>) -> Vec<&'static str> {
+    let wider = (version >= Some(APPEND_SINCE)).then_some(RECEIVE);
+    wider.into_iter().chain(TOO_MUCH.iter().copied()).filter(|one| has.contains(*one)).collect()
 }
 
 /// Whether sshd starts commands with it.
@@ -402,7 +417,7 @@ pub fn judge(wanted: &Wanted, found: &Found) -> Section {
             continue;
         };
         let missing = lacking(has, found.version);
-        let much: Vec<_> = TOO_MUCH.iter().copied().filter(|one| has.contains(*one)).collect();
+        let much = too_much(has, found.version);
         if !missing.is_empty() {
             let text = format!("{} lacks {} on {root}", user.name, missing.join(", "));
             let step = Step::Allow { user: user.name.clone(), permissions: missing, dataset: root.clone() };

@@ -35,7 +35,7 @@ fn found() -> Found {
         rights: BTreeMap::new(),
         entries: Vec::new(),
         guarded: Vec::new(),
-        version: Version::parse("2.3.9"),
+        version: Version::parse("2.2.9"),
     }
 }
 
@@ -44,7 +44,7 @@ fn line_of(options: &str) -> Entry {
     key::entries(&file, &wanted().key).pop().expect("one")
 }
 
-const OURS: &str = "restrict,command=\"'/usr/sbin/replicator' agent --root 'tank/backup'\"";
+const OURS: &str = "restrict,command=\"'/usr/sbin/replicator' agent --root 'tank/backup' --allow list,receive,discard,bookmark,set-properties\"";
 
 #[test]
 fn a_key_is_read_and_what_is_none_is_told() {
@@ -68,11 +68,11 @@ fn a_line_names_the_program_and_the_roots_and_nothing_gets_out_of_its_quotes() {
     wanted.program = "/opt/a \"b\"/replicator".to_string();
     let line = key::line(&wanted);
     assert!(line.starts_with(
-        "restrict,command=\"'/opt/a \\\"b\\\"/replicator' agent --root 'tank/it has space' --root 'tank/b'\" ssh-"
+        "restrict,command=\"'/opt/a \\\"b\\\"/replicator' agent --root 'tank/it has space' --root 'tank/b' --allow list,"
     ));
     let entries = key::entries(&line, &wanted.key);
     assert_eq!(entries.len(), 1);
-    assert!(entries[0].options.ends_with("'tank/b'\""), "{entries:?}");
+    assert!(entries[0].options.ends_with(",set-properties\""), "{entries:?}");
 }
 
 #[test]
@@ -123,24 +123,30 @@ fn what_is_missing_is_done_and_done_again_it_is_nothing() {
 }
 
 #[test]
-fn from_2_4_on_it_may_only_append_and_more_than_that_is_told() {
+fn from_2_3_2_on_it_may_only_append_and_more_than_that_is_told() {
     let wanted = wanted();
     let mut found = found();
-    found.version = Version::parse("2.4.0");
+    found.version = Version::parse("2.3.2");
     let rights = |text: &str| text.split(',').map(str::to_string).collect::<BTreeSet<_>>();
     let steps = plan(&wanted, &found).expect("a plan");
     assert!(steps[1].to_string().contains(" receive:append,create,"), "{steps:?}");
-    // The wider right is enough, and nothing is given beside it.
-    let all = permissions(Version::parse("2.3.9")).join(",");
-    found.rights.insert(name("tank/backup"), rights(&all));
-    assert_eq!(plan(&wanted, &found).expect("a plan").len(), 1);
+    // The wider right of before is not what it should have: the narrower one is given beside it.
+    let before = permissions(Version::parse("2.3.1")).join(",");
+    found.rights.insert(name("tank/backup"), rights(&before));
+    let steps = plan(&wanted, &found).expect("a plan");
+    assert_eq!(steps[0].to_string(), "zfs allow -u keeper receive:append tank/backup");
+    assert_eq!(steps.len(), 2, "{steps:?}");
     found.entries = vec![line_of(OURS)];
+    let all = permissions(found.version).join(",");
+    found.rights.insert(name("tank/backup"), rights(&all));
+    assert_eq!(plan(&wanted, &found).expect("a plan"), []);
     assert_eq!(judge(&wanted, &found).grade(), Grade::Ok);
-    found.rights.insert(name("tank/backup"), rights(&format!("{all},destroy,send")));
+    found.rights.insert(name("tank/backup"), rights(&format!("{all},receive,destroy,send")));
     let judged = judge(&wanted, &found);
     assert_eq!(judged.grade(), Grade::Warn);
     let told = crate::check::text(&[judged]);
-    assert!(told.contains("more than a receiver needs on tank/backup: destroy, send"), "{told}");
+    assert!(told.contains("more than a receiver needs on tank/backup: receive, destroy, send"), "{told}");
+    assert!(told.contains("zfs unallow -u keeper receive,destroy,send"), "{told}");
 }
 
 #[test]

@@ -16,6 +16,8 @@ use super::carry::carry_out;
 use super::carry::look;
 use super::exchange::Wish;
 use super::rollback;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::host::HostError;
@@ -309,6 +311,7 @@ fn one_that_is_in_use_stops_it_before_anything_is_changed() {
     let wish = Wish::Snapshot(case.guid("tank/data@1"));
     let error = carry_out(&mut node, &name(DATA), Some(&wish), NOW, &mut |_| {}).expect_err("in use");
     assert!(matches!(error, RestoreError::InUse { .. }), "{error}");
+    assert_eq!(error.code(), Code::RestoreRefused);
     assert_eq!(case.world.effects(), 0, "{:?}", case.world.log());
     // What had been unmounted by then is back.
     assert_eq!(case.mounted().len(), 2);
@@ -324,8 +327,8 @@ fn what_cannot_end_well_is_refused_before_anything_is_changed() {
     });
     let refused = |dataset: &str, wish: Wish, word: &str| {
         let error = carry_out(&mut case.node(), &name(dataset), Some(&wish), NOW, &mut |_| {});
-        let error = error.expect_err(word).to_string();
-        assert!(error.contains(word), "{error}");
+        let error = error.expect_err(word);
+        assert!(error.code() == Code::RestoreRefused && error.to_string().contains(word), "{error}");
     };
     refused("tank", Wish::Snapshot(case.guid("tank@1")), "root dataset");
     refused(DATA, Wish::Snapshot(Guid(4711)), "does not have this snapshot");

@@ -9,6 +9,7 @@ use serde::Serialize;
 pub(crate) mod ask;
 pub mod by_hand;
 pub mod decide;
+pub mod epochs;
 pub mod observation;
 pub mod roots;
 pub mod source;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Role;
+use super::epochs::Epochs;
 
 /// Something that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -157,40 +158,6 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The epoch of a node from that of each of its roots, which a promotion raises together. Where this node holds one and
-/// not all, its promotion was cut off, or a pool is not the one that it was, and nothing is known. A node that follows gets
-/// them one after the other, and has followed as far as the lowest.
-#[must_use]
-pub fn of_all(
-    node: &str,
-    roots: impl IntoIterator<Item = (String, Seen<Option<Epoch>>)>,
-) -> Seen<Option<Epoch>> {
-    let mut all: Vec<(String, Option<Epoch>)> = Vec::new();
-    for (root, epoch) in roots {
-        match epoch {
-            Seen::Unknown(why) => return Seen::Unknown(format!("{root}: {why}")),
-            Seen::Known(epoch) => all.push((root, epoch)),
-        }
-    }
-    let number = |epoch: &Option<Epoch>| epoch.as_ref().map_or(0, |epoch| epoch.number);
-    let Some((low, lowest)) = all.iter().min_by_key(|(_, epoch)| number(epoch)) else {
-        return Seen::unknown("the pair has no roots");
-    };
-    let held = |epoch: &Option<Epoch>| epoch.as_ref().is_some_and(|epoch| epoch.holder == node);
-    let other = |(_, epoch): &&(String, Option<Epoch>)| epoch != lowest;
-    if let Some((root, epoch)) = all.iter().find(other)
-        && all.iter().any(|(_, epoch)| held(epoch))
-    {
-        let show =
-            |epoch: &Option<Epoch>| epoch.as_ref().map_or_else(|| "none".to_string(), ToString::to_string);
-        let (one, two) = (show(epoch), show(lowest));
-        return Seen::Unknown(format!(
-            "{root} has the epoch {one} and {low} has {two}: a promotion of {node} was cut off, or one of the pools is not the one that it was"
-        ));
-    }
-    Seen::Known(lowest.clone())
-}
-
 /// What the other node says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -199,8 +166,8 @@ pub enum PeerSaid {
     Answered {
         /// What it takes itself for, from what it sees without us; not known where it was not asked for that.
         role: Seen<Role>,
-        /// The epoch of its pools.
-        epoch: Seen<Option<Epoch>>,
+        /// The epochs of its pools.
+        epoch: Epochs,
     },
     /// It did not, for this reason.
     Unreachable(String),
@@ -294,8 +261,8 @@ pub struct Observation {
     pub reading: Reading,
     /// What the other node says.
     pub peer: PeerSaid,
-    /// The epoch of the pools here; `None` where there never was one.
-    pub epoch: Seen<Option<Epoch>>,
+    /// The epochs of the pools here.
+    pub epoch: Epochs,
     /// What a person has said; `None` where nobody has, or the time is over.
     pub by_hand: Seen<Option<Override>>,
 }
@@ -371,7 +338,7 @@ impl Observation {
             ),
             About::Quorum => or_why(reading.quorum.known().map(ToString::to_string), reading.quorum.why()),
             About::Ha => or_why(reading.ha.known().map(ToString::to_string), reading.ha.why()),
-            About::Epoch => or_why(self.epoch.known().map(show_epoch), self.epoch.why()),
+            About::Epoch => self.epoch.to_string(),
             About::ByHand => or_why(
                 self.by_hand.known().map(|said| match said {
                     None => "nothing was said".to_string(),
@@ -380,13 +347,10 @@ impl Observation {
                 self.by_hand.why(),
             ),
             About::Peer => match &self.peer {
-                PeerSaid::Answered { role, epoch } => {
-                    let epoch = or_why(epoch.known().map(show_epoch), epoch.why());
-                    match role {
-                        Seen::Known(role) => format!("takes itself for {role}, epoch {epoch}"),
-                        Seen::Unknown(_) => format!("answers, epoch {epoch}"),
-                    }
+                PeerSaid::Answered { role: Seen::Known(role), epoch } => {
+                    format!("takes itself for {role}, epoch {epoch}")
                 }
+                PeerSaid::Answered { role: Seen::Unknown(_), epoch } => format!("answers, epoch {epoch}"),
                 PeerSaid::Unreachable(why) => format!("does not answer: {why}"),
                 PeerSaid::NotAsked => "was not asked".to_string(),
             },
@@ -399,17 +363,9 @@ impl Observation {
         [About::Owner, About::Moving, About::Quorum, About::Ha, About::Epoch, About::Peer, About::ByHand];
 }
 
-fn show_epoch(epoch: &Option<Epoch>) -> String {
-    epoch.as_ref().map_or_else(|| "none".to_string(), ToString::to_string)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn epoch(number: u64) -> Option<Epoch> {
-        Some(Epoch { number, holder: "a".to_string() })
-    }
 
     #[test]
     fn two_sources_are_believed_together_or_not_at_all() {
@@ -423,46 +379,18 @@ mod tests {
     }
 
     #[test]
-    fn a_node_holds_the_epoch_of_all_its_roots_or_none_that_is_known() {
-        let roots = |all: &[(&str, Seen<Option<Epoch>>)]| {
-            of_all("a", all.iter().map(|(name, epoch)| (name.to_string(), epoch.clone())))
-        };
-        let known = |number| Seen::Known(epoch(number));
-        let far = |number| Seen::Known(Some(Epoch { number, holder: "b".to_string() }));
-        assert_eq!(roots(&[("t/a", known(3)), ("t/b", known(3))]), known(3));
-        assert_eq!(roots(&[("t/a", Seen::Known(None)), ("t/b", Seen::Known(None))]), Seen::Known(None));
-        for other in [known(3), Seen::Known(None), far(3), far(5), far(4)] {
-            for both in
-                [[("t/a", known(4)), ("t/b", other.clone())], [("t/a", other.clone()), ("t/b", known(4))]]
-            {
-                let cut = roots(&both);
-                assert!(
-                    cut.why().is_some_and(|why| why.contains("t/b") && why.contains("cut off")),
-                    "{cut:?}"
-                );
-            }
-        }
-        // One that follows is as far as its last root.
-        assert_eq!(roots(&[("t/a", far(4)), ("t/b", far(3)), ("t/c", far(4))]), far(3));
-        assert_eq!(roots(&[("t/a", far(4)), ("t/b", Seen::Known(None))]), Seen::Known(None));
-        let broken = roots(&[("t/a", known(4)), ("t/b", Seen::unknown("received"))]);
-        assert_eq!(broken.why(), Some("t/b: received"));
-        assert!(roots(&[]).known().is_none());
-    }
-
-    #[test]
     fn reasons_do_not_make_a_difference_and_answers_do() {
         let base = Observation {
             reading: Reading::of_owner(Seen::Known(Owner::Here)),
             peer: PeerSaid::Unreachable("3.1 s".to_string()),
-            epoch: Seen::unknown("a"),
+            epoch: Epochs::from(Seen::unknown("a")),
             by_hand: Seen::Known(None),
         };
         let mut other = base.clone();
         other.peer = PeerSaid::Unreachable("2.9 s".to_string());
-        other.epoch = Seen::unknown("b");
+        other.epoch = Seen::unknown("b").into();
         assert!(base.differs(&other).is_empty());
-        other.epoch = Seen::Known(None);
+        other.epoch = Seen::Known(None).into();
         other.peer = PeerSaid::NotAsked;
         other.reading.owner = Seen::unknown("x");
         assert_eq!(base.differs(&other), [About::Owner, About::Peer, About::Epoch]);

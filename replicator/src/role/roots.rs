@@ -1,14 +1,14 @@
-//! The epochs of the roots of a pair, on this node and on the other one, as one epoch of the node.
+//! The epochs of the roots of a pair, on this node and on the other one, and whether the pools that they are on work.
 
 use std::path::Path;
 
 use zfs_core::ErrorKind;
 use zfs_core::name::DatasetName;
 
+use super::epochs::Epochs;
 use super::observation::Epoch;
 use super::observation::PeerSaid;
 use super::observation::Seen;
-use super::observation::of_all;
 use crate::cancel::Cancel;
 use crate::config::pair::Pair;
 use crate::connect;
@@ -20,10 +20,11 @@ use crate::marks;
 use crate::monitor::kstat;
 use crate::pair::Belief;
 use crate::pair::epoch::believe;
+use crate::pair::guards;
 
-/// The epoch of a node, from all roots. A root that is proven absent has none, as one of a new disk.
-pub fn epoch(host: &mut dyn Host, node: &str, roots: &[DatasetName]) -> Seen<Option<Epoch>> {
-    of_all(node, roots.iter().map(|root| (root.to_string(), of_root(host, root))))
+/// The epochs of a node, root by root. A root that is proven absent has none, as one of a new disk.
+pub fn epochs(host: &mut dyn Host, roots: &[DatasetName]) -> Epochs {
+    Epochs::new(roots.iter().map(|root| (root.to_string(), of_root(host, root))))
 }
 
 fn of_root(host: &mut dyn Host, root: &DatasetName) -> Seen<Option<Epoch>> {
@@ -50,17 +51,31 @@ fn is_absent(error: &HostError) -> bool {
     matches!(error.zfs_kind(), Some(ErrorKind::NotFound | ErrorKind::ParentNotFound))
 }
 
-/// The epoch of this node. A pool that hangs is not asked: whoever does hangs with it.
-pub fn epoch_here(host: &mut dyn Host, node: &str, roots: &[DatasetName]) -> Seen<Option<Epoch>> {
-    if let Ok(pools) = kstat::pools(Path::new(kstat::FOLDER)) {
-        let hangs = |root: &&DatasetName| {
-            pools.get(root.pool()).and_then(Option::as_deref).is_some_and(|state| state == "SUSPENDED")
+/// The epochs of this node. A pool that hangs is not asked: whoever does hangs with it. The roots on other pools are.
+pub fn epochs_here(host: &mut dyn Host, roots: &[DatasetName]) -> Epochs {
+    let pools = kstat::pools(Path::new(kstat::FOLDER)).unwrap_or_default();
+    Epochs::new(roots.iter().map(|root| {
+        let hangs =
+            pools.get(root.pool()).and_then(Option::as_deref).is_some_and(|state| state == "SUSPENDED");
+        let epoch = match hangs {
+            true => Seen::unknown(format!("the pool {} is suspended", root.pool())),
+            false => of_root(host, root),
         };
-        if let Some(root) = roots.iter().find(hangs) {
-            return Seen::unknown(format!("the pool {} is suspended", root.pool()));
-        }
+        (root.to_string(), epoch)
+    }))
+}
+
+/// Whether the pools of all these roots work, by what the kernel says of them without being kept waiting.
+///
+/// # Errors
+/// With the first pool that does not, or of which nobody knows.
+pub fn work(roots: &[DatasetName]) -> Result<(), String> {
+    let pools = kstat::pools(Path::new(kstat::FOLDER)).map_err(|error| error.to_string())?;
+    for root in roots {
+        let state = pools.get(root.pool()).and_then(Option::as_deref);
+        guards::health(root.pool(), state).map_err(|refusal| refusal.to_string())?;
     }
-    epoch(host, node, roots)
+    Ok(())
 }
 
 /// The other node. It is connected to once, and where that fails not again for the same decision: each further try
@@ -87,7 +102,7 @@ impl Other {
             },
             Err(why) => return self.lost(why),
         };
-        let epoch = epoch(&mut *host, &self.pair.peer.node, &self.pair.roots);
+        let epoch = epochs(&mut *host, &self.pair.roots);
         self.host = Ok(Some(host));
         PeerSaid::Answered { role: Seen::unknown("it was not asked"), epoch }
     }

@@ -15,8 +15,9 @@ use super::by_hand;
 use super::decide::Names;
 use super::decide::Purpose;
 use super::decide::Verdict;
+use super::decide::Without;
 use super::decide::decide;
-use super::observation::Epoch;
+use super::epochs::Epochs;
 use super::observation::Observation;
 use super::observation::Override;
 use super::observation::PeerSaid;
@@ -36,33 +37,42 @@ pub const FRESH: Duration = Duration::from_secs(1);
 /// Asks for one part of an observation.
 pub type Ask<T> = Box<dyn FnMut(&Cancel) -> T + Send>;
 
+/// Of the epochs here: whether this node is still to have the service, where this program takes it itself.
+pub type Keeps = Box<dyn FnMut(&Epochs) -> bool + Send>;
+
 /// Everything that is looked at.
 pub struct Eyes {
     /// Who decides.
     pub source: Box<dyn Source>,
-    /// The epoch of the pools here.
-    pub epoch: Ask<Seen<Option<Epoch>>>,
+    /// The epochs of the pools here.
+    pub epoch: Ask<Epochs>,
     /// The other node.
     pub peer: Ask<PeerSaid>,
     /// What a person has said.
     pub by_hand: Ask<Seen<Option<Override>>>,
+    /// Who looks in order to work with it renews what this node has of the service, as long as this says so; who only looks
+    /// has none, and changes nothing.
+    pub keeps: Option<Keeps>,
 }
 
 impl Eyes {
     /// Those of a pair. `state` is the folder in which runs leave their records.
     #[must_use]
     pub fn of(pair: &Pair, state: PathBuf) -> Self {
-        let (here, roots, name) = (Names::of(pair).here, pair.roots.clone(), pair.name.clone());
+        let (roots, name) = (pair.roots.clone(), pair.name.clone());
         let mut local: Option<Local> = None;
         let epoch = move |cancel: &Cancel| {
             let host = match &mut local {
                 Some(host) => host,
                 None => match Zfs::open() {
                     Ok(zfs) => local.insert(Local::new(zfs).cancelled_by(cancel.clone())),
-                    Err(error) => return Seen::unknown(format!("this machine has no usable ZFS: {error}")),
+                    Err(error) => {
+                        let why = format!("this machine has no usable ZFS: {error}");
+                        return Epochs::unknown(roots.iter().map(ToString::to_string), &why);
+                    }
                 },
             };
-            roots::epoch_here(host, &here, &roots)
+            roots::epochs_here(host, &roots)
         };
         let mut other = roots::Other::new(pair);
         Self {
@@ -70,16 +80,31 @@ impl Eyes {
             epoch: Box::new(epoch),
             peer: Box::new(move |cancel| other.ask(cancel)),
             by_hand: Box::new(move |_| by_hand::read(&state, &name, Timestamp::now())),
+            keeps: None,
         }
     }
 
-    /// One look at everything.
+    /// The same, of a node that goes on with the service if it has it: with each look it renews what it has taken. Only
+    /// where it holds the epoch of every root and all their pools work: a node that cannot serve lets it end.
+    #[must_use]
+    pub fn renewing(self, pair: &Pair) -> Self {
+        let (here, roots) = (Names::of(pair).here, pair.roots.clone());
+        let keeps = move |epochs: &Epochs| epochs.are_of(&here) && roots::work(&roots).is_ok();
+        Self { keeps: Some(Box::new(keeps)), ..self }
+    }
+
+    /// One look at everything. What the pools say comes first: the service is renewed or not by that.
     pub fn observe(&mut self, cancel: &Cancel) -> Observation {
-        Observation {
-            reading: self.source.observe(cancel),
-            epoch: (self.epoch)(cancel),
-            peer: (self.peer)(cancel),
-            by_hand: (self.by_hand)(cancel),
+        let epoch = (self.epoch)(cancel);
+        self.renew(&epoch, cancel);
+        let reading = self.source.observe(cancel);
+        Observation { reading, epoch, peer: (self.peer)(cancel), by_hand: (self.by_hand)(cancel) }
+    }
+
+    fn renew(&mut self, epoch: &Epochs, cancel: &Cancel) {
+        if self.keeps.as_mut().is_some_and(|keeps| keeps(epoch)) {
+            // Whether that was in time shows in the look that follows.
+            let _ = self.source.renew(cancel);
         }
     }
 }
@@ -131,16 +156,29 @@ pub fn watch(
     }
 }
 
-/// What is asked before each step: whether the node still is what it was when the run began. Shared by all that a run
-/// does at the same time. Once it has said no it goes on to say no: what the node is now, the next run finds out.
+/// What is asked before each step: whether the node still is what it was when the work began. Shared by all that is done
+/// at the same time. Once it has said no it goes on to say no: what the node is now, the next run finds out.
 pub struct Fence {
     names: Names,
     purpose: Purpose,
-    /// The last of the observations that the run goes by.
+    holds: Holds,
+    /// The last of the observations that the work goes by.
     decided: Observation,
     role: Role,
+    without: Vec<Without>,
     cancel: Cancel,
     state: Mutex<State>,
+}
+
+/// What has to hold for the next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    /// The role and the roots that it counts for are the same, and nobody was promoted.
+    Same,
+    /// The service may still be started here. What a promotion itself changes is no difference.
+    Start,
+    /// This node may still send: that the service leaves it meanwhile is no difference.
+    Give,
 }
 
 struct State {
@@ -161,7 +199,8 @@ pub struct Fenced {
 }
 
 impl Fence {
-    /// Of a decision and what it was found with. The first step looks again, too.
+    /// Of a decision and what it was found with. Where it was asked for in order to change the role, the change may go on
+    /// as long as the service may be started here; else everything has to be as it was. The first step looks again, too.
     ///
     /// # Errors
     /// Where nothing was decided on which a step could go by.
@@ -172,16 +211,37 @@ impl Fence {
         decision: &Decision,
         cancel: Cancel,
     ) -> Result<Self, Fenced> {
-        let (role, reasons) = (decision.verdict.role, &decision.verdict.reasons);
-        let decided = match (role, decision.observations.last()) {
-            (Role::Active | Role::Standby | Role::Isolated, Some(last)) => last.clone(),
-            (Role::Unknown, _) | (_, None) => {
-                let now = reasons.iter().map(|reason| reason.text.as_str()).collect::<Vec<_>>().join("; ");
-                return Err(Fenced { was: Role::Unknown, now });
-            }
+        let verdict = &decision.verdict;
+        let (holds, good) = match purpose {
+            Purpose::Run => (Holds::Same, verdict.role != Role::Unknown),
+            Purpose::Change => (Holds::Start, verdict.may_start()),
+        };
+        Self::of(eyes, names, (purpose, holds, good), decision, cancel)
+    }
+
+    /// Of a node that stops and gives the service away: it may send as long as nobody has taken over.
+    ///
+    /// # Errors
+    /// Where it is not known that it may.
+    pub fn giving(eyes: Eyes, names: Names, decision: &Decision, cancel: Cancel) -> Result<Self, Fenced> {
+        let good = decision.verdict.may_give();
+        Self::of(eyes, names, (Purpose::Change, Holds::Give, good), decision, cancel)
+    }
+
+    fn of(
+        eyes: Eyes,
+        names: Names,
+        (purpose, holds, good): (Purpose, Holds, bool),
+        decision: &Decision,
+        cancel: Cancel,
+    ) -> Result<Self, Fenced> {
+        let (role, without) = (decision.verdict.role, decision.verdict.without.clone());
+        let decided = match decision.observations.last() {
+            Some(last) if good => last.clone(),
+            _ => return Err(Fenced { was: role, now: decision.verdict.why() }),
         };
         let state = Mutex::new(State { eyes, looked: None, fenced: None });
-        Ok(Self { names, purpose, decided, role, cancel, state })
+        Ok(Self { names, purpose, holds, decided, role, without, cancel, state })
     }
 
     /// What the node is, as long as [`Self::check`] says so.
@@ -219,23 +279,30 @@ impl Fence {
     }
 
     fn look(&self, eyes: &mut Eyes) -> Result<(), String> {
-        let glance = eyes.source.glance(&self.cancel);
         let mut seen = self.decided.clone();
+        seen.epoch = (eyes.epoch)(&self.cancel);
+        eyes.renew(&seen.epoch, &self.cancel);
+        let glance = eyes.source.glance(&self.cancel);
         seen.reading.owner = glance.owner;
         seen.reading.quorum = glance.quorum;
-        seen.epoch = (eyes.epoch)(&self.cancel);
         seen.by_hand = (eyes.by_hand)(&self.cancel);
         let verdict = decide(&self.names, std::slice::from_ref(&seen), self.purpose);
-        let reasons = || {
-            let texts: Vec<_> = verdict.reasons.iter().map(|reason| reason.text.as_str()).collect();
-            format!("{} ({})", verdict.role, texts.join("; "))
+        let now = || format!("{} ({})", verdict.role, verdict.why());
+        let same = match self.holds {
+            Holds::Start => verdict.may_start(),
+            Holds::Give => verdict.may_give(),
+            // A root that is not known any more, or is known again, is a matter of the next run.
+            Holds::Same => {
+                let roots = |all: &[Without]| all.iter().map(|one| one.root.clone()).collect::<Vec<_>>();
+                verdict.role == self.role && roots(&verdict.without) == roots(&self.without)
+            }
         };
-        if verdict.role != self.role {
-            return Err(reasons());
+        if !same {
+            return Err(now());
         }
         // The same role of another epoch is another one: somebody was promoted in between.
-        if !seen.epoch.agrees(&self.decided.epoch) && self.role == Role::Active {
-            return Err(format!("it was promoted again: {}", reasons()));
+        if self.holds == Holds::Same && self.role == Role::Active && !seen.epoch.agrees(&self.decided.epoch) {
+            return Err(format!("it was promoted again: {}", now()));
         }
         Ok(())
     }

@@ -176,3 +176,18 @@ fn a_pattern_of_one_pool_lists_no_other() {
         assert!(survey.troubles.is_empty(), "a pattern names no pool: {select}");
     }
 }
+
+#[test]
+fn what_was_set_aside_is_not_even_listed_unless_it_is_named() {
+    let aside = "tank/a_diverged_20261122T181500Z";
+    let mut table = table();
+    table.pools.get_mut("tank").expect("a pool").push((aside, vec![7]));
+    let all = config("[[dataset]]\nname = \"tank\"\nrecursive = true\ndaily = 3\n");
+    let survey = Survey::new(&table, &all).expect("listed");
+    assert_eq!(names(&survey), ["tank", "tank/a", "tank/a/b", "tank/c"]);
+    let asides: Vec<_> = survey.resolved.asides.iter().map(DatasetName::as_str).collect();
+    assert_eq!(asides, [aside]);
+    assert!(!table.asked.borrow().iter().any(|one| one.contains("diverged")));
+    let named = config(&format!("[[dataset]]\nname = \"{aside}\"\ndaily = 3\n"));
+    assert_eq!(names(&Survey::new(&table, &named).expect("listed")), [aside]);
+}

@@ -23,6 +23,9 @@ const WAITING: usize = 256 * 1024;
 /// How much may lie unread where only writing goes on: the library takes in no more than twice that.
 const UNREAD: usize = 8 * 1024;
 
+/// How much is taken from the socket at once: the library alone would take 4 KiB.
+const AT_ONCE: usize = 128 * 1024;
+
 /// What reading gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Got {
@@ -38,6 +41,9 @@ pub(crate) enum Got {
 pub(crate) struct TlsStream {
     connection: Connection,
     socket: TcpStream,
+    /// What came from the socket, of which the library has not taken what begins at `taken`.
+    came: Vec<u8>,
+    taken: usize,
     /// What came in plain and was not read yet.
     unread: usize,
     /// The other end said that there is no more.
@@ -55,7 +61,7 @@ impl TlsStream {
         socket.set_nonblocking(true)?;
         // Small frames are questions, and who asks waits for the answer.
         socket.set_nodelay(true)?;
-        Ok(Self { connection, socket, unread: 0, ended: false })
+        Ok(Self { connection, socket, came: Vec::new(), taken: 0, unread: 0, ended: false })
     }
 
     /// Goes on with the handshake as far as it can without waiting. Whether it is done: then the other end has shown the
@@ -150,25 +156,37 @@ impl TlsStream {
         Ok(true)
     }
 
-    /// Takes in what the socket has. False when it has nothing.
+    /// Takes in some of what the socket has. False when it has nothing.
     fn take_in(&mut self) -> std::io::Result<bool> {
-        match self.connection.read_tls(&mut self.socket) {
-            Ok(0) if self.connection.is_handshaking() => Err(std::io::ErrorKind::UnexpectedEof.into()),
-            // What it means is told by the next look for bytes: an end, or a cut.
-            Ok(_) => match self.connection.process_new_packets() {
-                Ok(state) => {
-                    self.unread = state.plaintext_bytes_to_read();
-                    self.ended = state.peer_has_closed();
-                    Ok(true)
-                }
+        if self.taken == self.came.len() {
+            self.taken = 0;
+            self.came.resize(AT_ONCE, 0);
+            match self.socket.read(&mut self.came) {
+                // Of an end the library is told by a read that gives nothing.
+                Ok(n) => self.came.truncate(n),
                 Err(error) => {
-                    // The other end learns why, if it still listens.
-                    let _ = self.flush();
-                    Err(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+                    self.came.clear();
+                    return if is_for_later(&error) { Ok(false) } else { Err(error) };
                 }
-            },
-            Err(error) if is_for_later(&error) => Ok(false),
-            Err(error) => Err(error),
+            }
+        }
+        let taken = self.connection.read_tls(&mut &self.came[self.taken..])?;
+        self.taken += taken;
+        if taken == 0 && self.connection.is_handshaking() {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        // What an end means is told by the next look for bytes: it was said, or it is a cut.
+        match self.connection.process_new_packets() {
+            Ok(state) => {
+                self.unread = state.plaintext_bytes_to_read();
+                self.ended = state.peer_has_closed();
+                Ok(true)
+            }
+            Err(error) => {
+                // The other end learns why, if it still listens.
+                let _ = self.flush();
+                Err(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+            }
         }
     }
 

@@ -106,6 +106,10 @@ impl TransferError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Sender(error) | Self::Receiver(error) => error.hint(),
+            Self::Stream(StreamError::Truncated(_)) => Some(
+                "the connection broke before the last of it was here; run the same command again, and it goes on from there"
+                    .to_string(),
+            ),
             Self::Stream(_) => Some(
                 "run the same command again; if it says the same, check both machines' memory and disks"
                     .to_string(),

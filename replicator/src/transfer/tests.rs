@@ -9,6 +9,8 @@ use zfs_core::stream::build::Begin;
 use zfs_core::stream::build::StreamBuilder;
 
 use super::*;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::Next;
 use crate::host::Outgoing;
 use crate::transport::TransportError;
@@ -138,6 +140,7 @@ fn a_cut_stream_is_never_ended_politely_wherever_it_is_cut() {
         let seen = Seen::default();
         let error = run(From::new(data[..cut].to_vec()), To::new(&seen)).expect_err("cut");
         assert!(matches!(error, TransferError::Stream(StreamError::Truncated(_))), "{cut}: {error}");
+        assert_eq!(error.code(), Code::Lost, "the sender had told that all was sent");
         assert_eq!(seen.finished.into_inner(), 0, "cut at {cut}");
     }
 }

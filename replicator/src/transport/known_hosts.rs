@@ -349,6 +349,8 @@ fn pattern_matches(pattern: &[u8], name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codes::Code;
+    use crate::codes::Coded;
 
     fn key(kind: &str, body: u8) -> Vec<u8> {
         let mut key = u32::try_from(kind.len()).expect("short").to_be_bytes().to_vec();
@@ -384,6 +386,7 @@ mod tests {
         let hosts = known("node1", 22, &line("node2", ED, 1));
         let error = hosts.check(&key(ED, 1)).expect_err("not known");
         assert!(matches!(&error, HostKeyError::Unknown { name, .. } if name == "node1"), "{error:?}");
+        assert_eq!(error.code(), Code::HostKeyUnknown);
         let text = error.to_string();
         assert!(text.contains("known_hosts") && text.contains(&fingerprint(&key(ED, 1))), "{text}");
         assert!(error.hint().contains("ssh-keyscan node1"), "{}", error.hint());
@@ -394,6 +397,7 @@ mod tests {
         let content = format!("# comment\n\n{}{}", line("node1", RSA, 1), line("node1", ED, 1));
         let error = known("node1", 22, &content).check(&key(ED, 9)).expect_err("changed");
         assert!(matches!(&error, HostKeyError::Changed { place, .. } if place.line == 4), "{error:?}");
+        assert_eq!(error.code(), Code::HostKeyChanged);
         assert!(error.to_string().contains("line 4") && error.hint().contains("ssh-keygen"), "{error}");
     }
 
@@ -407,9 +411,9 @@ mod tests {
     fn a_revoked_key_is_refused_even_where_another_line_knows_it() {
         let content = format!("{}@revoked * {}", line("node1", ED, 1), line("", ED, 1).trim_start());
         let hosts = known("node1", 22, &content);
-        assert!(
-            matches!(hosts.check(&key(ED, 1)), Err(HostKeyError::Revoked { place, .. }) if place.line == 2)
-        );
+        let error = hosts.check(&key(ED, 1)).expect_err("revoked");
+        assert!(matches!(&error, HostKeyError::Revoked { place, .. } if place.line == 2), "{error:?}");
+        assert_eq!(error.code(), Code::HostKeyUnusable);
     }
 
     #[test]

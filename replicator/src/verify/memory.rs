@@ -1,13 +1,16 @@
-//! What the last look into each dataset of each target came to, in one file of the state folder that is written as a whole.
-//! Without it everything counts as never looked at.
+//! What the last look into each dataset of each target came to, and what each target still waits for, in one file of the
+//! state folder that is written as a whole. Without it everything counts as never looked at.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::Looked;
 use crate::config::Config;
+use crate::config::job::Target;
 use crate::jobs::memory::read_versioned;
 use crate::jobs::memory::write_atomically;
 
@@ -26,6 +29,64 @@ pub struct Verified {
     version: u32,
     /// In no order that means anything.
     pub datasets: Vec<Checked>,
+    /// What is known of each target as a whole. Earlier versions did not write it.
+    #[serde(default)]
+    pub targets: Vec<Overview>,
+    /// The last run. Earlier versions did not write it.
+    #[serde(default)]
+    pub last: Option<Ran>,
+}
+
+/// A run of `replicator verify`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// When it began, in seconds since 1970.
+    pub started: i64,
+    /// When it ended.
+    pub ended: i64,
+    /// How many things went wrong.
+    pub failures: u64,
+    /// In a few words.
+    pub summary: String,
+}
+
+/// What the last look at a target showed of it as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overview {
+    /// The name of the job.
+    pub job: String,
+    /// Where it goes, as endpoints are written.
+    pub to: String,
+    /// When it was looked at, in seconds since 1970.
+    pub at: i64,
+    /// About how many bytes a look may read.
+    pub bytes: u64,
+    /// How many datasets there are.
+    pub datasets: u64,
+    /// In about how many looks each of them comes up once.
+    pub rounds: u64,
+    /// Those that never came up.
+    pub waiting: Vec<Waiting>,
+    /// Volumes that never come up with so many bytes.
+    pub too_large: Vec<TooLarge>,
+}
+
+/// A dataset that was not read yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The dataset of the source.
+    pub source: String,
+    /// Since when it is known, in seconds since 1970.
+    pub since: i64,
+}
+
+/// A volume that is larger than what a look may read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TooLarge {
+    /// The dataset of the source.
+    pub source: String,
+    /// Bytes that it refers to.
+    pub bytes: u64,
 }
 
 /// What a look into a dataset came to.
@@ -53,6 +114,9 @@ pub struct Checked {
     pub first: Vec<String>,
     /// Why it could not be read.
     pub failed: Option<String>,
+    /// What would open it, where it cannot be read here as things are: a key is not loaded, or a machine does not allow it.
+    #[serde(default)]
+    pub closed: Option<String>,
     /// What became of the restore drill; none where there was none.
     pub drill: Option<Drill>,
 }
@@ -76,10 +140,19 @@ impl Checked {
         self.failed.is_none() && self.differences == 0 && matches!(self.drill, None | Some(Drill::Good))
     }
 
+    /// How many files or segments differ, in the copy or in what a restore drill brought back, whichever are more.
+    #[must_use]
+    pub fn differing(&self) -> u64 {
+        match self.drill {
+            Some(Drill::Differs(count)) => self.differences.max(count),
+            _ => self.differences,
+        }
+    }
+
     /// Whether something differs.
     #[must_use]
     pub fn differs(&self) -> bool {
-        self.differences > 0 || matches!(self.drill, Some(Drill::Differs(_)))
+        self.differing() > 0
     }
 }
 
@@ -92,17 +165,41 @@ impl Verified {
         read_versioned(folder, FILE, LONGEST, (VERSION, |all: &Self| all.version))
     }
 
-    /// Puts in what was found now, in the place of what was. What is of no job any more goes.
-    pub fn put(&mut self, found: Vec<Checked>, config: &Config) {
-        for one in found {
-            self.datasets.retain(|old| !(old.job == one.job && old.to == one.to && old.source == one.source));
-            self.datasets.push(one);
+    /// Puts in what was found at a target now, in the place of what was. Datasets that its source does not have any more go.
+    pub fn put(&mut self, looked: Looked) {
+        let Looked { mut checked, overview, sources } = looked;
+        // What differed and could not be read this time is not known to be better.
+        for one in checked.iter_mut().filter(|one| one.failed.is_some()) {
+            let before = self.of(&overview.job, &overview.to).find(|old| old.source == one.source);
+            if let Some(old) = before.filter(|old| old.differs()) {
+                (one.differences, one.first) = (old.differing(), old.first.clone());
+                (one.snapshot, one.share) = (old.snapshot.clone(), old.share);
+            }
         }
-        self.datasets.retain(|one| {
+        let there: BTreeSet<&str> = sources.iter().map(String::as_str).collect();
+        let new: BTreeSet<&str> = checked.iter().map(|one| one.source.as_str()).collect();
+        let stays = |old: &Checked| {
+            let source = old.source.as_str();
+            old.job != overview.job
+                || old.to != overview.to
+                || (there.contains(source) && !new.contains(source))
+        };
+        self.datasets.retain(stays);
+        self.datasets.extend(checked);
+        self.targets.retain(|old| old.job != overview.job || old.to != overview.to);
+        self.targets.push(overview);
+    }
+
+    /// Forgets what is of no job any more, or is not to be verified.
+    pub fn forget(&mut self, config: &Config) {
+        let wanted = |name: &str, to: &str| {
             config.jobs.iter().any(|job| {
-                job.name == one.job && job.targets.iter().any(|target| target.endpoint.to_string() == one.to)
+                let is = |target: &Target| target.verify && target.endpoint.to_string() == to;
+                job.name == name && job.targets.iter().any(is)
             })
-        });
+        };
+        self.datasets.retain(|one| wanted(&one.job, &one.to));
+        self.targets.retain(|one| wanted(&one.job, &one.to));
     }
 
     /// Writes the file.
@@ -118,5 +215,11 @@ impl Verified {
     pub fn of<'v>(&'v self, job: &str, to: &str) -> impl Iterator<Item = &'v Checked> {
         let (job, to) = (job.to_string(), to.to_string());
         self.datasets.iter().filter(move |one| one.job == job && one.to == to)
+    }
+
+    /// What was found of a target as a whole.
+    #[must_use]
+    pub fn overview(&self, job: &str, to: &str) -> Option<&Overview> {
+        self.targets.iter().find(|one| one.job == job && one.to == to)
     }
 }

@@ -2,6 +2,9 @@
 //! that both have, and compared file by file; and where the target is on this machine a clone of its snapshot is restored,
 //! read and removed ([`drill`]). What came of it is remembered in the state folder ([`memory`]).
 
+use std::collections::HashMap;
+use std::collections::HashSet;
+
 use zfs_core::DatasetKind;
 
 use crate::cancel::Cancel;
@@ -31,9 +34,13 @@ pub mod memory;
 mod tests;
 
 use choose::Candidate;
+use choose::Chosen;
 use memory::Checked;
 use memory::Drill;
+use memory::Overview;
+use memory::TooLarge;
 use memory::Verified;
+use memory::Waiting;
 
 /// How many differences are remembered in words.
 const TOLD: usize = 10;
@@ -52,8 +59,10 @@ pub struct Asked {
 pub struct Looked {
     /// The datasets that were read, or should have been.
     pub checked: Vec<Checked>,
-    /// Volumes that are larger than what may be read.
-    pub too_large: Vec<String>,
+    /// What there is, and what was left out.
+    pub overview: Overview,
+    /// All datasets of the source that are replicated there.
+    pub sources: Vec<String>,
 }
 
 /// A dataset of the source with its copy.
@@ -63,6 +72,57 @@ struct Both<'t> {
     target: String,
     /// The newest snapshot that both have, as each has it.
     common: Option<(Snapshot, Snapshot)>,
+}
+
+/// What keeps a dataset from being read until somebody changes it.
+struct Bar {
+    why: String,
+    way_out: String,
+}
+
+impl Both<'_> {
+    /// A key that is not loaded. What has nothing to be read needs none.
+    fn locked(&self, (here, there): (&str, &str)) -> Option<Bar> {
+        self.common.as_ref()?;
+        locked(self.there?, there).or_else(|| locked(self.here, here))
+    }
+}
+
+fn locked(state: &DatasetState, host: &str) -> Option<Bar> {
+    let root = &state.encryption.as_ref().filter(|encryption| !encryption.key_loaded)?.root;
+    let why = format!("the key of {root} is not loaded on {host}");
+    Some(Bar { why, way_out: format!("load it there with `zfs load-key {root}`") })
+}
+
+/// What is in the way where a machine does not allow it, or cannot do it for who comes in. The words are the same for each of
+/// its datasets.
+fn barred(error: &HostError) -> Option<Bar> {
+    let denied = |message: &str| {
+        let message = message.to_ascii_lowercase();
+        ["superuser", "permission denied", "not permitted"].iter().any(|word| message.contains(word))
+    };
+    let no_mount = |host: &str| format!("{host} does not mount snapshots for who comes in there");
+    let (why, way_out) = match error {
+        HostError::Refused { host, .. } => {
+            let agent = "an agent that comes in as root and was started with `--allow read`";
+            let place = format!("`command=` in ~/.ssh/authorized_keys on {host}");
+            (error.to_string(), format!("reading takes {agent}: {place}"))
+        }
+        HostError::Cannot { .. } => (error.to_string(), error.hint()?),
+        HostError::Agent { host, message, hint, .. } if message.starts_with("cannot mount ") => {
+            (no_mount(host), format!("there: {}", hint.clone()?))
+        }
+        HostError::Remote { host, operation: READ, message, .. } if denied(message) => {
+            (no_mount(host), error.hint()?)
+        }
+        HostError::Walk(walk::WalkError::Mount { cause, .. })
+            if cause.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            ("snapshots cannot be mounted on this machine".to_string(), error.hint()?)
+        }
+        _ => return None,
+    };
+    Some(Bar { why, way_out })
 }
 
 /// Verifies a target. `tell` is called before each dataset is read.
@@ -106,28 +166,40 @@ pub fn target(
         })
         .collect();
     let to_name = target.endpoint.to_string();
-    let old =
-        |both: &Both<'_>| memory.of(&job.name, &to_name).find(|one| one.source == both.here.name.as_str());
-    let candidates: Vec<Candidate> = both
-        .iter()
-        .map(|both| Candidate {
+    let known: HashMap<&str, &Checked> =
+        memory.of(&job.name, &to_name).map(|one| (one.source.as_str(), one)).collect();
+    let mut bars: Vec<Option<Bar>> = both.iter().map(|one| one.locked((from.label(), to.label()))).collect();
+    let candidate = |(one, bar): (&Both<'_>, &Option<Bar>)| {
+        let old = known.get(one.here.name.as_str());
+        Candidate {
             // What cannot be read costs nothing, and is told in any case.
-            bytes: both.common.as_ref().map_or(0, |_| both.here.referenced),
-            volume: both.here.kind == DatasetKind::Volume,
-            last: old(both).map(|one| one.at),
-            share: old(both).and_then(|one| one.share),
-        })
-        .collect();
+            bytes: if one.common.is_none() || bar.is_some() { 0 } else { one.here.referenced },
+            volume: one.here.kind == DatasetKind::Volume,
+            last: old.map(|old| old.at),
+            share: old.and_then(|old| old.share),
+            again: old.is_some_and(|old| old.differs() || old.failed.is_some()),
+        }
+    };
+    let candidates: Vec<Candidate> = both.iter().zip(&bars).map(candidate).collect();
     let chosen = choose::choose(&candidates, asked.bytes);
     let near = target.endpoint.machine.is_none();
-    let mut looked = Looked::default();
-    looked.too_large.extend(chosen.too_large.iter().map(|at| both[*at].here.name.to_string()));
+    let before = memory.overview(&job.name, &to_name);
+    let mut looked = Looked {
+        checked: Vec::new(),
+        overview: Overview {
+            job: job.name.clone(),
+            to: to_name.clone(),
+            at: now,
+            bytes: asked.bytes,
+            ..overview(&both, &candidates, &chosen, before, now)
+        },
+        sources: both.iter().map(|one| one.here.name.to_string()).collect(),
+    };
     for (at, share) in chosen.read {
         if cancel.is_cancelled() {
             return Err(RunError::Cancelled.into());
         }
         let one = &both[at];
-        tell(&format!("{} and {}", one.here.name, one.target));
         let mut checked = Checked {
             job: job.name.clone(),
             to: to_name.clone(),
@@ -140,24 +212,67 @@ pub fn target(
             differences: 0,
             first: Vec::new(),
             failed: None,
+            closed: None,
             drill: None,
         };
-        let how = How { share, drill: asked.drill && near, now };
+        if let Some(Bar { why, way_out }) = bars[at].take() {
+            (checked.failed, checked.closed) = (Some(why), Some(way_out));
+            looked.checked.push(checked);
+            continue;
+        }
+        tell(&format!("{} and {}", one.here.name, one.target));
+        let how = How { share, drill: asked.drill && near, source_first: job.source.machine.is_some(), now };
         if let Err(error) = one_dataset(one, (from.as_mut(), to.as_mut()), how, &mut checked) {
             if error.is_cancelled() {
                 return Err(RunError::from(error).into());
             }
-            checked.failed = Some(error.to_string());
+            (checked.failed, checked.closed) = match barred(&error) {
+                Some(Bar { why, way_out }) => (Some(why), Some(way_out)),
+                None => (Some(error.to_string()), None),
+            };
         }
         looked.checked.push(checked);
     }
     Ok(looked)
 }
 
+/// What there is at a target, what never came up, and since when that is known.
+fn overview(
+    both: &[Both<'_>],
+    candidates: &[Candidate],
+    chosen: &Chosen,
+    before: Option<&Overview>,
+    now: i64,
+) -> Overview {
+    let source = |at: usize| both[at].here.name.to_string();
+    let waited: HashMap<&str, i64> =
+        before.into_iter().flat_map(|all| &all.waiting).map(|one| (one.source.as_str(), one.since)).collect();
+    let had_its_turn: HashSet<usize> =
+        chosen.read.iter().map(|(at, _)| *at).chain(chosen.too_large.iter().copied()).collect();
+    let never = |at: &usize| candidates[*at].last.is_none() && !had_its_turn.contains(at);
+    let waiting = (0..both.len()).filter(never).map(|at| {
+        let source = source(at);
+        // A clock that was set back makes nobody wait from the future on.
+        let since = waited.get(source.as_str()).map_or(now, |since| now.min(*since));
+        Waiting { source, since }
+    });
+    let too_large = chosen.too_large.iter();
+    let too_large = too_large.map(|at| TooLarge { source: source(*at), bytes: candidates[*at].bytes });
+    Overview {
+        datasets: both.len() as u64,
+        rounds: chosen.rounds,
+        waiting: waiting.collect(),
+        too_large: too_large.collect(),
+        ..Overview::default()
+    }
+}
+
 #[derive(Clone, Copy)]
 struct How {
     share: Share,
     drill: bool,
+    /// The source is on another machine.
+    source_first: bool,
     now: i64,
 }
 
@@ -173,8 +288,14 @@ fn one_dataset(
         checked.failed = Some(what.to_string());
         return Ok(());
     };
-    let one = read(from, mine, both.here.kind, how.share)?;
-    let other = read(to, theirs, there.kind, how.share)?;
+    // Another machine comes first: where it does not let itself be read, nothing was read in vain.
+    let (one, other) = if how.source_first {
+        let one = read(from, mine, both.here.kind, how.share)?;
+        (one, read(to, theirs, there.kind, how.share)?)
+    } else {
+        let other = read(to, theirs, there.kind, how.share)?;
+        (read(from, mine, both.here.kind, how.share)?, other)
+    };
     let differences = content::differences(&one, &other);
     checked.compared = one.len() as u64;
     checked.differences = differences.len() as u64;

@@ -9,6 +9,8 @@ use super::Looked;
 use super::drill::drill;
 use super::memory::Checked;
 use super::memory::Drill;
+use super::memory::Overview;
+use super::memory::Ran;
 use super::memory::Verified;
 use super::target;
 use crate::cancel::Cancel;
@@ -30,6 +32,7 @@ use crate::host::Inventory;
 use crate::host::Snapshot;
 use crate::jobs::Connect;
 use crate::model::Fault;
+use crate::model::Machine;
 use crate::model::Moment;
 use crate::model::World;
 use crate::plan::Options;
@@ -134,6 +137,33 @@ fn config(text: &str) -> Config {
     config
 }
 
+/// Makes a dataset with something in it, and a snapshot.
+fn fill(machine: &mut Machine, dataset: &str, kind: DatasetKind) {
+    machine.create(&name(dataset), kind, &Vec::new()).expect("create");
+    for block in 0..20 {
+        machine.write(&name(dataset), block, block + 1);
+    }
+    machine.snapshot(&[snap(&format!("{dataset}@1"))]).expect("snapshot");
+}
+
+/// Replicates a dataset of `here` with all below it to `nas`.
+fn send(world: &World, (source, target): (&str, &str)) {
+    let (mut from, mut to) = (world.host("here"), world.host("nas"));
+    let options = Options { recursive: true, ..Options::default() };
+    let request = Request {
+        source: name(source),
+        target: name(target),
+        options: options.clone(),
+        estimate: false,
+        ignore_space: true,
+        now: 0,
+    };
+    let plan = engine::prepare(&mut from, &mut to, &request).expect("planned");
+    let cancel = Cancel::new();
+    let report = engine::execute(&plan, &options, &mut from, &mut to, &Run::default(), &Quiet, &cancel);
+    assert_eq!(report.expect("sent").failures().count(), 0);
+}
+
 /// `tank/a` with a child and a volume, all of it replicated, and a dataset that was not.
 fn replicated() -> World {
     let world = World::new(9, &["here", "nas"]);
@@ -144,28 +174,11 @@ fn replicated() -> World {
             ("tank/a/x", DatasetKind::Filesystem),
             ("tank/a/v", DatasetKind::Volume),
         ] {
-            here.create(&name(dataset), kind, &Vec::new()).expect("create");
-            for block in 0..20 {
-                here.write(&name(dataset), block, block + 1);
-            }
-            here.snapshot(&[snap(&format!("{dataset}@1"))]).expect("snapshot");
+            fill(here, dataset, kind);
         }
     });
     world.on("nas", |nas| nas.create_pool("back"));
-    let (mut from, mut to) = (world.host("here"), world.host("nas"));
-    let options = Options { recursive: true, ..Options::default() };
-    let request = Request {
-        source: name("tank/a"),
-        target: name("back/a"),
-        options: options.clone(),
-        estimate: false,
-        ignore_space: true,
-        now: 0,
-    };
-    let plan = engine::prepare(&mut from, &mut to, &request).expect("planned");
-    let cancel = Cancel::new();
-    let report = engine::execute(&plan, &options, &mut from, &mut to, &Run::default(), &Quiet, &cancel);
-    assert_eq!(report.expect("sent").failures().count(), 0);
+    send(&world, ("tank/a", "back/a"));
     world.on("here", |here| {
         here.create(&name("tank/a/new"), DatasetKind::Filesystem, &Vec::new()).expect("create");
     });
@@ -173,14 +186,22 @@ fn replicated() -> World {
     world
 }
 
-/// Looks at the target, within so many bytes, and remembers it.
-fn look(world: &World, memory: &mut Verified, bytes: u64, now: i64) -> Looked {
-    let config = config(JOB);
+/// What a look at the only target comes to.
+fn looked_at(world: &World, config: &Config, memory: &Verified, now: i64) -> Looked {
+    look_within(world, config, memory, 1 << 30, now)
+}
+
+fn look_within(world: &World, config: &Config, memory: &Verified, bytes: u64, now: i64) -> Looked {
     let job = &config.jobs[0];
     let (machines, asked) = (Machines(world.clone()), Asked { bytes, drill: true });
     let (pair, cancel) = ((job, &job.targets[0]), Cancel::new());
-    let looked = target(pair, &machines, memory, asked, now, &mut |_| {}, &cancel).expect("both answer");
-    memory.put(looked.checked.clone(), &config);
+    target(pair, &machines, memory, asked, now, &mut |_| {}, &cancel).expect("both answer")
+}
+
+/// Looks at the target, within so many bytes, and remembers it.
+fn look(world: &World, memory: &mut Verified, bytes: u64, now: i64) -> Looked {
+    let looked = look_within(world, &config(JOB), memory, bytes, now);
+    memory.put(looked.clone());
     assert_eq!(world.effects(), 0, "{:?}", world.log());
     looked
 }
@@ -221,7 +242,8 @@ fn within_few_bytes_every_file_is_read_in_time() {
     // Each of them is larger than this: a share of one of the two filesystems is read each time.
     while !memory.datasets.iter().any(Checked::differs) {
         let looked = look(&world, &mut memory, 40, rounds);
-        assert_eq!(looked.too_large, ["tank/a/v"]);
+        let large: Vec<_> = looked.overview.too_large.iter().map(|one| one.source.as_str()).collect();
+        assert_eq!(large, ["tank/a/v"]);
         read += looked.checked.iter().filter(|one| one.failed.is_none()).count();
         rounds += 1;
         assert!(rounds < 40, "it is never found: {memory:?}");
@@ -243,6 +265,139 @@ fn a_side_that_cannot_be_listed_is_an_error_and_no_good_copy() {
     world.all_struck();
 }
 
+const ENCRYPTED: &str = "[[replication]]\nname = \"data\"\nsource = \"tank/s\"\n\
+                         [[replication.target]]\nname = \"nas\"\nto = \"nas:back/s\"\n";
+
+/// `tank/s` with a key of its own, sent as it lies on the disk.
+fn encrypted() -> World {
+    let world = World::new(9, &["here", "nas"]);
+    world.on("here", |here| {
+        here.create_pool("tank");
+        here.create_encrypted(&name("tank/s")).expect("create");
+        here.write(&name("tank/s"), 1, 1);
+        here.snapshot(&[snap("tank/s@1")]).expect("snapshot");
+    });
+    world.on("nas", |nas| nas.create_pool("back"));
+    send(&world, ("tank/s", "back/s"));
+    world.restart();
+    world
+}
+
+#[test]
+fn a_copy_whose_key_is_not_loaded_is_closed_with_the_way_out_and_read_once_it_is() {
+    let world = encrypted();
+    let config = config(ENCRYPTED);
+    let mut memory = Verified::default();
+    let mut looks = |now: i64| {
+        let looked = looked_at(&world, &config, &memory, now);
+        memory.put(looked);
+        let one = memory.datasets[0].clone();
+        (one.is_good(), one.failed, one.closed)
+    };
+    let (good, failed, closed) = looks(5);
+    assert!(!good);
+    assert_eq!(failed.as_deref(), Some("the key of back/s is not loaded on nas"));
+    assert_eq!(closed.as_deref(), Some("load it there with `zfs load-key back/s`"));
+    world.on("nas", |nas| nas.set_key(&name("back/s"), true));
+    assert_eq!(looks(6), (true, None, None));
+    // The source can be closed as well.
+    world.on("here", |here| here.set_key(&name("tank/s"), false));
+    assert_eq!(looks(7).1.as_deref(), Some("the key of tank/s is not loaded on here"));
+}
+
+#[test]
+fn a_machine_that_does_not_allow_it_is_closed_and_one_that_fails_is_not() {
+    let host = || "nas".to_string();
+    let why = "the agent was started without --allow read".to_string();
+    let refused = HostError::Refused { host: host(), why };
+    let old = HostError::Cannot { host: host(), has: "replicator 0.0".to_string(), what: "read snapshots" };
+    let remote = |message: &str| HostError::Remote {
+        host: host(),
+        operation: crate::host::READ,
+        subject: "back/a@1".to_string(),
+        message: message.to_string(),
+    };
+    let agent = HostError::Agent {
+        host: host(),
+        operation: None,
+        subject: String::new(),
+        errno: 0,
+        kind: zfs_core::ErrorKind::Other,
+        message: "cannot mount back/a@1: Operation not permitted (os error 1)".to_string(),
+        hint: Some("run it as root: mounting needs that".to_string()),
+    };
+    let superuser = remote("mount: /tmp/x: must be superuser to use mount.");
+    let all = [(refused, "--allow read"), (old, "install"), (agent, "as root"), (superuser, "mount")];
+    for (error, said) in all {
+        let bar = super::barred(&error).unwrap_or_else(|| panic!("{error}"));
+        assert!(bar.way_out.contains(said), "{}", bar.way_out);
+        // The same for each dataset, so that it is told once.
+        assert!(!bar.why.contains("back/a"), "{}", bar.why);
+    }
+    for error in [HostError::NoZfs { host: host() }, remote("cannot read x: Input/output error")] {
+        assert!(super::barred(&error).is_none(), "{error}");
+    }
+}
+
+#[test]
+fn what_never_comes_up_waits_since_it_is_known() {
+    let world = World::new(9, &["here", "nas"]);
+    world.on("here", |here| {
+        here.create_pool("tank");
+        for dataset in ["tank/a", "tank/a/x", "tank/a/y"] {
+            fill(here, dataset, DatasetKind::Filesystem);
+        }
+    });
+    world.on("nas", |nas| nas.create_pool("back"));
+    send(&world, ("tank/a", "back/a"));
+    world.restart();
+    let mut memory = Verified::default();
+    let waiting = |looked: &Looked| -> Vec<(String, i64)> {
+        looked.overview.waiting.iter().map(|one| (one.source.clone(), one.since)).collect()
+    };
+    // Within so few bytes it is one of them each time.
+    let looked = look(&world, &mut memory, 40, 100);
+    assert_eq!((looked.overview.datasets, looked.overview.rounds, looked.sources.len()), (3, 3, 3));
+    assert_eq!(waiting(&looked), [("tank/a/x".to_string(), 100), ("tank/a/y".to_string(), 100)]);
+    let looked = look(&world, &mut memory, 40, 200);
+    assert_eq!(waiting(&looked), [("tank/a/y".to_string(), 100)]);
+    let looked = look(&world, &mut memory, 40, 300);
+    assert_eq!(waiting(&looked), []);
+    assert_eq!(memory.overview("data", "nas:back/a").map(|one| one.at), Some(300));
+}
+
+#[test]
+fn a_dataset_that_does_not_exist_any_more_is_forgotten() {
+    let world = replicated();
+    let mut memory = Verified::default();
+    look(&world, &mut memory, 1 << 30, 100);
+    let knows = |memory: &Verified| memory.of("data", "nas:back/a").any(|one| one.source == "tank/a/new");
+    assert!(knows(&memory));
+    world.on("here", |here| here.destroy(&name("tank/a/new")).expect("destroy"));
+    look(&world, &mut memory, 1 << 30, 200);
+    assert!(!knows(&memory) && memory.datasets.len() == 3);
+}
+
+#[test]
+fn what_differed_and_cannot_be_read_any_more_is_not_known_to_be_better() {
+    let world = encrypted();
+    world.on("nas", |nas| {
+        nas.set_key(&name("back/s"), true);
+        nas.rot(&snap("back/s@1"), 1, 0);
+    });
+    let mut memory = Verified::default();
+    let config = config(ENCRYPTED);
+    let mut differences = |now: i64| {
+        let looked = looked_at(&world, &config, &memory, now);
+        memory.put(looked);
+        memory.datasets[0].differences
+    };
+    assert_eq!(differences(5), 1);
+    world.on("nas", |nas| nas.set_key(&name("back/s"), false));
+    assert_eq!(differences(6), 1);
+    assert!(memory.datasets[0].closed.is_some() && memory.datasets[0].differs());
+}
+
 fn checked(source: &str, job: &str) -> Checked {
     Checked {
         job: job.to_string(),
@@ -256,24 +411,52 @@ fn checked(source: &str, job: &str) -> Checked {
         differences: 0,
         first: Vec::new(),
         failed: None,
+        closed: None,
         drill: Some(Drill::Good),
     }
 }
 
+const TARGET: &str = "[[replication]]\nname = \"data\"\nsource = \"tank/data\"\n\
+                      [[replication.target]]\nto = \"back/data\"\n";
+
+#[test]
+fn what_an_earlier_version_wrote_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = r#"{"version":1,"datasets":[{"job":"data","to":"back/data","source":"tank/data","target":"back/data",
+        "at":5,"snapshot":"1","share":[0,1],"compared":3,"differences":0,"first":[],"failed":null,"drill":"good"}]}"#;
+    std::fs::write(folder.path().join(super::memory::FILE), text).expect("written");
+    let read = Verified::read(folder.path()).expect("it is understood");
+    let share = std::num::NonZeroU32::new(1).map(|of| (0, of));
+    assert_eq!(read.datasets, [Checked { share, ..checked("tank/data", "data") }]);
+    assert!(read.targets.is_empty() && read.last.is_none());
+}
+
 #[test]
 fn what_was_found_is_remembered_for_the_jobs_that_there_are() {
-    let config = config(
-        "[[replication]]\nname = \"data\"\nsource = \"tank/data\"\n[[replication.target]]\nto = \"back/data\"\n",
-    );
+    let config = config(TARGET);
     let folder = tempfile::tempdir().expect("a folder");
     let mut all = Verified::read(folder.path()).expect("nothing");
-    all.put(vec![checked("tank/data", "data"), checked("tank/data", "gone")], &config);
+    let put = |all: &mut Verified, one: Checked| {
+        let (job, to) = (one.job.clone(), one.to.clone());
+        let overview = Overview { job, to, at: one.at, ..Overview::default() };
+        all.put(Looked { sources: vec![one.source.clone()], checked: vec![one], overview });
+    };
+    put(&mut all, checked("tank/data", "data"));
+    put(&mut all, checked("tank/data", "gone"));
     let bad = Checked { differences: 2, at: 9, ..checked("tank/data", "data") };
-    all.put(vec![bad.clone()], &config);
+    put(&mut all, bad.clone());
+    assert_eq!((all.datasets.len(), all.targets.len()), (2, 2));
+    all.forget(&config);
+    all.last = Some(Ran { started: 1, ended: 9, failures: 1, summary: "x".to_string() });
     all.write(folder.path()).expect("written");
     let read = Verified::read(folder.path()).expect("read");
     assert_eq!(read.datasets, std::slice::from_ref(&bad));
+    assert_eq!((read.targets.len(), read.targets[0].at), (1, 9));
+    assert_eq!(read.last, all.last);
     assert!(bad.differs() && !bad.is_good() && checked("a", "b").is_good());
+    let silenced = TARGET.replace("to =", "verify = false\nto =");
+    all.forget(&super::tests::config(&silenced));
+    assert_eq!((all.datasets.len(), all.targets.len()), (0, 0));
     std::fs::write(folder.path().join(super::memory::FILE), "{").expect("written");
     assert!(Verified::read(folder.path()).is_err());
 }

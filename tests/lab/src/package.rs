@@ -101,9 +101,11 @@ pub fn tarball(program: Program, say: &dyn Fn(&str)) -> Result<PathBuf> {
     put_all(&root.join("packaging/systemd"), &tree.join("lib/systemd/system"))?;
     let doc = tree.join("share/doc/zfs-replicator");
     put_all(&root.join("docs"), &doc)?;
+    put_all(&root.join("packaging/monitoring"), &doc.join("monitoring"))?;
     for (from, to) in [
         ("docs/replicator.toml", "examples/replicator.toml"),
-        ("packaging/etc/replicator.toml", "replicator.toml"),
+        ("docs/pair.toml", "examples/pair.toml"),
+        ("packaging/etc/replicator.toml", "etc/replicator.toml"),
         ("packaging/sysusers.d/zfs-replicator.conf", "sysusers.conf"),
         ("packaging/tmpfiles.d/zfs-replicator.conf", "tmpfiles.conf"),
         ("packaging/INSTALL", "INSTALL"),

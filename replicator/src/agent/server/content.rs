@@ -106,7 +106,7 @@ impl<'o, R: Read + AsFd, W: Write> Parts<'o, R, W> {
             match frame.kind {
                 Kind::Cancel if frame.id == self.id => return Err(Fault::Cancelled.into()),
                 Kind::Cancel if frame.id < self.id => {}
-                kind => return Err(protocol(format!("{kind:?} while a snapshot is read")).into()),
+                kind => return Err(protocol(format!("{kind} while a snapshot is read")).into()),
             }
         }
         if self.output.is_due() {

@@ -194,7 +194,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 match frame.kind {
                     Kind::Cancel if frame.id == id => return Err(Fault::Cancelled.into()),
                     Kind::Cancel if frame.id < id => {}
-                    kind => return Err(protocol(format!("{kind:?} while a door is open")).into()),
+                    kind => return Err(protocol(format!("{kind} while a door is open")).into()),
                 }
             }
         };

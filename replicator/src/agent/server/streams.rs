@@ -18,6 +18,7 @@ use crate::host::ReceiveSpec;
 use crate::host::SendSpec;
 use crate::pair::Refusal;
 use crate::pair::fence::Asked;
+use bytes::Buf;
 use bytes::Bytes;
 use std::io::Read;
 use std::io::Write;
@@ -50,7 +51,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 match frame.kind {
                     Kind::Cancel if frame.id == id => return Err(Fault::Cancelled.into()),
                     Kind::Cancel if frame.id < id => {}
-                    kind => return Err(protocol(format!("{kind:?} while a stream is sent")).into()),
+                    kind => return Err(protocol(format!("{kind} while a stream is sent")).into()),
                 }
             }
         }
@@ -83,8 +84,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                 if admitted.is_recalled()? {
                     // What arrived is kept until the promotion has looked at it.
                     drop(incoming);
-                    let refusal = Refusal::Promoting(spec.to.dataset().clone());
-                    return Err(Trouble::last(Fault::from(&refusal)));
+                    return Err(promoting(&spec));
                 }
             }
             let Some(frame) = input.within(LOOK)? else {
@@ -97,11 +97,22 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
             match frame.kind {
                 Kind::Data if frame.id == id => {
                     // What is refused never reaches the kernel, and the receive is not ended as if it were whole.
-                    let mut take = |block: Bytes| match pass.block(block)? {
-                        Some(block) => {
-                            incoming.write(&block).map_err(|error| NotTaken::Host(Box::new(error)))
+                    let mut take = |block: Bytes| -> Result<(), NotTaken> {
+                        let Some(mut rest) = pass.block(block)? else { return Ok(()) };
+                        while !rest.is_empty() {
+                            let taken = incoming.offer(&rest);
+                            let taken = taken.map_err(|error| NotTaken::Host(Box::new(error)))?;
+                            rest.advance(taken);
+                            // Also a kernel that takes nothing for long keeps nobody from being promoted.
+                            if taken == 0 && looked.elapsed() >= LOOK / 2 {
+                                looked = Instant::now();
+                                let recalled = admitted.is_recalled();
+                                if recalled.map_err(|error| NotTaken::Unknown(Box::new(error)))? {
+                                    return Err(NotTaken::Recalled);
+                                }
+                            }
                         }
-                        None => Ok(()),
+                        Ok(())
                     };
                     let taken = match &mut decompress {
                         None => take(frame.payload),
@@ -121,6 +132,11 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                         Err(NotTaken::Host(error)) => {
                             return Err(Trouble::last(reason(incoming.finish(), Some(*error))));
                         }
+                        Err(NotTaken::Unknown(error)) => return Err((*error).into()),
+                        Err(NotTaken::Recalled) => {
+                            drop(incoming);
+                            return Err(promoting(&spec));
+                        }
                     }
                 }
                 Kind::End if frame.id == id => break,
@@ -130,7 +146,7 @@ impl<R: Read + AsFd, W: Write> Server<'_, R, W> {
                     return Err(Fault::Cancelled.into());
                 }
                 Kind::Cancel if frame.id < id => {}
-                kind => return Err(protocol(format!("{kind:?} while a stream is received")).into()),
+                kind => return Err(protocol(format!("{kind} while a stream is received")).into()),
             }
         }
         pass.finish()?;
@@ -149,6 +165,10 @@ enum NotTaken {
     Stream(Box<Fault>),
     Zstd(std::io::Error),
     Host(Box<HostError>),
+    /// Somebody is to be promoted, and waits for the receive to end.
+    Recalled,
+    /// Whether somebody waits could not be found out.
+    Unknown(Box<HostError>),
 }
 
 impl From<Fault> for NotTaken {
@@ -165,6 +185,11 @@ impl From<std::io::Error> for NotTaken {
 
 fn zstd(error: &std::io::Error) -> Fault {
     Fault::Other { message: format!("cannot start zstd: {error}"), hint: None }
+}
+
+/// A receive that gives way to a promotion.
+fn promoting(spec: &ReceiveSpec) -> Trouble {
+    Trouble::last(Fault::from(&Refusal::Promoting(spec.to.dataset().clone())))
 }
 
 /// Why a receive ended by itself.

@@ -74,6 +74,25 @@ fn only_the_node_that_was_promoted_last_changes_a_root() {
     }
 }
 
+/// Its locks lie where root does not look: a promotion would not wait for what it receives.
+#[test]
+fn an_agent_that_is_not_roots_lets_nothing_of_a_pair_in() {
+    let limited = |host: Fake| Fake { not_root: true, ..host };
+    let overtakes = overtake(&claim(4, "far"), "[]");
+    for request in [receive(&claim(3, "far")), apply(&claim(3, "far"), CREATE), overtakes] {
+        let mut raw = Raw::new(limited(held("far")), limits());
+        let Answer::Failed(Fault::Fenced { kind: Why::Other, message, hint }) = raw.ask(1, &request) else {
+            panic!("{request}")
+        };
+        assert!(message.contains("does not run as root") && hint.contains("as root"), "{message} {hint}");
+        let (ended, log) = raw.close();
+        assert!(ended.is_ok() && done(&log).is_empty(), "{ended:?}");
+    }
+    // What belongs to no pair is as before.
+    let mut raw = Raw::new(limited(host()), limits());
+    assert_eq!(raw.ask(1, &format!(r#"{{"apply":{CREATE}}}"#)), Answer::Done);
+}
+
 #[test]
 fn a_request_that_presents_nothing_is_refused_where_there_is_an_epoch_and_only_there() {
     for host in [held("far"), held("here")] {
@@ -149,7 +168,68 @@ fn a_root_without_an_epoch_gets_that_of_the_first_who_presents_one() {
     let answer = raw.ask(2, RECEIVE);
     assert!(matches!(answer, Answer::Failed(Fault::Fenced { kind: Why::NoClaim, .. })), "{answer:?}");
     let (_, log) = raw.close();
-    assert_eq!(done(&log)[0], "epoch 1:4:far:000000000000004d on tank/in");
+    // And it is not known yet whether all of it is here.
+    assert_eq!(done(&log)[0], "epoch 1:4:far:000000000000004d on tank/in, replicator:first=1:0:0");
+}
+
+fn count(claim: &str, there: u64, of: u64) -> String {
+    format!(r#"{{"count":{{"claim":{claim},"there":{there},"of":{of}}}}}"#)
+}
+
+#[test]
+fn how_far_a_first_replication_is_stands_on_the_root_until_it_is_over() {
+    let mut raw = Raw::new(host(), limits());
+    let far = || claim(4, "far");
+    assert_eq!(raw.ask(1, &apply(&far(), CREATE)), Answer::Done);
+    assert_eq!(raw.ask(2, &count(&far(), 1, 3)), Answer::Done);
+    // Whoever comes for an epoch that is over has nothing to say.
+    let answer = raw.ask(3, &count(&claim(3, "far"), 3, 3));
+    assert!(matches!(answer, Answer::Failed(Fault::Fenced { kind: Why::Lower, .. })), "{answer:?}");
+    assert_eq!(raw.ask(4, &count(&far(), 3, 3)), Answer::Done);
+    // Nothing is left to take down, whatever is counted later.
+    assert_eq!(raw.ask(5, &count(&far(), 1, 3)), Answer::Done);
+    let (_, log) = raw.close();
+    let log = done(&log);
+    assert!(log[2].contains(r#"("replicator:first", "1:1:3")"#), "{log:?}");
+    assert!(log[3].contains("UnsetProperties") && log[3].contains("replicator:first"), "{log:?}");
+    assert_eq!(log.len(), 4, "{log:?}");
+}
+
+/// Whether the root is there, or has just been set aside.
+#[test]
+fn what_a_rejoin_has_left_half_done_lets_nobody_in() {
+    let marked = |host: Fake, on: &str| {
+        let key = (dataset(on), marks::REJOIN.to_string());
+        host.marks.lock().expect("no panic").insert(key, "1:3".to_string());
+        host
+    };
+    let far = || claim(4, "far");
+    for request in
+        [receive(&far()), apply(&far(), CREATE), count(&far(), 1, 1), format!(r#"{{"claim":{}}}"#, far())]
+    {
+        assert_eq!(refusal(marked(held("far"), "tank/in"), &request), (Why::Unfinished, vec![]), "{request}");
+    }
+    // It holds the root itself, and has nothing alone.
+    let (host, both) = left(held("here"));
+    let host = marked(host, "tank/in");
+    assert_eq!(refusal(host, &overtake(&far(), &both)), (Why::Unfinished, vec![]));
+    // The whole root is aside, and what would come now would come in full.
+    let mut gone = host_without("tank/in");
+    gone.datasets.push(state("tank/in-divergent-3", 2));
+    for request in [receive(&far()), format!(r#"{{"claim":{}}}"#, far())] {
+        let host = marked(gone.clone(), "tank/in-divergent-3");
+        assert_eq!(refusal(host, &request), (Why::Unfinished, vec![]), "{request}");
+    }
+    // Once that is over it may come.
+    gone.marks.lock().expect("no panic").clear();
+    let mut raw = Raw::new(gone, limits());
+    assert_eq!(raw.ask(1, &format!(r#"{{"claim":{}}}"#, far())), Answer::Done);
+}
+
+fn host_without(root: &str) -> Fake {
+    let mut host = host();
+    host.datasets.retain(|one| !one.name.is_within(&dataset(root)));
+    host
 }
 
 #[test]
@@ -291,6 +371,20 @@ fn a_node_that_may_have_something_of_its_own_keeps_it() {
     assert_eq!(refusal(host, &overtake(&claim(4, "far"), &both)).0, Why::Promoting);
 }
 
+/// What is in a dataset that the pair does not replicate is nobody's to lose.
+#[test]
+fn what_the_pair_leaves_out_keeps_no_node_from_letting_go() {
+    let (mut host, both) = left(held("here"));
+    let out = host.datasets[1].clone();
+    host.datasets[1].written = 1;
+    let newest = out.snapshots.last().expect("a snapshot").guid.0;
+    assert_eq!(refusal(host.clone(), &overtake(&claim(4, "far"), &both)).0, Why::Active);
+    let without = both.replace(&format!(r#"["{}",{newest}]"#, out.name), &format!(r#"["{}",0]"#, out.name));
+    assert_ne!(without, both);
+    let mut raw = Raw::new(host, limits());
+    assert_eq!(raw.ask(1, &overtake(&claim(4, "far"), &without)), Answer::Done);
+}
+
 #[test]
 fn what_takes_over_an_epoch_is_made_read_only_first() {
     let writable = || Arc::new(Mutex::new(BTreeSet::from([dataset("tank/in"), dataset("tank/in/a")])));
@@ -316,11 +410,11 @@ fn while_somebody_promotes_nothing_begins() {
     assert_eq!(refusal(host, &apply(&claim(3, "far"), CREATE)), (Why::Promoting, vec![]));
 }
 
-/// Also when the sender says nothing any more, as one that has lost its power.
+/// Also when the sender says nothing any more, as one that has lost its power, and when the kernel takes nothing.
 #[test]
 fn a_receive_gives_way_to_a_promotion() {
-    for silent in [true, false] {
-        let mut raw = Raw::new(Fake { promotes_then: true, ..held("far") }, limits());
+    for (silent, stuck) in [(true, false), (false, false), (true, true), (false, true)] {
+        let mut raw = Raw::new(Fake { promotes_then: true, stuck, ..held("far") }, limits());
         raw.put(Kind::Request, 1, receive(&claim(3, "far")).as_bytes());
         assert_eq!(raw.take().expect("ready").kind, Kind::Part);
         let data = stream(&begin(5), 100);

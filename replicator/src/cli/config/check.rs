@@ -24,13 +24,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let (config, problems) = load::read(&arguments.from.location());
+    let location = arguments.from.location();
+    let (config, problems) = load::read(&location);
     let good = config.is_some() && problems.errors() == 0;
     if arguments.json {
         let list: Vec<_> = problems.iter().map(to_json).collect();
         let value = json!({ "usable": good, "problems": list, "more_problems": problems.dropped() });
         crate::cli::print(&format!("{value:#}\n"))?;
         return Ok(if good { Outcome::Success } else { Outcome::Configuration });
+    }
+    if let Some(failure) = super::missing(&location, &problems) {
+        return Err(failure);
     }
     super::tell(&problems);
     let Some(config) = config.filter(|_| good) else {

@@ -12,6 +12,7 @@ use super::Outcome;
 use crate::cli::moving::imported::Imported;
 use crate::cli::moving::imported::imported;
 use crate::cli::moving::machine;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::SANOID;
 use crate::config::import;
@@ -67,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         // A fault of this program, and nobody should work with the result.
         let message =
             format!("the file that was made is not good, which should not happen:\n{}", problems.render());
-        return Err(Failure::new(Outcome::Failed, message));
+        return Err(Failure::new(Code::Defect, message));
     }
     if let Some(path) = &arguments.output {
         write(path, &made.text)?;
@@ -93,7 +94,7 @@ pub(super) fn read(root: &Path, file: Option<&Path>, no_calls: bool) -> Result<I
     if file.is_none() && nothing {
         let message = format!("there is no {}, and nothing that calls syncoid", usual.display());
         let hint = "name the file of sanoid, or the folder with another machine's files: --root FOLDER";
-        return Err(Failure::new(Outcome::Failed, message).hinted(hint.to_string()));
+        return Err(Failure::new(Code::NothingToImport, message).hinted(hint.to_string()));
     }
     let policies = match file {
         Some(file) => {
@@ -112,9 +113,34 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         let hint = (error.kind() == std::io::ErrorKind::AlreadyExists)
             .then(|| "move it away first, or choose another name".to_string());
-        Failure::new(Outcome::Failed, format!("cannot write {}: {error}", path.display())).hinted(hint)
+        Failure::new(Code::Output, format!("cannot write {}: {error}", path.display())).hinted(hint)
     };
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o644).open(path).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_the_old_tools_has_nothing_to_import() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let failure = read(folder.path(), None, false).expect_err("nothing is there");
+        assert_eq!((failure.code, failure.outcome), (Code::NothingToImport, Outcome::Failed));
+        assert!(failure.message().contains("sanoid.conf"), "{}", failure.message());
+        assert!(failure.hint().is_some_and(|hint| hint.contains("--root")));
+    }
+
+    #[test]
+    fn a_file_that_exists_is_not_written_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("replicator.toml");
+        write(&file, "one").expect("a new file");
+        let failure = write(&file, "two").expect_err("it exists");
+        assert_eq!((failure.code, failure.outcome), (Code::Output, Outcome::Failed));
+        assert!(failure.hint().is_some_and(|hint| hint.contains("another name")));
+        assert_eq!(std::fs::read_to_string(&file).expect("text"), "one");
+    }
 }

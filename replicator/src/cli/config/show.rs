@@ -8,10 +8,12 @@ use super::Failure;
 use super::From;
 use super::Outcome;
 use crate::cli::format;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::job::Job;
 use crate::config::key::Key;
 use crate::config::pair::Pair;
+use crate::config::receive::Receive;
 use crate::config::resolve::Effective;
 use crate::policy::Keep;
 use crate::policy::Period;
@@ -19,8 +21,8 @@ use crate::survey;
 
 /// Show the policy that each dataset ends up with, and where each value came from.
 ///
-/// Without a name: a line for each dataset that has a policy, the replication jobs and the pairs. With names: every setting of
-/// these datasets with the file and line that says so.
+/// Without a name: a line for each dataset that has a policy, the replication jobs, the pairs and what others send into. With
+/// names: every setting of these datasets with the file and line that says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -46,7 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut wanted = Vec::new();
     for name in &arguments.datasets {
         let name = DatasetName::try_from(name.as_str());
-        wanted.push(name.map_err(|error| Failure::new(Outcome::Usage, error.to_string()))?);
+        wanted.push(name.map_err(|error| Failure::new(Code::Endpoint, error.to_string()))?);
     }
     let (config, _) = arguments.from.usable()?;
     let (known, troubles) = survey::datasets(&Zfs::open()?, &config)?;
@@ -60,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             let exists = known.iter().any(|dataset| dataset.name == *name);
             let message = if exists { "has no policy" } else { "does not exist, and has no policy" };
             let hint = "see `replicator config show` for those that have one".to_string();
-            return Err(Failure::new(Outcome::Failed, format!("{name} {message}")).hinted(hint));
+            return Err(Failure::new(Code::NotConfigured, format!("{name} {message}")).hinted(hint));
         }
     }
     let shown: Vec<_> = resolved
@@ -72,8 +74,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         let list: Vec<_> = shown.iter().map(|effective| effective.to_json()).collect();
         let jobs: Vec<_> = config.jobs.iter().map(Job::to_json).collect();
         let pairs: Vec<_> = config.pairs.iter().map(Pair::to_json).collect();
+        let receives: Vec<_> = config.receives.iter().map(Receive::to_json).collect();
         let files: Vec<_> = config.files.iter().map(|file| file.display().to_string()).collect();
-        format!("{:#}\n", json!({ "files": files, "datasets": list, "replication": jobs, "pairs": pairs }))
+        let all = json!({
+            "files": files,
+            "datasets": list,
+            "replication": jobs,
+            "pairs": pairs,
+            "receive": receives,
+        });
+        format!("{all:#}\n")
     } else if wanted.is_empty() {
         summary(&config, &shown)
     } else {
@@ -123,6 +133,16 @@ fn summary(config: &Config, shown: &[&Effective]) -> String {
         });
         text.push('\n');
         text.push_str(&format::table(&["PAIR", "ROOT", "OTHER NODE", "DECIDES", "SAID AT"], rows));
+    }
+    if !config.receives.is_empty() {
+        let rows = config.receives.iter().flat_map(|receive| {
+            let lies = receive.partial_for.map_or_else(|| "for ever".to_string(), format::length);
+            let row =
+                move |root: &DatasetName| vec![root.to_string(), lies.clone(), receive.place.to_string()];
+            receive.roots.iter().map(row)
+        });
+        text.push('\n');
+        text.push_str(&format::table(&["RECEIVED INTO", "PARTIAL RECEIVES LIE", "SAID AT"], rows));
     }
     text
 }

@@ -5,8 +5,11 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use zfs_core::Zfs;
+
 use super::Failure;
 use super::probe;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::load::Location;
 use crate::monitor::Level;
@@ -19,16 +22,25 @@ use crate::monitor::capacity;
 use crate::monitor::facts::Fact;
 use crate::monitor::health;
 use crate::monitor::health::Pool;
+use crate::monitor::history;
 use crate::monitor::kstat;
 use crate::monitor::lag;
 use crate::monitor::lag::Look;
 use crate::monitor::lag::Way;
+use crate::monitor::partials;
+use crate::monitor::paused;
 use crate::monitor::snapshots;
 use crate::monitor::snapshots::Watched;
 use crate::monitor::verified;
+use crate::pair::paused::Paused;
 use crate::policy::PerPeriod;
 use crate::policy::Style;
+use crate::receiver::partials::Memory;
+use crate::verify::memory::Ran;
 use crate::verify::memory::Verified;
+
+/// How many records of runs are read: two timers that never do the same leave all parts in a few.
+const RECORDS: usize = 64;
 
 /// What is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,12 +113,12 @@ impl<'c> Gatherer<'c> {
             Check::Snapshots => Depth::Snapshots,
             Check::Health => Depth::Pool,
             Check::Capacity => Depth::Datasets,
-            Check::Replication => return lag::judge(&self.ways(), self.now),
+            Check::Replication => return self.replication(&self.ways()),
             Check::Verified(days) => return self.verified(days),
         };
         match self.pools(depth) {
             Ok(pools) => self.judge(check, &pools),
-            Err(why) => Report::unknown(&why),
+            Err(why) => super::unknown(&without_pools(why)),
         }
     }
 
@@ -126,19 +138,65 @@ impl<'c> Gatherer<'c> {
         }
     }
 
+    /// The targets, what others send into, and what the runs say of pairs.
+    pub(super) fn replication(&self, ways: &[Way]) -> Report {
+        let mut report = lag::judge(ways, self.now);
+        if !self.config.receives.is_empty() {
+            match Memory::read(&self.config.folders.state) {
+                Ok(memory) => partials::add(&mut report, &memory.partials),
+                Err(why) => partials::not_known(&mut report, &why),
+            }
+        }
+        match self.paused() {
+            Ok(all) => paused::add(&mut report, &all.iter().collect::<Vec<_>>()),
+            Err(why) => paused::not_known(&mut report, &why),
+        }
+        report
+    }
+
+    /// The datasets of pairs whose pruning stands still, by the records of runs.
+    ///
+    /// # Errors
+    /// When they cannot be read; only root may.
+    pub(super) fn paused(&self) -> Result<Vec<Paused>, String> {
+        if self.config.pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let state = &self.config.folders.state;
+        let history = history::read(state, RECORDS)
+            .map_err(|error| format!("the records of runs in {} cannot be read: {error}", state.display()))?;
+        let of_pairs = self.config.pairs.iter().flat_map(|pair| history.paused(&pair.name));
+        Ok(of_pairs.cloned().collect())
+    }
+
+    /// Whether any target is to be verified.
+    fn verifies(&self) -> bool {
+        self.config.jobs.iter().flat_map(|job| &job.targets).any(|target| target.verify)
+    }
+
     fn verified(&self, days: u32) -> Report {
         let memory = match Verified::read(&self.config.folders.state) {
             Ok(memory) => memory,
+            // Nothing is missed where there is nothing to be remembered.
+            Err(_) if !self.verifies() => Verified::default(),
             Err(why) => return Report::unknown(&why),
         };
-        let mut targets = Vec::new();
-        for job in &self.config.jobs {
-            for target in &job.targets {
-                let checked = memory.of(&job.name, &target.endpoint.to_string()).collect();
-                targets.push(verified::Target { job: &job.name, target: &target.name, checked });
+        verified::judge(&to_verify(self.config, &memory), u64::from(days) * 86_400, self.now)
+    }
+
+    /// What is wrong with copies, and the last run that read some. Nothing is wrong where nobody ever reads any.
+    pub(in crate::cli) fn copies(&self) -> Copies {
+        let memory = match Verified::read(&self.config.folders.state) {
+            Ok(memory) => memory,
+            Err(why) => {
+                return Copies { unknown: self.verifies().then_some(why), ..Copies::default() };
             }
-        }
-        verified::judge(&targets, u64::from(days) * 86_400, self.now)
+        };
+        let never = memory.datasets.is_empty() && memory.targets.is_empty();
+        let targets = if never { Vec::new() } else { to_verify(self.config, &memory) };
+        let longest = u64::from(super::DAYS) * 86_400;
+        let found = targets.iter().flat_map(|one| verified::find(one, longest, self.now)).collect();
+        Copies { found, ran: memory.last, unknown: None }
     }
 
     fn capacity(&self, pools: &[OfPool]) -> Report {
@@ -180,7 +238,7 @@ impl<'c> Gatherer<'c> {
     pub(super) fn pools(&self, depth: Depth) -> Result<Vec<OfPool>, String> {
         let about = self.config.policies.pools();
         let imported = kstat::pools(Path::new(kstat::FOLDER))
-            .map_err(|error| format!("{} cannot be read: {error} (is ZFS loaded?)", kstat::FOLDER))?;
+            .map_err(|error| format!("{} cannot be read: {error}", kstat::FOLDER))?;
         let there: Vec<_> = imported.iter().filter(|(pool, _)| about.contains(pool)).collect();
         let questions: Vec<_> = there.iter().map(|(pool, _)| self.about_pool(pool, depth)).collect();
         let answers = ask::ask(&self.program, &questions, self.timeout);
@@ -284,14 +342,60 @@ impl<'c> Gatherer<'c> {
     }
 
     /// The datasets and pools for numbers, as one.
-    pub(in crate::cli) fn everything(&self) -> Result<(Vec<OfPool>, Vec<Way>), String> {
+    pub(in crate::cli) fn everything(&self) -> Result<(Vec<OfPool>, Vec<Way>), Failure> {
         std::thread::scope(|scope| {
             let ways = scope.spawn(|| self.ways());
             let pools = self.pools(Depth::Snapshots);
-            let ways = ways.join().map_err(|_| "the question for replications failed".to_string())?;
-            Ok((pools?, ways))
+            let lost = |_| {
+                Failure::new(Code::Defect, "a defect of this program: the question for replications panicked")
+            };
+            let ways = ways.join().map_err(lost)?;
+            Ok((pools.map_err(without_pools)?, ways))
         })
     }
+}
+
+/// Where not even the pools are known, it is mostly because there is no ZFS: that is told as by every other command.
+fn without_pools(why: String) -> Failure {
+    match Zfs::open() {
+        Err(error) => error.into(),
+        Ok(_) => {
+            Failure::new(Code::NoZfs, why).hinted("check that /proc is mounted, and `zpool list`".to_string())
+        }
+    }
+}
+
+/// What is known of copies.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cli) struct Copies {
+    /// What is wrong with them.
+    pub(in crate::cli) found: Vec<verified::Found>,
+    /// The last run that read some.
+    pub(in crate::cli) ran: Option<Ran>,
+    /// Why nothing is known.
+    pub(in crate::cli) unknown: Option<String>,
+}
+
+/// The targets that are to be verified, with what was found of each.
+pub(super) fn to_verify<'v>(config: &'v Config, memory: &'v Verified) -> Vec<verified::Target<'v>> {
+    let mut targets = Vec::new();
+    for job in &config.jobs {
+        for target in job.targets.iter().filter(|target| target.verify) {
+            let to = target.endpoint.to_string();
+            targets.push(verified::Target {
+                job: &job.name,
+                target: &target.name,
+                optional: target.optional,
+                machines: (
+                    job.source.machine.as_ref().map(ToString::to_string),
+                    target.endpoint.machine.as_ref().map(ToString::to_string),
+                ),
+                overview: memory.overview(&job.name, &to),
+                checked: memory.of(&job.name, &to).collect(),
+            });
+        }
+    }
+    targets
 }
 
 fn late(timeout: Duration) -> String {
@@ -310,4 +414,29 @@ fn look(answer: &Answer, timeout: Duration) -> Look {
         Ended::Late => late(timeout),
     };
     said.unwrap_or(Look::Nothing { why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::place::Source;
+
+    const TARGETS: &str = "[[replication]]\nname = 'data'\nsource = 'tank/data'\n\
+        [[replication.target]]\nname = 'nas'\nto = 'nas:back/data'\n\
+        [[replication.target]]\nname = 'usb'\nto = 'usb/data'\noptional = true\n\
+        [[replication.target]]\nname = 'raw'\nto = 'raw:back/data'\nverify = false\n";
+
+    #[test]
+    fn who_may_be_away_is_known_and_what_nobody_is_to_read_is_not_judged() {
+        let source = Source::new(Path::new("/etc/x.toml"), TARGETS);
+        let (config, problems) = Config::parse(&[source]);
+        assert_eq!(problems.errors(), 0, "{}", problems.render());
+        let memory = Verified::default();
+        let targets = to_verify(&config, &memory);
+        let named: Vec<_> = targets.iter().map(|one| (one.target, one.optional)).collect();
+        assert_eq!(named, [("nas", false), ("usb", true)]);
+        let found = |at: usize| verified::find(&targets[at], 86_400, 1000);
+        assert_eq!(found(0).iter().map(|one| one.level).collect::<Vec<_>>(), [Level::Warning]);
+        assert_eq!(found(1), []);
+    }
 }

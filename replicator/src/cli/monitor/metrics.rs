@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Check;
+use super::DAYS;
 use super::Failure;
 use super::From;
 use super::Gatherer;
 use super::Outcome;
 use super::gather::OfPool;
+use super::gather::to_verify;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::load::Location;
 use crate::monitor::Level;
-use crate::monitor::lag;
 use crate::monitor::metrics;
 use crate::monitor::metrics::Facts;
 use crate::monitor::runs;
@@ -56,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     textfile::write(path, text).map_err(|error| {
         let hint = "the folder must exist; it is the one that the node exporter looks into".to_string();
-        Failure::new(Outcome::Failed, format!("cannot write {}: {error}", path.display())).hinted(hint)
+        Failure::new(Code::Output, format!("cannot write {}: {error}", path.display())).hinted(hint)
     })
 }
 
@@ -69,25 +71,26 @@ pub(in crate::cli) fn refresh(config: &Config, location: &Location) -> Result<()
 /// The numbers of this machine.
 fn text(config: &Config, location: &Location, timeout: Duration) -> Result<String, Failure> {
     let gatherer = Gatherer::new(config, location, timeout)?;
-    let (pools, ways) = gatherer.everything().map_err(|why| Failure::new(Outcome::NoZfs, why))?;
+    let (pools, ways) = gatherer.everything()?;
     let level = |check| gatherer.judge(check, &pools).level;
     // Only root may read it.
     let memory = Verified::read(&config.folders.state).unwrap_or_default();
-    let mut verified = Vec::new();
-    for (job, target) in config.jobs.iter().flat_map(|job| job.targets.iter().map(move |one| (job, one))) {
-        let to = target.endpoint.to_string();
-        verified.extend(memory.of(&job.name, &to).map(|one| (target.name.as_str(), one)));
-    }
-    let checks: [(&str, Level); 4] = [
+    let copies = to_verify(config, &memory);
+    let verified: Vec<_> =
+        copies.iter().flat_map(|one| one.checked.iter().map(move |checked| (one.target, *checked))).collect();
+    let checks: [(&str, Level); 5] = [
         ("snapshots", level(Check::Snapshots)),
         ("health", level(Check::Health)),
         ("capacity", level(Check::Capacity)),
-        ("replication", lag::judge(&ways, gatherer.now()).level),
+        ("replication", gatherer.replication(&ways).level),
+        ("verified", gatherer.report(Check::Verified(DAYS)).level),
     ];
     let datasets: Vec<_> = pools.iter().flat_map(|one: &OfPool| one.datasets.iter().cloned()).collect();
     let states: Vec<_> = pools.iter().map(|one| (one.name.clone(), one.pool.clone())).collect();
     // Only root may read these.
-    let runs = runs::last(&config.folders.state).unwrap_or_default();
+    let mut runs = runs::last(&config.folders.state).unwrap_or_default();
+    runs::with_verify(&mut runs, memory.last.as_ref());
+    let paused = gatherer.paused().unwrap_or_default();
     Ok(metrics::render(&Facts {
         datasets: &datasets,
         pools: &states,
@@ -95,6 +98,7 @@ fn text(config: &Config, location: &Location, timeout: Duration) -> Result<Strin
         checks: &checks,
         runs: &runs,
         verified: &verified,
+        paused: &paused,
         now: gatherer.now(),
     }))
 }

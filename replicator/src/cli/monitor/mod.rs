@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::Failure;
 use super::Outcome;
+use super::config;
 use super::config::From;
+use crate::codes::Code;
 use crate::monitor::Level;
 use crate::monitor::Report;
 
@@ -16,6 +18,7 @@ mod notify;
 mod probe;
 
 pub(super) use gather::Check;
+pub(super) use gather::Copies;
 pub(super) use gather::Gatherer;
 pub(super) use metrics::refresh;
 
@@ -59,6 +62,9 @@ Examples:
 
 /// Whether each dataset has fresh snapshots of each period that is kept or taken.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  replicator monitor snapshots\n  replicator monitor snapshots --json --timeout 30"
+)]
 struct Snapshots {
     #[command(flatten)]
     how: How,
@@ -66,6 +72,7 @@ struct Snapshots {
 
 /// How the pools are that the configuration is about: state, errors, devices.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  replicator monitor health\n  replicator monitor health --timeout 5")]
 struct Health {
     #[command(flatten)]
     how: How,
@@ -73,6 +80,7 @@ struct Health {
 
 /// How full these pools are.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  replicator monitor capacity\n  replicator monitor capacity --json")]
 struct Capacity {
     #[command(flatten)]
     how: How,
@@ -81,8 +89,11 @@ struct Capacity {
 /// How far each target of a replication is behind: the age of the newest snapshot that both sides have.
 ///
 /// A target that cannot be reached is judged by what it had when it was seen last, and by the bookmarks that are kept for
-/// it on the source.
+/// it on the source. Of a pair it tells which datasets are not pruned because data may be lost, as the runs of this node say.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  replicator monitor replication\n  replicator monitor replication --json --timeout 60"
+)]
 struct Replication {
     #[command(flatten)]
     how: How,
@@ -90,19 +101,25 @@ struct Replication {
 
 /// Whether the copies were found good by `replicator verify`, and when.
 ///
-/// It reads what that has left in the state folder, which root may.
+/// What differs is critical. What cannot be read, or was not read in time, is a warning: each dataset of a target has to be
+/// read within so many days, and where one run does not read all of them, a day more for each run that this takes. A target
+/// that is optional may be away, and one with `verify = false` is not judged.
+///
+/// It reads what `replicator verify` has left in the state folder, which root may.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  replicator monitor verified --longest 14")]
+#[command(
+    after_help = "Examples:\n  replicator monitor verified\n  replicator monitor verified --longest 14"
+)]
 struct Verified {
     #[command(flatten)]
     how: How,
 
-    /// After how many days without a look there is a warning.
+    /// After how many days without a look at a dataset there is a warning.
     #[arg(long, value_name = "DAYS", default_value_t = DAYS, value_parser = clap::value_parser!(u32).range(1..=3650))]
     longest: u32,
 }
 
-/// How many days a target may not be looked at where nothing else is said.
+/// How many days a dataset may not be looked at where nothing else is said.
 const DAYS: u32 = 8;
 
 #[derive(Debug, clap::Args)]
@@ -127,12 +144,13 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Command::Capacity(arguments) => (Check::Capacity, &arguments.how),
         Command::Replication(arguments) => (Check::Replication, &arguments.how),
         Command::Verified(arguments) => (Check::Verified(arguments.longest), &arguments.how),
-        Command::Metrics(arguments) => return ended(metrics::run(arguments)),
-        Command::Notify(arguments) => return ended(notify::run(arguments)),
-        Command::Probe(arguments) => return ended(probe::run(arguments)),
+        Command::Metrics(arguments) => return super::ended(metrics::run(arguments)),
+        Command::Notify(arguments) => return super::ended(notify::run(arguments)),
+        Command::Probe(arguments) => return super::ended(probe::run(arguments)),
     };
-    let report = how.from.usable().and_then(|(config, _)| {
-        let gatherer = Gatherer::new(&config, &how.from.location(), Duration::from_secs(how.timeout))?;
+    let location = how.from.location();
+    let report = config::usable_or_first(&location).and_then(|(config, _)| {
+        let gatherer = Gatherer::new(&config, &location, Duration::from_secs(how.timeout))?;
         Ok(gatherer.report(check))
     });
     let report = report.unwrap_or_else(|failure| unknown(&failure));
@@ -141,16 +159,6 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Err(failure) => {
             super::complain(&failure);
             ExitCode::from(Level::Unknown.status())
-        }
-    }
-}
-
-fn ended(result: Result<Outcome, Failure>) -> ExitCode {
-    match result {
-        Ok(outcome) => outcome.into(),
-        Err(failure) => {
-            super::complain(&failure);
-            failure.outcome.into()
         }
     }
 }
@@ -171,7 +179,6 @@ fn print(report: &Report, json: bool) -> Result<(), Failure> {
 
 /// This program, for questions that may hang.
 fn program() -> Result<PathBuf, Failure> {
-    std::env::current_exe().map_err(|error| {
-        Failure::new(Outcome::Failed, format!("cannot find out where this program is: {error}"))
-    })
+    std::env::current_exe()
+        .map_err(|error| Failure::new(Code::Local, format!("cannot find out where this program is: {error}")))
 }

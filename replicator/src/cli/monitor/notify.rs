@@ -10,6 +10,7 @@ use super::Gatherer;
 use super::Outcome;
 use crate::cancel::Cancel;
 use crate::cli;
+use crate::codes::Code;
 use crate::monitor::Level;
 use crate::notify::News;
 use crate::notify::State;
@@ -19,7 +20,8 @@ use crate::verify::memory::Verified;
 
 /// Run all checks, and tell those whom the configuration names what has changed since they were told last.
 ///
-/// What has become worse is told at once, what has become better after the cool-down; what is the same is not told again.
+/// What has become worse is told at once, what has become better after the cool-down; what is the same is not told again. Each
+/// pool, dataset and target counts for itself, and what has changed at the same time is one message for each check.
 /// replicator-notify.timer calls it every five minutes. Without [notify] in the configuration it does nothing.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -52,23 +54,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let sender = Sender::here(clock);
     if arguments.test {
         let text = "This is a test: nothing has changed.".to_string();
-        let news = News { check: "health".to_string(), was: Level::Ok, level: Level::Ok, text };
+        let (check, changes) = ("health".to_string(), Vec::new());
+        let news = News { check, was: Level::Ok, level: Level::Ok, text, changes };
         return ended(&sender.send(&news, notify, &cancel));
     }
     let location = arguments.from.location();
     let gatherer = Gatherer::new(&config, &location, Duration::from_secs(arguments.timeout))?;
     let mut checks =
         vec![("snapshots", Check::Snapshots), ("health", Check::Health), ("capacity", Check::Capacity)];
-    if !config.jobs.is_empty() {
+    if !(config.jobs.is_empty() && config.receives.is_empty() && config.pairs.is_empty()) {
         checks.push(("replication", Check::Replication));
-        // Who never verifies wants to hear nothing of it.
-        if Verified::read(&config.folders.state).map_or(true, |memory| !memory.datasets.is_empty()) {
-            checks.push(("verified", Check::Verified(DAYS)));
-        }
+    }
+    // Who never verifies wants to hear nothing of it.
+    if config.jobs.iter().flat_map(|job| &job.targets).any(|target| target.verify)
+        && Verified::read(&config.folders.state).map_or(true, |memory| !memory.datasets.is_empty())
+    {
+        checks.push(("verified", Check::Verified(DAYS)));
     }
     let state = |(name, check): (&str, Check)| {
         let report = gatherer.report(check);
-        State { check: name.to_string(), level: report.level, text: report.text }
+        State { check: name.to_string(), level: report.level, text: report.text, subjects: report.subjects }
     };
     let now: Vec<State> = checks.into_iter().map(state).collect();
     // Who cannot know what was told tells it again rather than never.
@@ -76,11 +81,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         cli::say(&format!("warning: {why}; everything counts as not told yet"));
         Told::default()
     });
+    // What an earlier version has told, it has told of a check as a whole.
+    let taken_over = told.take_over(&now);
     let news = told.news(&now, notify.cooldown, clock);
-    let mut failed = Vec::new();
+    let (mut failed, mut lines) = (Vec::new(), String::new());
     for one in &news {
-        let line = format!("{}: {} (was {}): {}", one.check, one.level.word(), one.was.word(), one.text);
-        cli::print(&format!("{line}\n"))?;
+        let (level, was) = (one.level.word(), one.was.word());
+        lines.push_str(&format!("{}: {level} (was {was}): {}\n", one.check, one.text));
         if arguments.dry_run {
             continue;
         }
@@ -94,14 +101,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         }
         failed.extend(without);
     }
-    if !arguments.dry_run && !news.is_empty() {
-        told.write(&config.folders.state).map_err(|error| {
+    let kept = match arguments.dry_run || (news.is_empty() && !taken_over) {
+        true => Ok(()),
+        false => told.write(&config.folders.state).map_err(|error| {
             let message = format!("what was told is not remembered, and will be told again: {error}");
             let hint = format!("check that {} can be written", config.folders.state.display());
-            Failure::new(Outcome::Failed, message).hinted(hint)
-        })?;
-    }
-    ended(&failed)
+            Failure::new(Code::Local, message).hinted(hint)
+        }),
+    };
+    // Last: that nobody reads this keeps nobody from being told.
+    let printed = cli::print(&lines);
+    kept?;
+    let outcome = ended(&failed)?;
+    printed?;
+    Ok(outcome)
 }
 
 fn ended(failed: &[String]) -> Result<Outcome, Failure> {
@@ -109,7 +122,21 @@ fn ended(failed: &[String]) -> Result<Outcome, Failure> {
         [] => Ok(Outcome::Success),
         failed => {
             let hint = "`replicator monitor notify --test` tries all ways".to_string();
-            Err(Failure::new(Outcome::Failed, format!("not told by {}", failed.join("; "))).hinted(hint))
+            Err(Failure::new(Code::NotTold, format!("not told by {}", failed.join("; "))).hinted(hint))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_failed_is_named_with_how_to_try_it() {
+        assert_eq!(ended(&[]).expect("all told"), Outcome::Success);
+        let failure = ended(&["the mail to ann: no".to_string()]).expect_err("not told");
+        assert_eq!((failure.code, failure.outcome), (Code::NotTold, Outcome::Failed));
+        assert!(failure.message().contains("the mail to ann"), "{}", failure.message());
+        assert!(failure.hint().is_some_and(|hint| hint.contains("--test")));
     }
 }

@@ -10,6 +10,7 @@ use super::Failure;
 use super::From;
 use super::Outcome;
 use crate::cancel::Cancel;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::job::Job;
 use crate::config::job::Link;
@@ -25,7 +26,10 @@ use crate::monitor::look;
 
 /// Answer a question of a check, one fact a line.
 #[derive(Debug, clap::Args)]
-#[command(hide = true)]
+#[command(
+    hide = true,
+    after_help = "Examples:\n  replicator monitor probe --pool tank --datasets --timeout 5\n  replicator monitor probe --job data --target nas"
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     from: From,
@@ -58,7 +62,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let (config, problems) = load::read(&arguments.from.location());
     let config = config.filter(|_| problems.errors() == 0);
-    let config = config.ok_or_else(|| Failure::new(Outcome::Configuration, "the configuration is broken"))?;
+    let broken = "the configuration is broken; `replicator config check` tells where";
+    let config = config.ok_or_else(|| Failure::new(Outcome::Configuration, broken))?;
     if let Some(pool) = &arguments.pool {
         // A failure is an answer as well.
         of_pool(arguments, &config, pool)
@@ -84,7 +89,7 @@ fn say(fact: &Fact) -> Result<(), Failure> {
 
 fn of_pool(arguments: &Arguments, config: &Config, pool: &str) -> Result<(), Failure> {
     let name = DatasetName::try_from(pool);
-    let name = name.map_err(|error| Failure::new(Outcome::Usage, error.to_string()))?;
+    let name = name.map_err(|error| Failure::new(Code::Endpoint, error.to_string()))?;
     let zfs = Zfs::open()?;
     say(&facts::pool(&zfs, pool)?)?;
     let found = match (arguments.snapshots, arguments.datasets) {

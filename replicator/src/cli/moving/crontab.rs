@@ -33,6 +33,29 @@ pub(super) fn lines(file: &Path, text: &str, names_user: bool) -> Vec<Line> {
     lines
 }
 
+/// The lines of anacrontab(5): a period, a delay in minutes, a name, and the command, which root runs.
+pub(super) fn anacron(file: &Path, text: &str) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') || is_setting(line) {
+            continue;
+        }
+        let Some((when, command)) = split(line, 3) else { continue };
+        let period = when.split_whitespace().next().unwrap_or_default();
+        lines.push(Line {
+            origin: Origin { file: file.to_path_buf(), line: at + 1 },
+            when: match period.strip_prefix('@') {
+                Some(name) => name.to_string(),
+                None => format!("every {period} days"),
+            },
+            user: Some("root".to_string()),
+            text: command.to_string(),
+        });
+    }
+    lines
+}
+
 /// `NAME = value`.
 fn is_setting(line: &str) -> bool {
     line.split_once('=').is_some_and(|(name, _)| {

@@ -22,6 +22,9 @@ const LARGEST: u64 = 1 << 20;
 /// Scripts that call scripts are followed so far.
 const DEEP: usize = 4;
 
+/// Where a program is looked for that is named without its folder, in the order of cron and systemd.
+const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
 /// Folders of units, the ones that win first.
 const UNITS: [&str; 5] = [
     "etc/systemd/system",
@@ -49,6 +52,17 @@ pub(in crate::cli) fn look(root: &Path) -> Found {
     machine.folders_of_cron();
     machine.units();
     machine.found
+}
+
+/// What a script is read by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// What its first line says.
+    FirstLine,
+    /// A shell.
+    Shell,
+    /// Something else.
+    Foreign,
 }
 
 struct Machine<'r> {
@@ -107,9 +121,9 @@ impl Machine<'_> {
         // cron passes over names with a dot, which packages leave behind.
         let used = more.into_iter().filter(|name| !name.contains('.'));
         tabs.extend(used.map(|name| (Path::new("/etc/cron.d").join(name), true, None)));
-        for folder in ["/var/spool/cron/crontabs", "/var/spool/cron"] {
+        for folder in ["/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron"] {
             for user in self.names(Path::new(folder)) {
-                if user != "crontabs" {
+                if user != "crontabs" && user != "tabs" {
                     tabs.push((Path::new(folder).join(&user), false, Some(user)));
                 }
             }
@@ -121,6 +135,12 @@ impl Machine<'_> {
                 self.line(&line, 0);
             }
         }
+        let anacron = Path::new("/etc/anacrontab");
+        if let Some(text) = self.read(anacron) {
+            for line in crontab::anacron(anacron, &text) {
+                self.line(&line, 0);
+            }
+        }
     }
 
     fn folders_of_cron(&mut self) {
@@ -128,7 +148,13 @@ impl Machine<'_> {
             let folder = PathBuf::from(format!("/etc/cron.{often}"));
             for name in self.names(&folder) {
                 if !name.contains('.') {
-                    self.script(&folder.join(name), &format!("cron.{often}"), Some("root"), 0);
+                    self.script(
+                        &folder.join(name),
+                        &format!("cron.{often}"),
+                        Some("root"),
+                        0,
+                        How::FirstLine,
+                    );
                 }
             }
         }
@@ -163,7 +189,13 @@ impl Machine<'_> {
                             line: line(&setting.value),
                             why: "systemd puts something in place (%)".to_string(),
                         }),
-                        None => {}
+                        // The program may be a script all the same; what it is given is not known.
+                        None => {
+                            if let Some(path) = setting.value.split_whitespace().next() {
+                                let path = path.trim_start_matches(['-', '@', ':', '+', '!']);
+                                self.script(Path::new(path), &when, Some(&user), 0, How::FirstLine);
+                            }
+                        }
                     }
                 }
             }
@@ -203,25 +235,57 @@ impl Machine<'_> {
                 Said::Unclear(why) => {
                     self.found.unclear.push(Unclear { line: line.clone(), why: why.to_string() });
                 }
-                Said::Other(path) => self.script(Path::new(&path), &line.when, line.user.as_deref(), depth),
+                Said::Other(path) => {
+                    if let Some(file) = self.program(&path) {
+                        self.script(&file, &line.when, line.user.as_deref(), depth, How::FirstLine);
+                    }
+                }
+                Said::Script(path) => {
+                    self.script(Path::new(&path), &line.when, line.user.as_deref(), depth, How::Shell);
+                }
+                Said::Foreign(path) => {
+                    self.script(Path::new(&path), &line.when, line.user.as_deref(), depth, How::Foreign);
+                }
             }
         }
     }
 
-    fn script(&mut self, file: &Path, when: &str, user: Option<&str>, depth: usize) {
+    /// Where a program is; none where it is nowhere, or in a working directory that is not known.
+    fn program(&self, name: &str) -> Option<PathBuf> {
+        if name.contains('/') {
+            return name.starts_with('/').then(|| PathBuf::from(name));
+        }
+        PATH.iter().map(|folder| Path::new(folder).join(name)).find(|file| self.path(file).is_file())
+    }
+
+    /// Reads a script, if it has to do with the two.
+    fn script(&mut self, file: &Path, when: &str, user: Option<&str>, depth: usize, how: How) {
         // This very program, and those that it stands in for.
-        if depth >= DEEP || !self.scripts.insert(file.to_path_buf()) {
+        if !self.scripts.insert(file.to_path_buf()) {
             return;
         }
-        let Some(text) = self.read(file).filter(|text| text.starts_with("#!") && words::mentions(text))
-        else {
-            return;
+        let Some(text) = self.read(file).filter(|text| words::mentions(text)) else { return };
+        let first = text.lines().next().unwrap_or_default();
+        // The kernel runs nothing without a first line that says how; a shell does.
+        let of_shell = !first.starts_with("#!") || first.trim_end().ends_with("sh") || first.contains("sh ");
+        let of_shell = match how {
+            How::FirstLine => of_shell,
+            How::Shell => true,
+            How::Foreign => false,
         };
-        let shell = text
-            .lines()
-            .next()
-            .is_some_and(|first| first.trim_end().ends_with("sh") || first.contains("sh "));
-        if !shell {
+        let why = match (of_shell, depth >= DEEP) {
+            (false, _) => Some("a program in another language names it: look there"),
+            (_, true) => Some("scripts that call scripts are not followed further"),
+            _ => None,
+        };
+        if let Some(why) = why {
+            let line = Line {
+                origin: Origin { file: file.to_path_buf(), line: 1 },
+                when: when.to_string(),
+                user: user.map(str::to_string),
+                text: first.to_string(),
+            };
+            self.found.unclear.push(Unclear { line, why: why.to_string() });
             return;
         }
         for (number, text) in whole_lines(&text) {
@@ -333,6 +397,18 @@ mod tests {
             "etc/systemd/system/s.service.d/other.conf",
             "[Service]\nExecStart=\nExecStart=/usr/sbin/syncoid tank/e backup/e\n",
         );
+        write(root, "etc/anacrontab", "SHELL=/bin/sh\n7 15 weekly.copy nice replicate-weekly\n");
+        write(
+            root,
+            "var/spool/cron/tabs/eve",
+            "5 * * * * cd /srv && ./copy; python3 /srv/x.py\n6 * * * * deep\n",
+        );
+        write(root, "srv/x.py", "run('syncoid')\n");
+        write(root, "usr/local/bin/replicate-weekly", "syncoid tank/f backup/f\n");
+        write(root, "srv/copy", "#!/bin/sh\nsyncoid tank/g backup/g\n");
+        write(root, "usr/local/bin/deep", "#!/usr/bin/python3\ncall(['syncoid', 'a', 'b'])\n");
+        write(root, "etc/systemd/system/u@.service", "[Service]\nExecStart=-/srv/instance %i\n");
+        write(root, "srv/instance", "#!/bin/sh\nsyncoid tank/h backup/h\n");
         write(
             root,
             "etc/systemd/system/t@.service",
@@ -355,14 +431,25 @@ mod tests {
                 "/etc/cron.d/sanoid:1 [*/15 * * * *] root: sanoid --cron",
                 "/home/bob/replicate.sh:4 [@daily] bob: syncoid --no-sync-snap tank/b root@nas:pool/b",
                 "/home/bob/more.sh:2 [@daily] bob: syncoid tank/c backup/c",
+                "/srv/copy:2 [5 * * * *] eve: syncoid tank/g backup/g",
+                "/usr/local/bin/replicate-weekly:1 [every 7 days] root: syncoid tank/f backup/f",
                 "/etc/cron.daily/replicate:2 [cron.daily] root: syncoid tank/d backup/d",
                 "/usr/local/bin/nfs-replica.sh:2 [nfs-replica.timer: OnBootSec=5min, OnUnitActiveSec=10min] root: \
                  syncoid -r zpool1/nfs root@peer:zpool1/nfs",
                 "/etc/systemd/system/s.service.d/other.conf:3 [s.service, without a timer] rep: syncoid tank/e backup/e",
+                "/srv/instance:2 [u@.service, without a timer] root: syncoid tank/h backup/h",
             ]
         );
         let unclear: Vec<_> = found.unclear.iter().map(|one| one.line.origin.to_string()).collect();
-        assert_eq!(unclear, ["/home/bob/replicate.sh:6", "/etc/systemd/system/t@.service:2"]);
+        assert_eq!(
+            unclear,
+            [
+                "/home/bob/replicate.sh:6",
+                "/srv/x.py:1",
+                "/usr/local/bin/deep:1",
+                "/etc/systemd/system/t@.service:2"
+            ]
+        );
         assert!(found.unread.is_empty(), "{:?}", found.unread);
         assert_eq!(found.calls[1].program, Program::Sanoid);
     }

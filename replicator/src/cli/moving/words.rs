@@ -9,17 +9,23 @@ pub(super) enum Said {
     Call(super::Program, Vec<String>),
     /// A call that cannot be followed, and why.
     Unclear(&'static str),
-    /// Another program is called, which may be a script: its path.
+    /// Another program is called, which may be a script: its path, or its name where `PATH` is asked.
     Other(String),
+    /// A shell is given this file, with or without a first line that says so.
+    Script(String),
+    /// An interpreter of another language is given this file.
+    Foreign(String),
 }
 
 /// Programs that start another one, whose name stands among their arguments.
-const STARTERS: [&str; 20] = [
+const STARTERS: [&str; 22] = [
     "nice",
     "ionice",
     "chrt",
     "timeout",
     "flock",
+    "su",
+    "cronic",
     "env",
     "sudo",
     "doas",
@@ -40,6 +46,59 @@ const STARTERS: [&str; 20] = [
 /// Words of the shell that stand before a command.
 const BEFORE: [&str; 9] = ["if", "then", "else", "elif", "do", "while", "until", "!", "{"];
 
+/// Programs that only name what they are given: what they say of the two is no call.
+const NAMES_ONLY: [&str; 46] = [
+    "echo",
+    "printf",
+    "logger",
+    "mail",
+    "curl",
+    "wget",
+    "test",
+    "[",
+    "[[",
+    "case",
+    "which",
+    "type",
+    "hash",
+    "man",
+    "pgrep",
+    "pkill",
+    "killall",
+    "kill",
+    "ps",
+    "grep",
+    "egrep",
+    "sed",
+    "awk",
+    "cut",
+    "sort",
+    "head",
+    "tail",
+    "cat",
+    "ls",
+    "rm",
+    "touch",
+    "mkdir",
+    "cp",
+    "mv",
+    "ln",
+    "chmod",
+    "apt",
+    "apt-get",
+    "dpkg",
+    "systemctl",
+    "journalctl",
+    "for",
+    "done",
+    "fi",
+    "esac",
+    "}",
+];
+
+/// Interpreters, by how their names begin.
+const LANGUAGES: [&str; 5] = ["python", "perl", "ruby", "php", "node"];
+
 const SHELLS: [&str; 4] = ["sh", "bash", "dash", "zsh"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +118,7 @@ enum Token {
 pub(super) fn calls(text: &str) -> Vec<Said> {
     let tokens = tokens(text);
     let mut said = Vec::new();
+    let mut folder = None;
     for command in tokens.split(|token| *token == Token::End) {
         let mut words = Vec::new();
         let mut skip = false;
@@ -70,9 +130,26 @@ pub(super) fn calls(text: &str) -> Vec<Said> {
                 Token::End => {}
             }
         }
-        said.extend(command_of(&words));
+        if let [("cd", _), (path, true)] = words.as_slice() {
+            folder = path.starts_with('/').then(|| (*path).to_string());
+        }
+        said.extend(command_of(&words).into_iter().map(|one| from(folder.as_deref(), one)));
     }
     said
+}
+
+/// What was said where the working directory is this one.
+fn from(folder: Option<&str>, said: Said) -> Said {
+    let is_relative = |path: &str| path.contains('/') && !path.starts_with('/');
+    match (said, folder) {
+        (Said::Other(path), Some(folder)) if is_relative(&path) => Said::Other(joined(folder, &path)),
+        (Said::Script(path), Some(folder)) if !path.starts_with('/') => Said::Script(joined(folder, &path)),
+        (said, _) => said,
+    }
+}
+
+fn joined(folder: &str, path: &str) -> String {
+    format!("{}/{}", folder.trim_end_matches('/'), path.trim_start_matches("./"))
 }
 
 fn name_of(word: &str) -> &str {
@@ -114,15 +191,20 @@ fn command_of(words: &[(&str, bool)]) -> Vec<Said> {
             },
             None => words[1..]
                 .iter()
-                .find(|(word, plain)| *plain && word.starts_with('/'))
-                .map(|(word, _)| Said::Other((*word).to_string()))
+                .find(|(word, _)| !word.starts_with(['-', '+']))
+                .filter(|(_, plain)| *plain)
+                .map(|(word, _)| Said::Script((*word).to_string()))
                 .into_iter()
                 .collect(),
         };
     }
+    if name == "command" && words.get(1).is_some_and(|(word, _)| matches!(*word, "-v" | "-V")) {
+        return Vec::new();
+    }
     if STARTERS.contains(&name) {
-        if let Some(at) = words.iter().position(|(word, _)| program(word).is_some()) {
-            return vec![call(&words[at..])];
+        let words = if name == "flock" { without_lock(words) } else { words };
+        if let Some(at) = words.iter().skip(1).position(|(word, _)| program(word).is_some()) {
+            return vec![call(&words[at + 1..])];
         }
         // flock FILE -c 'a line'
         if let Some(at) = words.iter().position(|(word, _)| *word == "-c")
@@ -130,8 +212,13 @@ fn command_of(words: &[(&str, bool)]) -> Vec<Said> {
         {
             return calls(line);
         }
-        let inner = words[1..].iter().position(|(word, _)| word.starts_with('/') || SHELLS.contains(word));
-        return inner.map_or_else(Vec::new, |at| command_of(&words[at + 1..]));
+        let inner = words.iter().skip(1).position(|(word, _)| word.contains('/') || SHELLS.contains(word));
+        // Its options and their values are words like the name of a program: a script among them is known by what it says.
+        let bare = || {
+            let plain = words.iter().skip(1).filter(|(word, plain)| *plain && !word.starts_with('-'));
+            plain.map(|(word, _)| Said::Other((*word).to_string())).collect()
+        };
+        return inner.map_or_else(bare, |at| command_of(&words[at + 1..]));
     }
     if name == "ssh" && mentioned() {
         return vec![Said::Unclear("it runs on another machine: import it there")];
@@ -139,16 +226,39 @@ fn command_of(words: &[(&str, bool)]) -> Vec<Said> {
     if name == "eval" && mentioned() {
         return vec![Said::Unclear("the shell makes the line while it runs")];
     }
-    if *plain && first.starts_with('/') {
-        return vec![Said::Other((*first).to_string())];
+    if LANGUAGES.iter().any(|language| name.starts_with(language)) {
+        let file = words[1..].iter().find(|(word, plain)| *plain && word.starts_with('/'));
+        let file = file.map(|(word, _)| Said::Foreign((*word).to_string()));
+        return file
+            .into_iter()
+            .chain(mentioned().then_some(Said::Unclear("another program is told of it")))
+            .collect();
     }
     match plain {
+        true if NAMES_ONLY.contains(&name) => Vec::new(),
+        true if mentioned() && !first.contains('/') => {
+            vec![Said::Other((*first).to_string()), Said::Unclear("another program is told of it")]
+        }
+        true => vec![Said::Other((*first).to_string())],
         // A program in a variable, as in $SYNCOID.
         false if mentions(&first.to_ascii_lowercase()) => {
             vec![Said::Unclear("the program is in a variable of the shell")]
         }
-        _ => Vec::new(),
+        false => Vec::new(),
     }
+}
+
+/// A call of flock(1) without the file that is locked, which may have any name.
+fn without_lock<'w, 's>(words: &'w [(&'s str, bool)]) -> &'w [(&'s str, bool)] {
+    let mut at = 1;
+    while let Some((word, _)) = words.get(at) {
+        at += match *word {
+            "-w" | "--wait" | "--timeout" | "-E" | "--conflict-exit-code" => 2,
+            option if option.starts_with('-') => 1,
+            _ => return words.get(at..).unwrap_or_default(),
+        };
+    }
+    &[]
 }
 
 fn call(words: &[(&str, bool)]) -> Said {
@@ -275,6 +385,7 @@ mod tests {
                 Said::Call(Program::Sanoid, arguments) => format!("sanoid[{}]", arguments.join("|")),
                 Said::Unclear(_) => "unclear".to_string(),
                 Said::Other(path) => path,
+                Said::Script(path) | Said::Foreign(path) => format!("<{path}"),
             })
             .collect();
         shown.join(" ")
@@ -303,9 +414,18 @@ mod tests {
             ("syncoid a b &>/dev/null", "syncoid[a|b]"),
             ("test -x /usr/sbin/syncoid && /usr/sbin/syncoid a b", "syncoid[a|b]"),
             ("/usr/local/bin/replicate.sh now", "/usr/local/bin/replicate.sh"),
-            ("bash /root/replicate.sh", "/root/replicate.sh"),
+            ("bash /root/replicate.sh", "</root/replicate.sh"),
+            ("sh -e replicate", "<replicate"),
+            ("cd /root && ./replicate.sh; bash more.sh", "cd /root/replicate.sh </root/more.sh"),
+            ("/usr/bin/python3 -u /root/copy.py now", "</root/copy.py"),
+            ("replicate.sh now", "replicate.sh"),
+            ("flock -n /run/lock/syncoid syncoid a b", "syncoid[a|b]"),
+            ("flock -w 5 /run/lock/syncoid /root/r.sh", "/root/r.sh"),
+            ("su - backup -c 'syncoid a b'", "syncoid[a|b]"),
+            ("command -v syncoid && syncoid a b", "syncoid[a|b]"),
             ("nice -n 5 /root/replicate.sh", "/root/replicate.sh"),
             ("env TZ=UTC syncoid a b", "syncoid[a|b]"),
+            ("nice -n 19 replicate", "19 replicate"),
         ] {
             assert_eq!(only(line), found, "{line}");
         }
@@ -325,6 +445,9 @@ mod tests {
         ] {
             assert_eq!(only(line), "unclear", "{line}");
         }
+        // Another program may do anything with it.
+        assert_eq!(only("xargs -n1 syncoid a"), "xargs unclear");
+        assert_eq!(only("parallel syncoid tank/{} b/{} ::: x y"), "parallel unclear");
     }
 
     #[test]
@@ -338,7 +461,11 @@ mod tests {
             "apt-get install sanoid",
             "echo 'unfinished syncoid a b",
         ] {
-            assert_eq!(only(line), "", "{line}");
+            let said = calls(line);
+            assert!(
+                said.iter().all(|one| matches!(one, Said::Other(name) if !name.contains('/'))),
+                "{line}: {said:?}"
+            );
         }
     }
 }

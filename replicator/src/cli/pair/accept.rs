@@ -17,9 +17,9 @@ use crate::pair::verbs::accept::accept;
 
 /// Say that datasets of a pair were meant to lose most of their data.
 ///
-/// A dataset that has less than half of what it had up to a day before (source_below) keeps all snapshots from before,
-/// on both nodes and whatever the policies say, until this is called. It takes a snapshot accepted-EPOCH, which the other
-/// node gets with the next run. Run it on the active node.
+/// A dataset that has less than half (source_below) of what it had up to a day before, or at the snapshot before, keeps all
+/// snapshots from before, on both nodes and whatever the policies say, until this is called. It takes a snapshot
+/// accepted-EPOCH, which the other node gets with the next run. Run it on the active node.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {

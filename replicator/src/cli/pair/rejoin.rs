@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Failure;
 use super::Outcome;
+use super::owner;
 use super::setup::Common;
 use super::setup::Setup;
 use crate::cancel::Cancel;
@@ -20,7 +21,8 @@ use crate::transport::quote;
 /// node receives from the active one. What broke off is finished by calling it again.
 ///
 /// Where both nodes were promoted to the same epoch, the one on which this is called is the one that follows. What took
-/// the place of an encrypted dataset needs its key to be loaded again: those datasets are named.
+/// the place of an encrypted dataset needs its key to be loaded again: those datasets are named. Where the cluster says that
+/// the service is on this node, it is refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -36,6 +38,10 @@ pub(super) struct Arguments {
     /// receive again.
     #[arg(long)]
     aside: bool,
+
+    /// Also where the cluster says that the service is here.
+    #[arg(long)]
+    force: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -49,11 +55,15 @@ The exit status is 0 when this node follows, 3 when a person has to decide, 4 wh
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
     let mut setup = Setup::new(&arguments.common, cancel)?;
+    if !arguments.force {
+        owner::may_rejoin(&setup, cancel)?;
+    }
     let mut there = setup.connect()?;
     let (roots, peer) = (setup.pair.roots.clone(), setup.peer.clone());
     let mut say = |line: &str| cli::say(line);
-    let asked = Asked { full: arguments.full, aside: arguments.aside, only_follow: false };
-    let done = rejoin(&mut setup.node, &roots, there.as_mut(), &peer, asked, &mut say)?;
+    let datasets = setup.pair.options.datasets.clone();
+    let asked = Asked { full: arguments.full, aside: arguments.aside, only_follow: false, datasets };
+    let done = rejoin(&mut setup.node, &roots, there.as_mut(), &peer, &asked, &mut say)?;
     let (pair, node) = (&setup.pair.name, setup.name.as_str());
     cli::print(&if arguments.common.json {
         let (epoch, active) = (done.epoch.to_string(), &done.active);

@@ -30,7 +30,7 @@ use crate::role::watch::watch;
 /// Show which role this node has in a pair, why, and what to do about it.
 ///
 /// Looks several times, as configured, at who decides where the service is, at the epochs of the pools here and on the
-/// other node, and at what a person has said. Nothing is changed but what --set and --clear say.
+/// other node, and at what a person has said. Nothing is changed but what --set and --clear say; a lease is not renewed.
 ///
 ///   active    the service is here, and this node was promoted: it takes snapshots and sends them
 ///
@@ -39,6 +39,8 @@ use crate::role::watch::watch;
 ///   isolated  this node had the service, and what it wrote may be nowhere else: it neither sends nor receives
 ///
 ///   unknown   something is not known for sure: nothing is taken, sent, received or pruned
+///
+/// A root whose pool is gone, or is not the one that was promoted, is left out and named: the role counts for the others.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -84,7 +86,7 @@ Examples:
   replicator pair role nfs --set unknown --for 2h     # hold everything back
   replicator pair role nfs --clear
 
-The exit status is 0 for active and standby, 9 for isolated and unknown.";
+The exit status is 0 for active and standby, 9 for isolated and unknown, and where a root is left out.";
 
 /// What a person can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -146,7 +148,10 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         found.iter().map(Found::describe).collect::<Vec<_>>().join("\n")
     };
     cli::print(&text)?;
-    let sure = |found: &Found<'_>| matches!(found.decision.verdict.role, Role::Active | Role::Standby);
+    let sure = |found: &Found<'_>| {
+        let verdict = &found.decision.verdict;
+        matches!(verdict.role, Role::Active | Role::Standby) && verdict.without.is_empty()
+    };
     Ok(if found.iter().all(sure) { Outcome::Success } else { Outcome::NoRole })
 }
 
@@ -165,7 +170,7 @@ fn wanted<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a Pair>, F
         [] => "add a [pair.NAME] to it, on both nodes".to_string(),
         all => format!("it has {}", all.join(", ")),
     };
-    Err(Failure::new(Outcome::Failed, message).hinted(hint))
+    Err(Failure::new(Code::NotConfigured, message).hinted(hint))
 }
 
 /// Writes down what a person says, or takes it back.
@@ -182,7 +187,7 @@ fn say(arguments: &Arguments, state: &Path, pair: &Pair) -> Result<(), Failure> 
     };
     written.map_err(|error| {
         let message = format!("what was said about {} cannot be written down: {error}", pair.name);
-        Failure::new(Outcome::Failed, message)
+        Failure::new(Code::Local, message)
             .hinted(format!("run it as root; it is kept in {}", state.display()))
     })
 }
@@ -213,6 +218,7 @@ impl Found<'_> {
             "peer": self.names.peer,
             "role": verdict.role,
             "reasons": verdict.reasons,
+            "without": verdict.without,
             "remedy": { "kind": verdict.remedy, "text": verdict.remedy.text(&self.pair.name, &self.names) },
             "observations": self.decision.observations,
         })

@@ -16,11 +16,13 @@ use crate::cancel::Cancel;
 use crate::cli;
 use crate::cli::config::From;
 use crate::cli::format;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::job::FarEnd;
 use crate::config::job::Link;
 use crate::config::pair::Pair;
 use crate::connect;
+use crate::connect::ConnectError;
 use crate::endpoint::Endpoint;
 use crate::engine::Observer;
 use crate::engine::Place;
@@ -38,6 +40,10 @@ use crate::pair::guards::pool_root;
 use crate::pair::verbs::Node;
 use crate::pair::verbs::Refused;
 use crate::pair::verbs::VerbError;
+use crate::pair::verbs::demote::close_what_was_left;
+use crate::pair::verbs::far::is_away;
+use crate::pair::verbs::far::not_asked;
+use crate::pair::verbs::look::Root;
 use crate::pair::verbs::look::look;
 use crate::pair::verbs::node::LocalNode;
 use crate::pair::verbs::promote;
@@ -46,8 +52,10 @@ use crate::pair::verbs::rejoin::Rejoined;
 use crate::pair::verbs::rejoin::rejoin;
 use crate::pair::verbs::send::Sending;
 use crate::pair::verbs::send::send;
+use crate::pair::verbs::working;
 use crate::plan::Step;
 use crate::role::source;
+use crate::role::watch::Fence;
 use crate::transfer::Budget;
 use crate::transfer::Limiter;
 use crate::transfer::Moved;
@@ -86,7 +94,8 @@ pub(super) fn named<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Pa
         }
         (None, _) => {
             let which = name.map_or_else(String::new, |name| format!(" {name}"));
-            Err(Failure::new(Outcome::Failed, format!("the configuration has no pair{which}")).hinted(hint))
+            let message = format!("the configuration has no pair{which}");
+            Err(Failure::new(Code::NotConfigured, message).hinted(hint))
         }
     }
 }
@@ -99,6 +108,8 @@ pub(in crate::cli) struct Setup {
     pub(super) node: LocalNode,
     pub(super) name: NodeName,
     pub(super) peer: NodeName,
+    /// What the last send of a demotion goes by, where a cluster has asked for it.
+    pub(super) gives: Option<Arc<Fence>>,
     cancel: Cancel,
 }
 
@@ -123,21 +134,45 @@ impl Setup {
         }
         let node = LocalNode::new(name.clone(), Zfs::open()?, cancel.clone());
         let node = node.decided_by(source::of(&pair));
-        Ok(Self { state, pair, node, name, peer, cancel: cancel.clone() })
+        Ok(Self { state, pair, node, name, peer, gives: None, cancel: cancel.clone() })
+    }
+
+    /// From now on each step on this node looks first whether it may still be taken.
+    pub(in crate::cli) fn fence_by(&mut self, fence: Arc<Fence>) {
+        self.node.fence_by(fence);
     }
 
     /// The other node, which has to have an agent.
     pub(super) fn connect(&self) -> Result<Box<dyn Host>, Failure> {
-        let Some(root) = self.pair.roots.first() else {
-            return Err(Failure::new(Outcome::Configuration, "the pair has no roots"));
-        };
+        Ok(self.link(self.first_root()?)?)
+    }
+
+    /// The same, for what goes on without it where nobody is there. Somebody who is there and cannot be asked may have
+    /// something to say, and is only passed over by force.
+    pub(super) fn reach(&self, force: bool) -> Result<Result<Box<dyn Host>, String>, Failure> {
+        match self.link(self.first_root()?) {
+            Ok(host) => Ok(Ok(host)),
+            Err(ConnectError::Host(error)) if error.is_cancelled() => Err(error.into()),
+            Err(ConnectError::Host(error)) if force || is_away(&error) => Ok(Err(error.to_string())),
+            Err(ConnectError::Host(error)) => Err(VerbError::from(not_asked(&self.peer, &error)).into()),
+            Err(error @ ConnectError::NoZfs(_)) => Err(error.into()),
+        }
+    }
+
+    fn first_root(&self) -> Result<&DatasetName, Failure> {
+        let none = || Failure::new(Outcome::Configuration, "the pair has no roots");
+        self.pair.roots.first().ok_or_else(none)
+    }
+
+    fn link(&self, root: &DatasetName) -> Result<Box<dyn Host>, ConnectError> {
         let endpoint = Endpoint { machine: Some(self.pair.peer.machine.clone()), dataset: root.clone() };
         let link = Link { far_end: FarEnd::Agent, ..self.pair.peer.link.clone() };
-        Ok(connect::host(&link, &endpoint, None, &self.cancel)?)
+        connect::host(&link, &endpoint, None, &self.cancel)
     }
 
     pub(super) fn asked(&self, force: bool) -> promote::Asked {
-        promote::Asked { force, guards: self.pair.guards, now: now() }
+        let datasets = self.pair.options.datasets.clone();
+        promote::Asked { force, guards: self.pair.guards, datasets, now: now() }
     }
 
     /// How roots are sent.
@@ -161,21 +196,27 @@ impl Setup {
         observer: &dyn Observer,
     ) -> Result<Vec<(DatasetName, Done)>, Failure> {
         let mut there = self.connect()?;
-        for told in self.pool_roots()? {
+        for told in self.pool_roots() {
             observer.note(&format!("warning: {told}"));
         }
-        let side = look(self.node.host(), self.name.as_str(), &self.pair.roots)?;
         let locks = self.locks(there.as_mut())?;
         let (options, run, cancel) = (self.pair.options.clone(), self.sending(), self.cancel.clone());
         let how =
             Sending { options: &options, run: &run, locks: &locks, observer, cancel: &cancel, now: now() };
         let (mut all, mut failed) = (Vec::new(), None);
-        for root in &side.roots {
-            let Some(epoch) = root.epoch().filter(|epoch| epoch.holder == self.name) else { continue };
-            // One root that cannot be sent keeps no other from it.
-            let who = (epoch.number, &self.name, &self.peer);
-            match send(self.node.host(), there.as_mut(), &root.name, who, &how) {
-                Ok(done) => all.push((root.name.clone(), done)),
+        // One root that cannot be sent, or not even looked at, keeps no other from it.
+        for root in self.pair.roots.clone() {
+            let number = match self.held(&root) {
+                Ok(Some(number)) => number,
+                Ok(None) => continue,
+                Err(error) => {
+                    failed = failed.or(Some(error));
+                    continue;
+                }
+            };
+            let who = (number, &self.name, &self.peer);
+            match send(self.node.host(), there.as_mut(), &root, who, &how) {
+                Ok(done) => all.push((root, done)),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -185,27 +226,47 @@ impl Setup {
         }
     }
 
-    /// Data in the root datasets of the pools of the pair, which go nowhere.
-    pub(super) fn pool_roots(&mut self) -> Result<Vec<Told>, Failure> {
+    /// The epoch in which this node holds a root, if it does.
+    fn held(&mut self, root: &DatasetName) -> Result<Option<u64>, VerbError> {
+        working(&mut self.node, root.pool())?;
+        let side = look(self.node.host(), self.name.as_str(), std::slice::from_ref(root))?;
+        let held = side.roots.iter().filter_map(Root::epoch).find(|epoch| epoch.holder == self.name);
+        Ok(held.map(|epoch| epoch.number))
+    }
+
+    /// Closes this node where the service has left it and nothing is mounted that could be written to, as after its power
+    /// went: what was written before gets its last snapshot.
+    pub(in crate::cli) fn close_what_was_left(&mut self, tell: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+        let (roots, datasets) = (self.pair.roots.clone(), self.pair.options.datasets.clone());
+        let done = close_what_was_left(&mut self.node, &roots, &datasets, tell)?;
+        match done.and_then(|done| done.failed.into_iter().next()) {
+            Some((_, error)) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Data in the root datasets of the pools of the pair, which go nowhere. What is wrong with a pool is told by who needs it.
+    pub(super) fn pool_roots(&mut self) -> Vec<Told> {
         let pools: BTreeSet<_> = self.pair.roots.iter().map(DatasetName::pool).collect();
         let mut all = Vec::new();
         for pool in pools {
             let Ok(pool) = DatasetName::try_from(pool) else { continue };
-            if self.pair.roots.contains(&pool) {
+            if self.pair.roots.contains(&pool) || working(&mut self.node, pool.as_str()).is_err() {
                 continue;
             }
-            if let Inventory::Present(tree) = self.node.host().inventory(&pool, Depth::One)? {
+            if let Ok(Inventory::Present(tree)) = self.node.host().inventory(&pool, Depth::One) {
                 all.extend(pool_root(tree.root()));
             }
         }
-        Ok(all)
+        all
     }
 
     /// Lets this node follow, if it has nothing of its own.
     pub(in crate::cli) fn follow(&mut self, tell: &mut dyn FnMut(&str)) -> Result<Rejoined, Failure> {
         let mut there = self.connect()?;
-        let asked = Asked { only_follow: true, ..Asked::default() };
-        Ok(rejoin(&mut self.node, &self.pair.roots, there.as_mut(), &self.peer, asked, tell)?)
+        let datasets = self.pair.options.datasets.clone();
+        let asked = Asked { only_follow: true, datasets, ..Asked::default() };
+        Ok(rejoin(&mut self.node, &self.pair.roots, there.as_mut(), &self.peer, &asked, tell)?)
     }
 
     /// Keeps other runs out of the roots of the other node.
@@ -221,11 +282,6 @@ impl Setup {
         }
         Ok(locks)
     }
-}
-
-/// Sends all roots that this node holds.
-pub(super) fn send_all(common: &Common, cancel: &Cancel) -> Result<(), Failure> {
-    Setup::new(common, cancel)?.send(&Lines).map(drop)
 }
 
 pub(super) fn now() -> i64 {
@@ -252,5 +308,40 @@ impl Observer for Lines {
 
     fn note(&self, text: &str) {
         cli::say(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::place::Source;
+
+    const PAIR: &str = "[pair.nfs]\nroots = ['tank/a']\npeer = { node = 'b' }\nproxmox = { guest = 103 }\n";
+
+    fn config(text: &str) -> Config {
+        let (config, problems) = Config::parse(&[Source::new(std::path::Path::new("/etc/x.toml"), text)]);
+        assert_eq!(problems.errors(), 0, "{}", problems.render());
+        config
+    }
+
+    #[test]
+    fn a_pair_that_the_configuration_does_not_have_is_told_with_those_that_it_has() {
+        let one = config(PAIR);
+        assert_eq!(named(&one, None).expect("the only one").name, "nfs");
+        let failure = named(&one, Some("smb")).expect_err("no such pair");
+        assert_eq!((failure.code, failure.outcome), (Code::NotConfigured, Outcome::Failed));
+        assert_eq!(failure.hint(), Some("it has nfs"));
+        let failure =
+            named(&config("[[dataset]]\nname = 'tank'\ndaily = 1\n"), None).expect_err("none at all");
+        assert_eq!(failure.code, Code::NotConfigured);
+    }
+
+    #[test]
+    fn a_node_needs_a_name_that_can_be_written_down() {
+        let mut pair = config(PAIR).pairs.remove(0);
+        pair.node = Some("not a name".to_string());
+        let setup = Setup::of(PathBuf::from("/nonexistent"), pair, &Cancel::new());
+        let failure = setup.err().expect("no name");
+        assert_eq!((failure.code, failure.outcome), (Code::NodeName, Outcome::Failed));
     }
 }

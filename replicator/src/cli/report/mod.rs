@@ -19,6 +19,7 @@ use crate::cancel::Cancel;
 use crate::cli::finding::Finding;
 use crate::cli::finding::Level;
 use crate::clock;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::jobs::Network;
 use crate::monitor::history;
@@ -60,8 +61,8 @@ Examples:
   replicator report --output /var/www/replicator.html
   replicator report | ssh desk 'cat > replicator.html'";
 
-/// How many records of runs are read: all that are kept.
-const RECORDS: usize = 500;
+/// How many records of runs are read: all that are kept, and more.
+const RECORDS: usize = 10_000;
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
     let (config, _) = arguments.from.usable()?;
@@ -84,7 +85,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     }
     textfile::write(&arguments.output, &text).map_err(|error| {
         let message = format!("cannot write {}: {error}", arguments.output.display());
-        Failure::new(Outcome::Failed, message).hinted("the folder must exist".to_string())
+        Failure::new(Code::Output, message).hinted("the folder must exist".to_string())
     })?;
     Ok(Outcome::Success)
 }

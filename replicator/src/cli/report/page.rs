@@ -13,6 +13,7 @@ use crate::cli::finding::Finding;
 use crate::cli::finding::Level;
 use crate::cli::format;
 use crate::cli::status::screen::Row;
+use crate::cli::status::screen::RunRow;
 use crate::cli::status::screen::Screen;
 use crate::monitor::history::History;
 use crate::monitor::history::Past;
@@ -90,6 +91,7 @@ pub(super) fn page(facts: &Facts) -> String {
     );
     html.push_str(&verdict(screen));
     html.push_str(&datasets(facts));
+    html.push_str(&parts(facts));
     html.push_str(&charts(facts));
     html.push_str(&timelines(facts));
     html.push_str(&destroyed(facts));
@@ -170,6 +172,25 @@ fn datasets(facts: &Facts) -> String {
     )
 }
 
+/// When each part of a run was done last, what it came to, and when it is done next.
+fn parts(facts: &Facts) -> String {
+    let clock = |at: Option<i64>| at.map_or_else(|| "-".to_string(), |at| facts.clock(at));
+    let row = |row: &RunRow| {
+        let (class, word) = if row.failed { (" class=\"bad\"", "failed") } else { ("", "") };
+        format!(
+            "<tr><td>{}</td><td{class}>{word}</td><td class=\"name\">{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+            escaped(row.part),
+            escaped(&row.summary),
+            clock(row.ended),
+            row.seconds.map_or_else(|| "-".to_string(), format::length),
+            clock(row.next)
+        )
+    };
+    let rows: String = facts.screen.runs.iter().map(row).collect();
+    let head = ["Part", "State", "Result", "Ended", "Took", "Next"];
+    format!("<section>\n<h2>What runs do</h2>\n{}</section>\n", table("What runs do", &head, &rows))
+}
+
 /// That there is more than what is shown.
 fn more(all: usize, shown: usize, what: &str) -> String {
     match all.saturating_sub(shown) {
@@ -205,7 +226,7 @@ fn charts(facts: &Facts) -> String {
     });
     let draw = |title, series: &[Series], unit, bars| Chart { title, series, unit, bars }.html(&facts.zone);
     format!(
-        "<section>\n<h2>Over time</h2>\n{}{}{}</section>\n",
+        "<section>\n<h2>Over time</h2>\n<p>Of what was days ago, one run an hour is kept of each part.</p>\n{}{}{}</section>\n",
         draw("How far targets were behind", &lag, format::length, false),
         draw("What was sent in each run", &sent, format::bytes, true),
         draw("What was in use of the pools", &sizes, format::bytes, false)

@@ -13,6 +13,7 @@ use super::page::page;
 use crate::cli::status::screen::screen;
 use crate::cli::status::tests::NOW;
 use crate::cli::status::tests::documented;
+use crate::monitor::Level as Nagios;
 use crate::monitor::history::History;
 use crate::monitor::history::Lag;
 use crate::monitor::history::Part;
@@ -20,6 +21,7 @@ use crate::monitor::history::Past;
 use crate::monitor::history::PoolSize;
 use crate::monitor::history::Sent;
 use crate::monitor::history::Trouble;
+use crate::monitor::verified::Found;
 
 fn run(at: i64, lag: u64) -> Past {
     let part = Part {
@@ -130,6 +132,49 @@ fn everything_is_in_it() {
     assert_eq!(bars, ["170.0"; 3]);
     let ticks = all(&tree, "line").iter().filter(|line| line.attribute("class") == Some("go")).count();
     assert_eq!(ticks, 1);
+}
+
+#[test]
+fn what_was_verified_is_in_it_and_what_differs_is_at_risk() {
+    let mut seen = documented();
+    seen.copies.found.push(Found {
+        level: Nagios::Critical,
+        title: "data to nas".to_string(),
+        dataset: Some("tank/home".to_string()),
+        sources: Vec::new(),
+        subject: "data to nas: tank/home".to_string(),
+        text: "2 files or segments differ".to_string(),
+        way_out: None,
+        differ: None,
+    });
+    let mut facts = Facts { screen: screen(&seen), ..facts() };
+    let verify = Part {
+        name: "verify".to_string(),
+        summary: "0 of 1 datasets good".to_string(),
+        failures: 1,
+        errors: vec![Trouble {
+            about: "data to nas: tank/home".to_string(),
+            message: "x/y: content".to_string(),
+            hint: None,
+        }],
+        ..Part::default()
+    };
+    facts.history.runs[0].parts = vec![verify];
+    let html = page(&facts);
+    let tree = read(&html);
+    let row = |first: &str| {
+        let rows = all(&tree, "tr");
+        let found = rows.iter().find(|row| words(**row).split_whitespace().next() == Some(first));
+        found.map(|row| words(*row)).unwrap_or_default()
+    };
+    let verify = row("verify");
+    assert!(verify.contains("2 of 2 datasets good, 1204 files compared"), "{verify}");
+    assert!(verify.contains("2026-11-28 04:07") && verify.contains("2026-11-29 04:07"), "{verify}");
+    assert!(row("replicate").contains("failed"), "{}", row("replicate"));
+    let text = words(tree.root_element());
+    for said in ["the copy of tank/home is not what its source is", "DIFFERS", "0 of 1 datasets good"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
 }
 
 #[test]

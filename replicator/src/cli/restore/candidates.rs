@@ -10,6 +10,7 @@ use super::Failure;
 use crate::cancel::Cancel;
 use crate::cli;
 use crate::cli::config::From;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::job::Job;
 use crate::config::job::Target;
@@ -93,7 +94,8 @@ pub(super) fn counterpart(job: &Job, target: &Target, dataset: &DatasetName) -> 
     let rest = dataset.strip_prefix(&job.source.dataset).unwrap_or_default();
     let root = &target.endpoint.dataset;
     let found = if rest.is_empty() { Ok(root.clone()) } else { root.child(rest) };
-    let found = found.map_err(|error| Failure::new(super::Outcome::Failed, error.to_string()))?;
+    // What has no name that ZFS would take is not there.
+    let found = found.map_err(|error| Failure::new(Code::NoDataset, error.to_string()))?;
     Ok(Endpoint { machine: target.endpoint.machine.clone(), dataset: found })
 }
 

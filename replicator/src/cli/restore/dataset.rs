@@ -25,6 +25,7 @@ use crate::cli::format;
 use crate::cli::outcome::of_run;
 use crate::cli::plan_text;
 use crate::cli::progress::Progress;
+use crate::codes::Code;
 use crate::connect;
 use crate::endpoint::Endpoint;
 use crate::engine;
@@ -115,7 +116,7 @@ Examples:
 const RESTORED: &str = "_restored";
 
 fn dataset(text: &str) -> Result<DatasetName, Failure> {
-    text.parse().map_err(|error: zfs_core::name::NameError| Failure::new(Outcome::Usage, error.to_string()))
+    text.parse().map_err(|error: zfs_core::name::NameError| Failure::new(Code::Endpoint, error.to_string()))
 }
 
 pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Failure> {
@@ -173,7 +174,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     } else if was_begun {
         let hint = "add --swap".to_string();
         let message = format!("{old} was to be swapped, and that is not finished");
-        return Err(Failure::new(Outcome::Conflict, message).hinted(hint));
+        return Err(Failure::new(Code::RestoreRefused, message).hinted(hint));
     }
     tell(arguments, &old, &new, moved, swapped.as_ref())?;
     Ok(Outcome::Success)
@@ -223,7 +224,7 @@ fn source(
 /// The snapshot that is wanted of the dataset there.
 fn wanted(far: &mut dyn Host, endpoint: &Endpoint, depth: Depth, at: Option<&str>) -> Result<Guid, Failure> {
     let Inventory::Present(tree) = far.inventory(&endpoint.dataset, depth)? else {
-        return Err(Failure::new(Outcome::Failed, format!("there is no {endpoint}")));
+        return Err(Failure::new(Code::NoDataset, format!("there is no {endpoint}")));
     };
     let all = &Tree::root(&tree).snapshots;
     let found = match at {
@@ -238,7 +239,7 @@ fn wanted(far: &mut dyn Host, endpoint: &Endpoint, depth: Depth, at: Option<&str
             Some(at) => format!("{endpoint} has no snapshot @{}", short(at)),
             None => format!("{endpoint} has no snapshots"),
         };
-        Failure::new(Outcome::Failed, message).hinted(hint)
+        Failure::new(Code::NothingToRestore, message).hinted(hint)
     })
 }
 

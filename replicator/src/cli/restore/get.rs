@@ -15,6 +15,7 @@ use crate::cancel::Cancel;
 use crate::cli;
 use crate::cli::config::From;
 use crate::cli::format;
+use crate::codes::Code;
 use crate::restore::copy::Copied;
 use crate::restore::copy::Destination;
 use crate::restore::copy::copy;
@@ -73,13 +74,13 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let chosen = when.choose(&dated).and_then(|(name, _)| all.snapshots.iter().find(|one| one.name == *name));
     let Some(chosen) = chosen else {
         let message = format!("{} has no snapshot from then", all.place.dataset);
-        return Err(Failure::new(Outcome::Failed, message).hinted(hint(arguments)));
+        return Err(Failure::new(Code::NothingToRestore, message).hinted(hint(arguments)));
     };
     let folder = all.open(chosen)?;
     let found = folder.look(&all.place.relative, false, cancel)?;
     let Some(found) = found else {
         let message = format!("{} does not have {}", chosen.name, all.place.path.display());
-        return Err(Failure::new(Outcome::Failed, message).hinted(hint(arguments)));
+        return Err(Failure::new(Code::NothingToRestore, message).hinted(hint(arguments)));
     };
     let destination = match &arguments.to {
         None => Destination::beside(&all.place, &format!(".{}", chosen.name.short()))?,

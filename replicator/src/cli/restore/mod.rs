@@ -6,6 +6,8 @@ use std::io::IsTerminal;
 use super::Failure;
 use super::Outcome;
 use crate::cancel::Cancel;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::restore::RestoreError;
 use crate::restore::carry;
 
@@ -57,15 +59,20 @@ fn confirmed(yes: bool, question: &str) -> Result<(), Failure> {
     let input = std::io::stdin();
     if !input.is_terminal() || !std::io::stderr().is_terminal() {
         let message = "nothing was changed: this needs somebody who agrees";
-        return Err(Failure::new(Outcome::Conflict, message).hinted("add --yes".to_string()));
+        return Err(Failure::new(Code::Declined, message).hinted("add --yes".to_string()));
     }
     super::say(&format!("{question} [yes/no]"));
     let mut answer = String::new();
     // More than a word is no answer.
     std::io::Read::take(input.lock(), 16).read_line(&mut answer).map_err(Failure::from)?;
+    agreed(&answer)
+}
+
+/// What the answer means.
+fn agreed(answer: &str) -> Result<(), Failure> {
     match answer.trim() {
         "yes" | "y" => Ok(()),
-        _ => Err(Failure::new(Outcome::Conflict, "nothing was changed")),
+        _ => Err(Failure::new(Code::Declined, "nothing was changed: the answer was not yes")),
     }
 }
 
@@ -81,17 +88,23 @@ fn ended(dataset: &zfs_core::name::DatasetName, done: &carry::Exchanged) -> Stri
 
 impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
-        let hint = error.hint();
-        let outcome = match error {
-            RestoreError::Host(error) => return error.into(),
-            RestoreError::Lock(error) => return error.into(),
-            RestoreError::Refused(_) | RestoreError::Exists(_) | RestoreError::InUse { .. } => {
-                Outcome::Conflict
-            }
-            RestoreError::Path { .. } => Outcome::Usage,
-            RestoreError::Cancelled => Outcome::Interrupted,
-            _ => Outcome::Failed,
-        };
-        Failure::new(outcome, error.to_string()).hinted(hint)
+        Failure::new(error.code(), error.to_string()).hinted(error.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_is_agreed_to() {
+        for answer in ["yes\n", "y\n", " yes"] {
+            assert!(agreed(answer).is_ok(), "{answer:?}");
+        }
+        for answer in ["", "\n", "no\n", "yes and no\n", "Y\n"] {
+            let failure = agreed(answer).expect_err(answer);
+            assert_eq!((failure.code, failure.outcome), (Code::Declined, Outcome::Conflict), "{answer:?}");
+        }
+        assert!(confirmed(true, "Really?").is_ok());
     }
 }

@@ -16,6 +16,7 @@ use crate::cli;
 use crate::cli::config::From;
 use crate::cli::format;
 use crate::cli::snapshot::PATIENCE;
+use crate::codes::Code;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::lock::PolicyLock;
@@ -78,7 +79,7 @@ const SHOWN: usize = 10;
 pub(super) fn node(zfs: Zfs, cancel: &Cancel) -> Result<LocalNode, Failure> {
     // Only said in messages of pairs.
     let name = NodeName::of_this_machine().or_else(|_| "localhost".parse());
-    let name = name.map_err(|error| Failure::new(Outcome::Failed, error.to_string()))?;
+    let name = name.map_err(|error| Failure::new(Code::NodeName, error.to_string()))?;
     Ok(LocalNode::new(name, zfs, cancel.clone()))
 }
 
@@ -90,7 +91,8 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let to = SnapshotName::try_from(arguments.snapshot.as_str());
     let to = to.map_err(|error| {
         let hint = "write it as DATASET@SNAPSHOT".to_string();
-        Failure::new(Outcome::Usage, format!("{:?}: {error}", arguments.snapshot)).hinted(hint)
+        let text = &arguments.snapshot;
+        Failure::new(Code::Endpoint, format!("{text:?}: {error}")).hinted(hint)
     })?;
     let zfs = Zfs::open()?;
     let mut node = node(zfs.clone(), cancel)?;
@@ -167,16 +169,16 @@ pub(super) fn not_in_a_pair(facts: &Facts, dataset: &DatasetName) -> Result<(), 
     }
     let hint = "`replicator pair status` shows the pair; a file is got back with `replicator restore get`";
     let message = format!("{dataset} is in a pair, whose other node would not follow it");
-    Err(Failure::new(Outcome::Conflict, message).hinted(hint.to_string()))
+    Err(Failure::new(Code::RestoreRefused, message).hinted(hint.to_string()))
 }
 
 fn loss(zfs: &Zfs, host: &mut dyn Host, facts: &Facts, to: &SnapshotName) -> Result<Loss, Failure> {
     let dataset = to.dataset();
-    let missing = |what: &str| {
+    let missing = |code: Code, what: &str| {
         let hint = format!("see what there is with `zfs list -r -t snapshot {}`", dataset.pool());
-        Failure::new(Outcome::Failed, format!("there is no {what}")).hinted(hint)
+        Failure::new(code, format!("there is no {what}")).hinted(hint)
     };
-    let state = facts.datasets.get(dataset).ok_or_else(|| missing(dataset.as_str()))?;
+    let state = facts.datasets.get(dataset).ok_or_else(|| missing(Code::NoDataset, dataset.as_str()))?;
     let mut details = Details::default();
     details.dates.extend(host.dates(dataset, Depth::One)?);
     for held in host.holds(dataset, Depth::One)? {
@@ -187,12 +189,13 @@ fn loss(zfs: &Zfs, host: &mut dyn Host, facts: &Facts, to: &SnapshotName) -> Res
         details.clones.insert(found.name.clone(), found.clones);
     }
     let snapshot = state.snapshots.iter().find(|one| one.name == *to);
-    let snapshot = snapshot.ok_or_else(|| missing(to.as_str()))?;
+    let no_snapshot = || missing(Code::NothingToRestore, to.as_str());
+    let snapshot = snapshot.ok_or_else(no_snapshot)?;
     let between = match rollback::stream(state, snapshot) {
         Some(spec) => host.estimate(&[spec])?.into_iter().next().flatten(),
         None => None,
     };
-    rollback::preview(state, to, &details, between).ok_or_else(|| missing(to.as_str()))
+    rollback::preview(state, to, &details, between).ok_or_else(no_snapshot)
 }
 
 fn describe(dataset: &DatasetName, loss: &Loss) -> String {

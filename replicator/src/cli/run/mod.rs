@@ -1,6 +1,8 @@
 //! `replicator run`: everything that the configuration asks for, in one go. Each phase is in [`phases`], what stays of a
 //! run in [`record`].
 
+use std::cell::OnceCell;
+
 use jiff::Timestamp;
 use serde_json::json;
 use zfs_core::Zfs;
@@ -10,6 +12,7 @@ use super::Outcome;
 use super::config::From;
 use super::roles::Roles;
 use crate::cancel::Cancel;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::jobs::Network;
 use crate::lock;
@@ -17,6 +20,7 @@ use crate::monitor::transfers::Board;
 
 mod lags;
 mod pairs;
+mod partials;
 mod phases;
 pub(in crate::cli) mod record;
 
@@ -90,6 +94,8 @@ struct Context<'c> {
     json: bool,
     /// Where it is told what is being sent.
     board: Option<&'c Board>,
+    /// Set once it was told what was set aside and is left alone.
+    asides_told: OnceCell<()>,
 }
 
 impl Context<'_> {
@@ -117,7 +123,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let zfs = Zfs::open()?;
     let network = Network { zfs: zfs.clone(), cancel: cancel.clone() };
     let started = Timestamp::now();
-    let mut roles = Roles::look(&config, cancel)?;
+    let mut roles = Roles::look(&config, !arguments.dry_run, cancel)?;
     if !arguments.dry_run {
         pairs::follow(&config, &mut roles, cancel)?;
     }
@@ -133,6 +139,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         dry_run: arguments.dry_run,
         json: arguments.json,
         board: board.as_ref(),
+        asides_told: OnceCell::new(),
     };
     let mut failures = Vec::new();
     if !roles.are_settled() {
@@ -191,7 +198,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         // What was done is done; that nobody can read of it later is a failure all the same.
         let message = format!("the record of this run is not kept: {error}");
         let hint = format!("check that {} can be written", config.folders.state.display());
-        super::complain(&Failure::new(Outcome::Failed, message).hinted(hint));
+        super::complain(&Failure::new(Code::Local, message).hinted(hint));
         failures.push(Outcome::Failed);
     }
     if !arguments.dry_run

@@ -1,9 +1,6 @@
 //! Pairs of nodes in a run: the active node sends, and looks again before each step whether it still is the active one.
 
-use std::time::Duration;
-
 use serde_json::json;
-use zfs_core::name::DatasetName;
 
 use super::Context;
 use super::Failure;
@@ -13,19 +10,15 @@ use super::phases::Replication;
 use crate::cancel::Cancel;
 use crate::cli;
 use crate::cli::pair::setup::Setup;
+use crate::cli::pair::watched::Watched;
 use crate::cli::roles::InPair;
 use crate::cli::roles::Roles;
 use crate::cli::roles::with_pairs;
 use crate::config::Config;
-use crate::engine::Observer;
-use crate::engine::Place;
-use crate::engine::RunError;
 use crate::jobs::memory::Memory;
-use crate::plan::Step;
 use crate::role::Role;
 use crate::role::decide::Remedy;
 use crate::role::watch::Fence;
-use crate::transfer::Moved;
 
 /// Lets this node follow in each pair whose service has left it, where it has nothing of its own: after a planned move
 /// that is so. Else it stays isolated, and the remedy is told with its role.
@@ -41,14 +34,20 @@ pub(super) fn follow<'c>(config: &'c Config, roles: &mut Roles<'c>, cancel: &Can
         let title = format!("pair {}", one.pair.name);
         let mut tell = |line: &str| cli::say(&format!("{title}: {line}"));
         let setup = Setup::of(config.folders.state.clone(), one.pair.clone(), cancel);
-        match setup.and_then(|mut setup| setup.follow(&mut tell)) {
+        let followed = setup.and_then(|mut setup| {
+            if let Some(fence) = &one.fence {
+                setup.fence_by(fence.clone());
+            }
+            setup.follow(&mut tell)
+        });
+        match followed {
             Ok(done) => {
                 let (here, active) = (&one.names.here, &done.active);
                 cli::say(&format!(
                     "{title}: {here} has nothing of its own, and follows {active} now, in epoch {}",
                     done.epoch
                 ));
-                *one = InPair::look(config, one.pair, cancel)?;
+                *one = InPair::look(config, one.pair, true, cancel)?;
             }
             Err(failure) => cli::say(&format!("{title}: {}", failure.message())),
         }
@@ -78,11 +77,30 @@ pub(super) fn replicate(context: &Context<'_>, all: &mut Replication) {
             continue;
         }
         all.jobs += 1;
+        if gives && fence.check().is_ok() {
+            close(context, one, &title);
+        }
         if let Err(failure) = send(context, one, fence, &title, all) {
             all.json.push(json!({ "pair": one.pair.name, "role": role, "state": "failed", "message": failure.message() }));
             all.failures.push(failure.outcome);
             cli::complain(&failure);
         }
+    }
+}
+
+/// The service has left this node, which was not stopped in order, as when its power went: what was written last is in no
+/// snapshot yet, and keeps the other node from being promoted.
+fn close(context: &Context<'_>, one: &InPair<'_>, title: &str) {
+    let mut tell = |line: &str| cli::say(&format!("{title}: {line}"));
+    let setup = Setup::of(context.config.folders.state.clone(), one.pair.clone(), context.cancel);
+    let closed = setup.and_then(|mut setup| {
+        if let Some(fence) = &one.fence {
+            setup.fence_by(fence.clone());
+        }
+        setup.close_what_was_left(&mut tell)
+    });
+    if let Err(failure) = closed {
+        cli::say(&format!("{title}: what was left could not be closed: {}", failure.message()));
     }
 }
 
@@ -96,8 +114,8 @@ fn send(
     let cancel = context.cancel.child();
     let state = &context.config.folders.state;
     let mut setup = Setup::of(state.clone(), one.pair.clone(), &cancel)?;
-    let observer = Fenced { lines: Lines { title, board: context.board }, fence, cancel: &cancel };
-    let sent = setup.send(&observer);
+    let lines = Lines { title, board: context.board };
+    let sent = setup.send(&Watched::new(&lines, fence, &cancel));
     if let Err(fenced) = fence.check() {
         let hint = "nothing more was sent; the next run finds out what this node is now".to_string();
         return Err(Failure::new(Outcome::NoRole, format!("{title}: {fenced}")).hinted(hint));
@@ -131,36 +149,4 @@ fn send(
         "bytes_on_the_wire": wire,
     }));
     Ok(())
-}
-
-/// Looks before each step whether it may be taken, and ends everything where it may not.
-struct Fenced<'f> {
-    lines: Lines<'f>,
-    fence: &'f Fence,
-    cancel: &'f Cancel,
-}
-
-impl Observer for Fenced<'_> {
-    fn step_started(&self, place: Place, step: &Step) {
-        if self.fence.check().is_err() {
-            self.cancel.cancel();
-        }
-        self.lines.step_started(place, step);
-    }
-
-    fn progress(&self, place: Place, moved: Moved) {
-        self.lines.progress(place, moved);
-    }
-
-    fn step_finished(&self, place: Place, step: &Step, moved: Moved) {
-        self.lines.step_finished(place, step, moved);
-    }
-
-    fn retry(&self, dataset: &DatasetName, error: &RunError, after: Duration) {
-        self.lines.retry(dataset, error, after);
-    }
-
-    fn note(&self, text: &str) {
-        self.lines.note(text);
-    }
 }

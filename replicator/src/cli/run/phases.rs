@@ -12,6 +12,7 @@ use super::Failure;
 use super::Outcome;
 use super::lags;
 use crate::cli;
+use crate::cli::fenced::FencedPools;
 use crate::cli::format;
 use crate::cli::outcome::of_run;
 use crate::cli::progress;
@@ -45,6 +46,10 @@ fn survey(context: &Context<'_>) -> Result<(Survey, Vec<serde_json::Value>), Fai
     context.roles.restrict(&mut survey);
     cli::config::tell(&survey.resolved.problems);
     let troubles = cli::snapshot::tell(&survey, &BTreeSet::new());
+    // Once is enough for all phases.
+    if context.asides_told.set(()).is_ok() {
+        cli::snapshot::tell_asides(&survey);
+    }
     Ok((survey, troubles))
 }
 
@@ -79,9 +84,12 @@ pub(super) fn snapshot(context: &Context<'_>) -> Result<Ended, Failure> {
         let json = json!({ "plan": plan.to_json(), "troubles": troubles });
         return Ok(Ended { summary: format!("{} due", plan.count()), failures, json });
     }
-    let report = take::carry_out(&plan, context.zfs, context.cancel, &|happening| {
+    let pools = FencedPools::new(context.zfs, context.roles);
+    let mut report = take::carry_out(&plan, &pools, context.cancel, &|happening| {
         cli::say(&format!("{}: {}", happening.dataset, happening.text));
     });
+    let fenced = pools.told(&mut report.failed, "taken");
+    fenced.iter().for_each(cli::complain);
     for (name, fault) in &report.failed {
         let failure = Failure::new(fault.kind.code(), format!("{name} was not taken: {fault}"));
         cli::complain(&failure.hinted(fault.hint.clone()));
@@ -103,36 +111,46 @@ pub(super) fn snapshot(context: &Context<'_>) -> Result<Ended, Failure> {
         0 => format!("{} taken", report.taken.len()),
         _ => format!("{} taken, {not} not", report.taken.len()),
     };
-    Ok(Ended { summary, failures: failures(&troubles, report.is_success(), report.interrupted), json })
+    let mut failures = failures(&troubles, report.is_success(), report.interrupted);
+    failures.extend(fenced.iter().map(|failure| failure.outcome));
+    Ok(Ended { summary, failures, json })
 }
 
 pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
     let _lock = lock(context)?;
-    let (survey, troubles) = survey(context)?;
+    let (mut survey, troubles) = survey(context)?;
     let all = BTreeSet::new();
     let (config, network) = (&with_pairs(context.config), context.network);
     let mut prepared = Prepared::new(config, &survey, &all, context.zfs, network, clock::now());
-    prepared.guard(context.roles, &survey, context.zfs);
+    prepared.guard(context.roles, &mut survey, context.zfs);
     prepared.tell();
     let plan = prepared.plan(&survey, &all);
     if context.dry_run {
         context.show(&cli::prune::describe(&plan, false));
         let targets = cli::prune::Targets::prune(config, &survey, network, true);
         context.show(&targets.text);
+        let partials = super::partials::clear(context);
+        context.show(&partials.text);
         let mut failures = failures(&troubles, true, false);
+        failures.extend(prepared.changed());
         failures.extend(targets.failures);
         let json = json!({
             "plan": plan,
             "targets": prepared.to_json(),
             "at_targets": targets.json,
+            "partial_receives": partials.to_json(),
             "troubles": troubles,
         });
-        return Ok(Ended { summary: format!("{} would go", plan.count()), failures, json });
+        let summary = format!("{} would go{}", plan.count(), partials.summary());
+        failures.extend(partials.failures);
+        return Ok(Ended { summary, failures, json });
     }
     prepared.remember(config);
-    let report = cli::prune::carry_out(&plan, context.zfs, context.cancel);
+    let pools = FencedPools::new(context.zfs, context.roles);
+    let (report, fenced) = cli::prune::carry_out(&plan, &pools, context.cancel);
     let targets = cli::prune::Targets::prune(config, &survey, network, false);
     context.show(&targets.text);
+    let partials = super::partials::clear(context);
     let json = json!({
         "destroyed": report.destroyed.len(),
         "names": some(&report.destroyed),
@@ -146,16 +164,20 @@ pub(super) fn prune(context: &Context<'_>) -> Result<Ended, Failure> {
         "happenings": report.happenings.iter().take(NAMES).map(take::Happening::to_json).collect::<Vec<_>>(),
         "targets": prepared.to_json(),
         "at_targets": targets.json,
+        "partial_receives": partials.to_json(),
         "calls": report.calls,
         "troubles": troubles,
     });
     let not = report.failed.len();
     let summary = match not {
-        0 => format!("{} destroyed", report.destroyed.len()),
-        _ => format!("{} destroyed, {not} not", report.destroyed.len()),
+        0 => format!("{} destroyed{}", report.destroyed.len(), partials.summary()),
+        _ => format!("{} destroyed, {not} not{}", report.destroyed.len(), partials.summary()),
     };
     let mut failures = failures(&troubles, report.is_success(), report.interrupted);
+    failures.extend(prepared.changed());
+    failures.extend(fenced.then_some(Outcome::NoRole));
     failures.extend(targets.failures);
+    failures.extend(partials.failures);
     Ok(Ended { summary, failures, json })
 }
 

@@ -15,6 +15,7 @@ use super::moving::imported::Carried;
 use super::moving::imported::Imported;
 use crate::cancel::Cancel;
 use crate::clock;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::NATIVE;
 use crate::config::SANOID;
@@ -145,7 +146,7 @@ fn parse(made: &Imported) -> Result<Config, Failure> {
     if problems.errors() > 0 {
         let message =
             format!("what an import makes is not good, which should not happen:\n{}", problems.render());
-        return Err(Failure::new(Outcome::Failed, message));
+        return Err(Failure::new(Code::Defect, message));
     }
     Ok(config)
 }

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::screen::Facts;
 use crate::cli::Failure;
-use crate::cli::Outcome;
+use crate::cli::monitor::Copies;
 use crate::cli::monitor::Gatherer;
 use crate::config::Config;
 use crate::config::load::Location;
@@ -25,6 +25,8 @@ use crate::monitor::lag::Way;
 use crate::monitor::snapshots::Watched;
 use crate::monitor::transfers;
 use crate::monitor::transfers::Running;
+use crate::receiver::partials::Lying;
+use crate::receiver::partials::Memory;
 
 /// How many records are read: two timers that never do the same leave all parts in a few.
 const RECORDS: usize = 64;
@@ -36,6 +38,7 @@ pub(super) struct Asked {
     pub(super) pools: Vec<(String, Pool)>,
     pub(super) unread: Vec<Unread>,
     pub(super) ways: Vec<Way>,
+    pub(super) copies: Copies,
     pub(super) next: BTreeMap<&'static str, i64>,
     pub(super) pairs: Vec<String>,
 }
@@ -47,6 +50,8 @@ pub(super) struct Recorded {
     pub(super) now: i64,
     pub(super) history: History,
     pub(super) running: Vec<Running>,
+    /// Receives into this machine that broke off.
+    pub(super) lying: Vec<Lying>,
     /// What could not be read.
     pub(super) unknown: Vec<String>,
 }
@@ -71,12 +76,13 @@ pub(super) fn host() -> String {
 /// Asks pools, targets and systemd.
 pub(super) fn asked(config: &Config, location: &Location, timeout: Duration) -> Result<Asked, Failure> {
     let gatherer = Gatherer::new(config, location, timeout)?;
-    let (pools, ways) = gatherer.everything().map_err(|why| Failure::new(Outcome::NoZfs, why))?;
+    let (pools, ways) = gatherer.everything()?;
     Ok(Asked {
         datasets: pools.iter().flat_map(|one| one.datasets.iter().cloned()).collect(),
         unread: pools.iter().flat_map(|one| one.unread.iter().cloned()).collect(),
         pools: pools.into_iter().map(|one| (one.name, one.pool)).collect(),
         ways,
+        copies: gatherer.copies(),
         next: next_runs(),
         pairs: config.pairs.iter().map(|pair| pair.name.clone()).collect(),
     })
@@ -95,12 +101,17 @@ pub(super) fn recorded(state: &Path) -> Recorded {
         unknown.push(format!("What is being sent cannot be found out: {why}."));
         Vec::new()
     });
-    Recorded { now: jiff::Timestamp::now().as_second(), history, running, unknown }
+    // What cannot be read is told by whoever prunes.
+    let lying = Memory::read(state).unwrap_or_default().partials;
+    Recorded { now: jiff::Timestamp::now().as_second(), history, running, lying, unknown }
 }
 
 /// The timers of this program, and the parts of a run that each starts.
-const TIMERS: [(&str, &[&str]); 2] =
-    [("replicator.timer", &["snapshot", "prune", "check"]), ("replicator-replicate.timer", &["replicate"])];
+pub(super) const TIMERS: [(&str, &[&str]); 3] = [
+    ("replicator.timer", &["snapshot", "prune", "check"]),
+    ("replicator-replicate.timer", &["replicate"]),
+    ("replicator-verify.timer", &["verify"]),
+];
 
 /// When each part of a run starts next, by systemd. Where that is not known, nothing is said.
 fn next_runs() -> BTreeMap<&'static str, i64> {

@@ -2,6 +2,7 @@
 //! [`super::text`].
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -13,21 +14,29 @@ use crate::cli::finding::Level;
 use crate::cli::finding::names;
 use crate::cli::finding::word;
 use crate::cli::format;
+use crate::cli::monitor::Copies;
 use crate::config::dataset::Freshness;
+use crate::monitor::Level as Nagios;
 use crate::monitor::Unread;
 use crate::monitor::capacity;
 use crate::monitor::health::Pool;
 use crate::monitor::history::History;
 use crate::monitor::history::Part;
 use crate::monitor::history::Past;
+use crate::monitor::history::Trouble;
 use crate::monitor::lag::Look;
 use crate::monitor::lag::Replicated;
 use crate::monitor::lag::Way;
 use crate::monitor::snapshots::Watched;
 use crate::monitor::transfers::Running;
+use crate::receiver::partials::Lying;
+use crate::verify::memory::Ran;
 
 /// The parts of a run, in their order.
-const PARTS: [&str; 4] = ["snapshot", "replicate", "prune", "check"];
+const PARTS: [&str; 5] = ["snapshot", "replicate", "prune", "check", VERIFY];
+
+/// The part that reads copies.
+const VERIFY: &str = "verify";
 
 /// Everything that the screen is made of.
 #[derive(Default)]
@@ -40,8 +49,12 @@ pub(in crate::cli) struct Facts {
     /// Pools that did not say all.
     pub(in crate::cli) unread: Vec<Unread>,
     pub(in crate::cli) ways: Vec<Way>,
+    /// What is wrong with copies, and when some were read.
+    pub(in crate::cli) copies: Copies,
     pub(in crate::cli) history: History,
     pub(in crate::cli) running: Vec<Running>,
+    /// Receives into this machine that broke off.
+    pub(in crate::cli) lying: Vec<Lying>,
     /// When a timer starts which parts next; none of those that are not known.
     pub(in crate::cli) next: BTreeMap<&'static str, i64>,
     /// The pairs of the configuration.
@@ -53,16 +66,16 @@ pub(in crate::cli) struct Facts {
 impl Facts {
     /// Takes up what pools, targets and systemd have answered.
     pub(super) fn hear(&mut self, asked: Asked) {
-        let Asked { datasets, pools, unread, ways, next, pairs } = asked;
+        let Asked { datasets, pools, unread, ways, copies, next, pairs } = asked;
         (self.datasets, self.pools, self.unread) = (datasets, pools, unread);
-        (self.ways, self.next, self.pairs) = (ways, next, pairs);
+        (self.ways, self.copies, self.next, self.pairs) = (ways, copies, next, pairs);
     }
 
     /// Takes up what runs have written.
     pub(super) fn read(&mut self, recorded: Recorded) {
-        let Recorded { now, history, running, unknown } = recorded;
+        let Recorded { now, history, running, lying, unknown } = recorded;
         (self.now, self.history) = (now, history);
-        (self.running, self.unknown) = (running, unknown);
+        (self.running, self.lying, self.unknown) = (running, lying, unknown);
     }
 }
 
@@ -103,6 +116,8 @@ pub(in crate::cli) enum State {
     Late,
     Conflict,
     Missing,
+    /// The copy was read, and is not what the source is.
+    Differs,
 }
 
 impl State {
@@ -114,6 +129,7 @@ impl State {
             Self::Late => "LATE",
             Self::Conflict => "CONFLICT",
             Self::Missing => "MISSING",
+            Self::Differs => "DIFFERS",
         }
     }
 }
@@ -135,8 +151,10 @@ pub(in crate::cli) fn screen(facts: &Facts) -> Screen {
     let mut findings = Vec::new();
     late(facts, &datasets, &mut findings);
     targets(facts, &mut findings);
+    copies(facts, &mut findings);
     pools(facts, &mut findings);
     runs(facts, &mut findings);
+    received(facts, &mut findings);
     findings.extend(facts.unknown.iter().map(|line| Finding::new(Level::Look, line, [])));
     findings.sort_by_key(|one| std::cmp::Reverse(one.level));
     Screen {
@@ -161,14 +179,22 @@ fn rows(facts: &Facts) -> Vec<Row> {
     for one in &facts.datasets {
         groups.insert(&one.dataset, vec![own(one, facts.now)]);
     }
+    let bad = facts.copies.found.iter().filter(|found| found.level == Nagios::Critical);
+    let bad: BTreeSet<(&str, Option<&str>)> =
+        bad.map(|found| (found.title.as_str(), found.dataset.as_deref())).collect();
     for way in &facts.ways {
         let (datasets, seen) = match &way.look {
             Look::Both(datasets) => (datasets.as_slice(), true),
             Look::Bookmarks { datasets, .. } => (datasets.as_slice(), false),
             Look::Nothing { .. } => (&[][..], false),
         };
+        let title = format!("{} to {}", way.job, way.target);
         for one in datasets {
-            groups.entry(&one.source).or_default().push(at_target(way, one, seen, facts.now));
+            let mut row = at_target(way, one, seen, facts.now);
+            if bad.contains(&(title.as_str(), Some(one.source.as_str()))) {
+                row.state = State::Differs;
+            }
+            groups.entry(&one.source).or_default().push(row);
         }
     }
     let mut groups: Vec<_> = groups.into_values().collect();
@@ -295,6 +321,34 @@ fn targets(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What is wrong with copies that were read, or were not.
+fn copies(facts: &Facts, findings: &mut Vec<Finding>) {
+    for one in &facts.copies.found {
+        let (level, text) = match (&one.dataset, one.level) {
+            (Some(dataset), Nagios::Critical) => {
+                let text = format!("{}: the copy of {dataset} is not what its source is", one.title);
+                (Level::Risk, format!("{text}: {}. Either of the two may be the bad one.", one.text))
+            }
+            (_, Nagios::Critical) => (Level::Risk, format!("{}.", one.message())),
+            _ => (Level::Look, format!("{}.", one.message())),
+        };
+        let command = match (&one.differ, &one.way_out) {
+            (Some((source, copy)), _) => {
+                Some(format!("replicator compare --content {} {}", word(source), word(copy)))
+            }
+            // What is to be done is in the text, and may be for another machine.
+            (None, Some(_)) => None,
+            (None, None) => Some("replicator verify".to_string()),
+        };
+        let command = command.map(|command| here(facts, &command));
+        findings.push(Finding::new(level, text, command.into_iter().flatten()));
+    }
+    if let Some(why) = &facts.copies.unknown {
+        let text = format!("What `replicator verify` has found cannot be read: {why}.");
+        findings.push(Finding::new(Level::Look, text, []));
+    }
+}
+
 fn pools(facts: &Facts, findings: &mut Vec<Finding>) {
     let limits = capacity::limits(facts.datasets.iter().map(|one| (one.dataset.as_str(), &one.monitor)));
     for (name, pool) in &facts.pools {
@@ -353,6 +407,27 @@ fn pools(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What others send into: receives that broke off and have lain for long.
+fn received(facts: &Facts, findings: &mut Vec<Finding>) {
+    for one in facts.lying.iter().filter(|one| one.is_stale()) {
+        let mut text = format!(
+            "{} keeps a receive that broke off: {}, and nothing more for {}.",
+            one.dataset,
+            one.size(),
+            format::length(one.idle)
+        );
+        match (&one.stays, one.limit) {
+            (Some(why), _) => text.push_str(&format!(" It stays: {why}.")),
+            (None, Some(limit)) => {
+                text.push_str(&format!(" A run throws it away after {}.", format::length(limit)));
+            }
+            (None, None) => {}
+        }
+        let show = here(facts, &format!("replicator tokens {}", word(&one.dataset)));
+        findings.push(Finding::new(Level::Look, text, show));
+    }
+}
+
 /// The newest run that had this part.
 fn last<'f>(facts: &'f Facts, name: &str) -> Option<(&'f Past, &'f Part)> {
     facts.history.runs.iter().find_map(|run| Some((run, run.parts.iter().find(|part| part.name == name)?)))
@@ -360,6 +435,18 @@ fn last<'f>(facts: &'f Facts, name: &str) -> Option<(&'f Past, &'f Part)> {
 
 fn run_row(facts: &Facts, part: &'static str) -> RunRow {
     let found = last(facts, part);
+    // It is rare among the others, so that its record may be older than those that are read.
+    let newer = |ran: &&Ran| found.is_none_or(|(run, _)| run.ended < ran.ended);
+    if let Some(ran) = facts.copies.ran.as_ref().filter(|_| part == VERIFY).filter(newer) {
+        return RunRow {
+            part,
+            ended: Some(ran.ended),
+            seconds: Some(age(ran.ended, ran.started)),
+            summary: ran.summary.clone(),
+            failed: ran.failures > 0,
+            next: facts.next.get(part).copied(),
+        };
+    }
     RunRow {
         part,
         ended: found.map(|(run, _)| run.ended),
@@ -374,11 +461,18 @@ fn run_row(facts: &Facts, part: &'static str) -> RunRow {
 fn runs(facts: &Facts, findings: &mut Vec<Finding>) {
     for name in PARTS {
         let Some((run, part)) = last(facts, name).filter(|(_, part)| part.failures > 0) else { continue };
+        // What is wrong with each copy is told by itself; here it is what could not be looked at as a whole.
+        let of_a_copy = |one: &Trouble| facts.copies.found.iter().any(|found| found.is(&one.about));
+        let errors: Vec<&Trouble> =
+            part.errors.iter().filter(|one| name != VERIFY || !of_a_copy(one)).collect();
+        if errors.is_empty() && !part.errors.is_empty() {
+            continue;
+        }
         let mut text = format!(
             "The last run that had to {name} failed {} ago",
             format::length(age(facts.now, run.ended))
         );
-        match part.errors.as_slice() {
+        match errors.as_slice() {
             [] => text.push_str(&format!(": {}.", part.summary)),
             [first, rest @ ..] => {
                 let about = if first.about.is_empty() { String::new() } else { format!("{}: ", first.about) };
@@ -392,12 +486,12 @@ fn runs(facts: &Facts, findings: &mut Vec<Finding>) {
                 }
             }
         }
-        let again = if name == "check" {
-            "replicator run".to_string()
-        } else {
-            format!("replicator run --only {name}")
+        let (level, again) = match name {
+            "check" => (Level::Risk, "replicator run".to_string()),
+            VERIFY => (Level::Look, "replicator verify".to_string()),
+            _ => (Level::Risk, format!("replicator run --only {name}")),
         };
-        findings.push(Finding::new(Level::Risk, text, here(facts, &again)));
+        findings.push(Finding::new(level, text, here(facts, &again)));
     }
     if facts.history.unread > 0 {
         let text = format!("{} records of runs cannot be read.", facts.history.unread);
@@ -418,5 +512,10 @@ fn runs(facts: &Facts, findings: &mut Vec<Finding>) {
         );
         let level = if settled { Level::Note } else { Level::Look };
         findings.push(Finding::new(level, text, []));
+        for one in facts.history.paused(pair) {
+            let level = if one.cause.is_grave() { Level::Risk } else { Level::Look };
+            let text = format!("Pair {pair}: {}. What to do: {}.", one.why, one.hint);
+            findings.push(Finding::new(level, text, here(facts, &command)));
+        }
     }
 }

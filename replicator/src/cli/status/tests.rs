@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use super::gather::TIMERS;
 use super::gather::elapses;
 use super::screen::Facts;
 use super::screen::Screen;
@@ -12,6 +13,7 @@ use super::screen::State;
 use super::screen::screen;
 use super::text::text;
 use crate::cli::finding::Level;
+use crate::cli::monitor::Copies;
 use crate::config::dataset::Freshness;
 use crate::config::dataset::Monitor;
 use crate::monitor::Level as Nagios;
@@ -28,8 +30,11 @@ use crate::monitor::snapshots::Seen;
 use crate::monitor::snapshots::Watched;
 use crate::monitor::transfers::Running;
 use crate::monitor::transfers::Transfer;
+use crate::monitor::verified::Found;
 use crate::policy::PerPeriod;
 use crate::policy::Period;
+use crate::receiver::partials::Lying;
+use crate::verify::memory::Ran;
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/monitoring.md");
 
@@ -92,6 +97,16 @@ fn good_runs() -> History {
     ])
 }
 
+/// The run that read copies, longer ago than the records of the others go back.
+fn ran() -> Ran {
+    Ran {
+        started: NOW - 10 * HOUR - 540,
+        ended: NOW - 10 * HOUR,
+        failures: 0,
+        summary: "2 of 2 datasets good, 1204 files compared".to_string(),
+    }
+}
+
 /// All is well.
 pub(super) fn well() -> Facts {
     Facts {
@@ -104,13 +119,16 @@ pub(super) fn well() -> Facts {
             "nas",
             Look::Both(vec![replicated("tank/data", Some(420)), replicated("tank/home", Some(420))]),
         )],
+        copies: Copies { ran: Some(ran()), ..Copies::default() },
         history: good_runs(),
         running: Vec::new(),
+        lying: Vec::new(),
         next: BTreeMap::from([
             ("snapshot", NOW + 480),
             ("prune", NOW + 480),
             ("check", NOW + 480),
             ("replicate", NOW + 600),
+            ("verify", NOW + 14 * HOUR),
         ]),
         pairs: Vec::new(),
         unknown: Vec::new(),
@@ -203,7 +221,7 @@ fn all_is_well() {
     assert_eq!(order, [("tank/data", false), ("tank/data", true), ("tank/home", false), ("tank/home", true)]);
     assert_eq!(
         seen.runs.iter().map(|run| run.next).collect::<Vec<_>>(),
-        [480, 600, 480, 480].map(|s| Some(NOW + s))
+        [480, 600, 480, 480, 14 * HOUR].map(|s| Some(NOW + s))
     );
 }
 
@@ -327,6 +345,173 @@ fn a_run_that_failed_says_why_until_a_later_one_does_not() {
         "{text}"
     );
     assert_eq!(seen.level, Level::Look);
+}
+
+#[test]
+fn a_dataset_of_a_pair_that_is_not_pruned_is_told_until_a_run_says_otherwise() {
+    let run = |at: i64, paused: serde_json::Value| {
+        json!({ "started": at, "ended": at, "status": 0, "pairs": [{ "pair": "nfs", "role": "standby" }], "phases": {
+            "prune": { "summary": "0 destroyed", "failures": 0, "targets": { "paused": paused } } } })
+    };
+    let lost = json!([{ "pair": "nfs", "dataset": "t/a", "cause": "lost", "why": "t/a lost most", "hint": "accept it" }]);
+    let mut facts = well();
+    facts.pairs.push("nfs".to_string());
+    facts.history.runs.splice(0..0, history(&[run(NOW - 60, lost)]).runs);
+    let told = ("Pair nfs: t/a lost most. What to do: accept it.", "replicator pair status nfs");
+    assert_eq!(found(&facts, Level::Risk), [(told.0.to_string(), told.1.to_string())]);
+    facts.history.runs.splice(0..0, history(&[run(NOW - 30, json!([]))]).runs);
+    assert_eq!(found(&facts, Level::Risk), []);
+}
+
+#[test]
+fn a_receive_that_broke_off_is_told_when_half_of_its_time_is_over() {
+    let day = 86_400;
+    let mut facts = well();
+    facts.lying.push(Lying {
+        dataset: "tank/in/part".to_string(),
+        token: "1-a".to_string(),
+        bytes: Some(3 << 30),
+        seen: NOW,
+        idle: 3 * day,
+        limit: Some(7 * day),
+        stays: None,
+    });
+    assert_eq!(found(&facts, Level::Look), []);
+    facts.lying[0].idle = 4 * day;
+    let told = "tank/in/part keeps a receive that broke off: 3.0 GiB, and nothing more for 4d00h. A run throws it away after 7d00h.";
+    assert_eq!(
+        found(&facts, Level::Look),
+        [(told.to_string(), "replicator tokens tank/in/part".to_string())]
+    );
+    facts.lying[0].stays = Some("permission denied".to_string());
+    assert!(found(&facts, Level::Look)[0].0.ends_with("It stays: permission denied."));
+}
+
+/// What is wrong with a copy, or with a target where no dataset is named.
+fn wrong(level: Nagios, dataset: Option<&str>, text: &str) -> Found {
+    let both = |dataset: &str| (dataset.to_string(), format!("root@nas:backup/{dataset}"));
+    Found {
+        level,
+        title: "data to nas".to_string(),
+        dataset: dataset.map(str::to_string),
+        sources: Vec::new(),
+        subject: "data to nas".to_string(),
+        text: text.to_string(),
+        way_out: None,
+        differ: dataset.filter(|_| level == Nagios::Critical).map(both),
+    }
+}
+
+#[test]
+fn a_copy_that_differs_is_at_risk_wherever_it_is_shown() {
+    let mut facts = well();
+    facts.copies.found = vec![wrong(Nagios::Critical, Some("tank/home"), "1 file or segment differ")];
+    let (seen, text) = drawn(&facts);
+    assert_eq!(seen.level, Level::Risk);
+    assert_eq!(
+        found(&facts, Level::Risk),
+        [(
+            "data to nas: the copy of tank/home is not what its source is: 1 file or segment differ. Either of the two may be the bad one.".to_string(),
+            "replicator compare --content tank/home root@nas:backup/tank/home".to_string()
+        )]
+    );
+    let copy = |dataset: &str| {
+        let rows = seen.datasets.iter();
+        let rows = rows.filter(|row| row.dataset == dataset && row.target.is_some());
+        rows.map(|row| row.state).collect::<Vec<_>>()
+    };
+    assert_eq!((copy("tank/home"), copy("tank/data")), (vec![State::Differs], vec![State::Ok]));
+    assert!(text.contains("DIFFERS") && text.contains("AT RISK"), "{text}");
+    let json = serde_json::to_value(&seen).expect("JSON");
+    assert_eq!(json["findings"][0]["level"], "risk");
+    assert_eq!(json["datasets"][1]["state"], "differs");
+}
+
+#[test]
+fn what_could_not_be_verified_is_to_be_looked_at_and_no_more() {
+    let mut facts = well();
+    facts.copies.found = vec![
+        wrong(Nagios::Warning, None, "last verified 12d ago"),
+        Found {
+            way_out: Some("load it there".to_string()),
+            sources: vec!["tank/data".to_string(), "tank/home".to_string()],
+            ..wrong(Nagios::Warning, None, "tank/data, tank/home cannot be read here: no key")
+        },
+    ];
+    assert_eq!(screen(&facts).level, Level::Look);
+    assert_eq!(
+        found(&facts, Level::Look),
+        [
+            ("data to nas: last verified 12d ago.".to_string(), "replicator verify".to_string()),
+            (
+                "data to nas: tank/data, tank/home cannot be read here: no key (load it there).".to_string(),
+                String::new()
+            ),
+        ]
+    );
+    facts.copies = Copies { unknown: Some("no right".to_string()), ..Copies::default() };
+    let told = found(&facts, Level::Look).remove(0).0;
+    assert_eq!(told, "What `replicator verify` has found cannot be read: no right.");
+}
+
+#[test]
+fn a_run_that_verified_has_a_row_and_tells_nothing_twice() {
+    let row = |facts: &Facts| screen(facts).runs.into_iter().find(|row| row.part == "verify").expect("a row");
+    let mut facts = well();
+    let seen = row(&facts);
+    assert_eq!((seen.ended, seen.seconds, seen.failed), (Some(NOW - 10 * HOUR), Some(540), false));
+    assert_eq!(seen.summary, "2 of 2 datasets good, 1204 files compared");
+    // A newer record counts for more.
+    let bad = json!({ "job": "data", "to": "nas:backup", "source": "tank/home", "target": "backup/tank/home",
+        "at": 1, "compared": 3, "differences": 1, "first": [] });
+    let record = json!({ "started": NOW - 60, "ended": NOW - 50, "status": 3, "phases": { "verify": {
+        "summary": "0 of 1 datasets good", "failures": 2, "targets": [
+            { "job": "data", "target": "nas", "datasets": [bad] },
+            { "job": "data", "target": "far", "state": "failed", "message": "refused" } ] } } });
+    let good = facts.history.runs.clone();
+    facts.history = history(&[record]);
+    facts.history.runs.extend(good);
+    facts.copies.found = vec![wrong(Nagios::Critical, Some("tank/home"), "1 file or segment differ")];
+    let seen = row(&facts);
+    assert_eq!((seen.ended, seen.failed), (Some(NOW - 50), true));
+    assert_eq!(found(&facts, Level::Risk).len(), 1);
+    assert_eq!(
+        found(&facts, Level::Look),
+        [(
+            "The last run that had to verify failed 50s ago: data to far: refused.".to_string(),
+            "replicator verify".to_string()
+        )]
+    );
+    // Nobody has read anything, ever.
+    facts = well();
+    facts.copies = Copies::default();
+    assert_eq!(row(&facts).summary, "never, as far as records go");
+    assert_eq!(screen(&facts).findings, []);
+}
+
+#[test]
+fn each_part_of_a_run_is_started_by_a_timer_that_there_is() {
+    let units = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd");
+    for row in screen(&well()).runs {
+        let timer = TIMERS.iter().find(|(_, parts)| parts.contains(&row.part)).map(|(timer, _)| *timer);
+        let timer = timer.unwrap_or_else(|| panic!("nothing starts {}", row.part));
+        assert!(units.join(timer).is_file(), "{timer}");
+    }
+}
+
+#[test]
+fn a_result_has_the_room_that_the_other_columns_leave() {
+    let mut facts = well();
+    facts.copies.ran = Some(Ran {
+        started: NOW - 11 * HOUR - 120,
+        ended: NOW - 10 * HOUR - 2820,
+        summary: "word ".repeat(40),
+        ..ran()
+    });
+    let (_, text) = drawn(&facts);
+    let line = text.lines().find(|line| line.starts_with("verify")).expect("a row");
+    assert!(line.contains("10h47m ago") && line.ends_with('…'), "{line}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
 #[test]

@@ -16,8 +16,8 @@ use crate::monitor::transfers::Transfer;
 /// How many datasets are shown, those first with which something is wrong. All of them are in the JSON.
 const SHOWN: usize = 12;
 
-/// How many characters are shown of what a run came to.
-const RESULT: usize = 46;
+/// The least characters that are shown of what a run came to.
+const RESULT: usize = 24;
 
 /// How many transfers are shown.
 const TRANSFERS: usize = 10;
@@ -37,9 +37,12 @@ pub(super) fn text(screen: &Screen, zone: &TimeZone) -> String {
         text.push_str(&now(screen, &clock));
     }
     text.push('\n');
+    let rows = screen.runs.iter().map(|row| run_cells(row, screen.now).to_vec());
+    let left = format::table(&RUNS, rows).lines().map(|line| line.chars().count()).max().unwrap_or(0) + 2;
+    let room = format::WIDTH.saturating_sub(left).max(RESULT);
     let run = |row: &RunRow| {
         let mut cells = run_cells(row, screen.now).to_vec();
-        cells.push(cut(&result(row)));
+        cells.push(cut(&result(row), room));
         cells
     };
     let header: Vec<_> = RUNS.into_iter().chain(["RESULT"]).collect();
@@ -78,11 +81,12 @@ pub(super) fn result(row: &RunRow) -> String {
 }
 
 /// As much of a summary as fits behind the other columns.
-fn cut(summary: &str) -> String {
-    match summary.char_indices().nth(RESULT) {
-        None => summary.to_string(),
-        Some((at, _)) => format!("{}…", summary[..at].trim_end()),
+fn cut(summary: &str, room: usize) -> String {
+    if summary.chars().count() <= room {
+        return summary.to_string();
     }
+    let shown: String = summary.chars().take(room.saturating_sub(1)).collect();
+    format!("{}…", shown.trim_end())
 }
 
 /// What stands there in place of datasets.

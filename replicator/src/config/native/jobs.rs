@@ -52,6 +52,7 @@ pub(super) fn job(fields: Fields<'_, '_>, templates: &Templates) -> Option<Job> 
     let options = options(&fields);
     let (job_limits, link) = (limits(&fields, Limits::default()), link(&fields, &Link::default(), "ssh"));
     let ignore_space = fields.bool("ignore_space").unwrap_or(false);
+    let verify = fields.bool("verify").unwrap_or(true);
     let mut targets = Vec::new();
     let list = fields.get("target");
     if list.is_none() {
@@ -66,6 +67,7 @@ pub(super) fn job(fields: Fields<'_, '_>, templates: &Templates) -> Option<Job> 
             recursive: options.as_ref().is_some_and(|o| o.recursive),
             limits: job_limits,
             link: &link,
+            verify,
         };
         targets.extend(target(inner, &base, templates));
     }
@@ -190,7 +192,10 @@ pub(super) fn limits(fields: &Fields<'_, '_>, base: Limits) -> Limits {
     let compression = [("auto", Compression::Auto), ("on", Compression::On), ("off", Compression::Off)];
     let size = |key| {
         let fix = "write a number of bytes with a unit, such as \"50MB\" or \"128MiB\"";
-        fields.parsed(key, fix, |text| text.parse::<ByteSize>().map(|size| size.as_u64()))
+        fields.parsed(key, fix, |text| {
+            let size = text.parse::<ByteSize>();
+            size.map(|size| size.as_u64()).map_err(|_| "it is no number of bytes".to_string())
+        })
     };
     let rate = size("rate").map(|rate| {
         let rate = NonZeroU64::new(rate);
@@ -282,6 +287,7 @@ struct Base<'a> {
     recursive: bool,
     limits: Limits,
     link: &'a Link,
+    verify: bool,
 }
 
 fn target(fields: Fields<'_, '_>, base: &Base<'_>, templates: &Templates) -> Option<Target> {
@@ -291,6 +297,7 @@ fn target(fields: Fields<'_, '_>, base: &Base<'_>, templates: &Templates) -> Opt
     let to = endpoint(&fields, "to");
     let named = fields.get("name").and_then(|_| required_text(&fields, "name", "write a name"));
     let optional = fields.bool("optional").unwrap_or(false);
+    let verify = fields.bool("verify").unwrap_or(base.verify);
     if let (Some(to), Some(source)) = (&to, base.source) {
         let (from, into) = (&source.dataset, &to.dataset);
         let nested = base.recursive && (from.is_within(into) || into.is_within(from));
@@ -359,6 +366,7 @@ fn target(fields: Fields<'_, '_>, base: &Base<'_>, templates: &Templates) -> Opt
         link,
         limits,
         optional,
+        verify,
         pruner,
         retention,
         lag,

@@ -32,6 +32,7 @@ mod notify;
 mod pairs;
 mod policies;
 mod reader;
+mod receives;
 
 use policies::Unlinked;
 use reader::Fields;
@@ -83,7 +84,7 @@ pub(super) fn parse(sources: &[Source]) -> (Config, Problems) {
     policies.defaults.overlay(&all.defaults);
     policies.templates =
         all.templates.iter().map(|(name, (settings, _))| (name.clone(), settings.clone())).collect();
-    let (mut jobs, mut pairs) = (Vec::new(), Vec::new());
+    let (mut jobs, mut pairs, mut receives) = (Vec::new(), Vec::new(), Vec::new());
     if !broken {
         for (number, unlinked) in all.entries {
             let entry = link(&sources[number], unlinked, &policies, &mut problems);
@@ -99,14 +100,18 @@ pub(super) fn parse(sources: &[Source]) -> (Config, Problems) {
                     .filter_map(|fields| jobs::job(fields, &policies.templates)),
             );
             pairs.extend(fields.get("pair").map(|field| pairs::pairs(&field)).unwrap_or_default());
+            let list = fields.get("receive").map(|field| field.tables("[[receive]]"));
+            receives.extend(list.unwrap_or_default().into_iter().filter_map(receives::receive));
             problems.append(reader.into_problems());
         }
+        policies.roots = pairs.iter().flat_map(|pair| pair.roots.iter().cloned()).collect();
         across(&policies, &jobs, &mut problems);
         pairs::across(&pairs, &jobs, &mut problems);
+        receives::across(&receives, &pairs, &mut problems);
     }
     let files: Vec<PathBuf> = sources.iter().map(|source| source.path().to_path_buf()).collect();
     let (folders, notify) = (all.folders, all.notify);
-    (Config { style: Style::Ours, files, policies, jobs, pairs, folders, notify }, problems)
+    (Config { style: Style::Ours, files, policies, jobs, pairs, receives, folders, notify }, problems)
 }
 
 fn top<'r, 't>(reader: &'r Reader<'r>, tree: &'t Spanned<DeTable<'t>>) -> Fields<'r, 't> {
@@ -145,7 +150,7 @@ impl Collected {
             }
         }
         // Read later, when all templates are known.
-        let _ = (fields.get("replication"), fields.get("pair"));
+        let _ = (fields.get("replication"), fields.get("pair"), fields.get("receive"));
         fields.finish();
     }
 

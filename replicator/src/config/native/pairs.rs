@@ -81,7 +81,7 @@ fn pair(name: String, fields: Fields<'_, '_>) -> Option<Pair> {
     let datasets = patterns(&fields, None, "exclude");
     let place = fields.reader.place(&fields.span);
     fields.finish();
-    let options = Options { recursive: true, datasets: datasets?, ..Options::default() };
+    let options = Options { recursive: true, datasets: datasets?, pair: true, ..Options::default() };
     Some(Pair {
         name,
         place,

@@ -85,6 +85,7 @@ pub(super) fn parse(main: &Source, defaults: Option<&Source>) -> (Config, Proble
             policies,
             jobs: Vec::new(),
             pairs: Vec::new(),
+            receives: Vec::new(),
             folders: Folders::default(),
             notify: None,
         },

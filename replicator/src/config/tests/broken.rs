@@ -200,7 +200,11 @@ fn several_errors_come_together() {
     let (_, problems) = ours(text);
     let lines: Vec<_> =
         problems.iter().filter_map(|problem| problem.place.as_ref()).map(|place| place.line).collect();
-    assert_eq!(lines.len(), 3, "{}", problems.render());
+    assert_eq!(lines, [2, 3, 5], "{}", problems.render());
+    // What is found last because it needs all files stands where its line is.
+    let (_, problems) = ours("[[dataset]]\nname = \"a\"\nuse = \"none\"\n[template.b]\ndayly = 1\n");
+    let lines = problems.iter().filter_map(|problem| problem.place.as_ref()).map(|place| place.line);
+    assert_eq!(lines.collect::<Vec<_>>(), [3, 5], "{}", problems.render());
     let (_, problems) = theirs("[a]\nx = 1\nhourly = y\n[b]\nz = 2\n");
     assert_eq!(problems.errors(), 3, "{}", problems.render());
 }

@@ -2,6 +2,8 @@
 
 use super::good;
 use super::known;
+use super::name;
+use super::of;
 use super::ours;
 use super::theirs;
 
@@ -9,6 +11,7 @@ const MANUAL: &str = include_str!("../../../../docs/configuration.md");
 const EXAMPLE: &str = include_str!("../../../../docs/replicator.toml");
 const QUICK_START: &str = include_str!("../../../../docs/quick-start.md");
 const PAIR: &str = include_str!("../../../../docs/pair.md");
+const PAIR_FILE: &str = include_str!("../../../../docs/pair.toml");
 const PACKAGED: &str = include_str!("../../../../packaging/etc/replicator.toml");
 
 #[test]
@@ -50,10 +53,31 @@ fn the_configurations_of_the_other_pages_are_good() {
         for text in page.split("\n```").filter_map(|part| part.strip_prefix("toml\n")) {
             let (config, problems) = ours(text);
             assert!(problems.is_empty(), "{text}\n{}", problems.render());
-            assert!(!config.policies.entries.is_empty(), "{text}");
+            let says =
+                [!config.policies.entries.is_empty(), !config.jobs.is_empty(), config.notify.is_some()];
+            assert!(says.contains(&true), "{text}");
             tried += 1;
         }
         assert!(tried >= 1);
+    }
+}
+
+#[test]
+fn the_example_of_a_pair_is_what_its_page_shows_and_its_timers_are_often_enough() {
+    let shown = PAIR.split("\n```").find_map(|part| part.strip_prefix("toml\n")).expect("an example");
+    let lines: Vec<_> = PAIR_FILE.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines.join("\n").trim(), shown.trim());
+    let config = good(ours(PAIR_FILE));
+    let [pair] = config.pairs.as_slice() else { panic!("{} pairs", config.pairs.len()) };
+    let roots = ["zpool1/data-nfs-share", "zpool1/pbs-backups", "zpool2/photos", "zpool2/storage"];
+    assert_eq!(pair.roots, roots.map(name));
+    assert!(matches!(pair.decider, crate::config::pair::Decider::Proxmox { guest: 103, .. }));
+    // Both timers of the page: one that takes, and one that sends.
+    assert_eq!(PAIR.matches("/10\nEOF").count(), 2);
+    let resolved = config.policies.resolve(&known(&roots));
+    for root in roots {
+        let every = of(&resolved, root).policy.schedule.frequently.expect("every few minutes");
+        assert_eq!(crate::policy::Period::Frequently.seconds(every), 600, "{root}");
     }
 }
 

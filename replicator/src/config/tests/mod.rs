@@ -16,6 +16,7 @@ mod docs;
 mod import;
 mod native;
 mod pairs;
+mod receives;
 mod sanoid;
 
 fn ours(text: &str) -> (Config, Problems) {

@@ -309,6 +309,19 @@ ssh_options = 'Compression=no'
 }
 
 #[test]
+fn what_is_verified_is_said_by_the_target_and_else_by_the_job() {
+    let verified = |job: &str, target: &str| {
+        let text = format!(
+            "[[replication]]\nname = 'a'\nsource = 'tank/a'\n{job}[[replication.target]]\nto = 'back/a'\n{target}"
+        );
+        good(ours(&text)).jobs[0].targets[0].verify
+    };
+    assert!(verified("", "") && verified("verify = true\n", "") && verified("", "optional = true\n"));
+    assert!(!verified("verify = false\n", "") && !verified("verify = true\n", "verify = false\n"));
+    assert!(verified("verify = false\n", "verify = true\n"));
+}
+
+#[test]
 fn templates_and_entries_of_several_files_meet() {
     let file = |name: &str, text: &str| Source::new(Path::new(name), text);
     let (config, problems) = Config::parse(&[

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use zfs_core::name::DatasetName;
+
 use super::super::job::FarEnd;
 use super::super::pair::Decider;
 use super::super::pair::Guards;
@@ -13,7 +15,9 @@ use super::super::problem::Severity;
 use super::Config;
 use super::Source;
 use super::good;
+use super::known;
 use super::name;
+use super::of;
 use super::ours;
 use crate::role::Role;
 
@@ -242,4 +246,60 @@ fn pairs_of_several_files_meet() {
     assert_eq!(config.pairs.len(), 2);
     let said = problems.render();
     assert!(said.contains("/b:1:7: there is a pair `nfs` already, at /a:1:7"), "{said}");
+}
+
+fn named<'n>(all: impl IntoIterator<Item = &'n DatasetName>) -> Vec<String> {
+    all.into_iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_was_set_aside_has_no_policy_but_one_that_names_it() {
+    let text = "\
+[[dataset]]
+name = 'tank/a'
+recursive = true
+daily = 1
+[[dataset]]
+name = 'tank/b'
+recursive = 'atomic'
+daily = 1
+[[dataset]]
+pattern = 'back/*'
+daily = 1
+";
+    let time = "_diverged_20261122T181500Z";
+    let (below_b, of_back) = (format!("tank/b/x{time}"), format!("back/c{time}"));
+    let deep = format!("{of_back}/deep");
+    let there = known(&[
+        "tank",
+        "tank/a",
+        "tank/a/x",
+        "tank/a/x-divergent-3",
+        "tank/a/x-divergent-3/y",
+        "tank/a-divergent-2",
+        "tank/b",
+        "tank/b/x",
+        &below_b,
+        "back",
+        "back/c",
+        "back/c-divergent-1",
+        &of_back,
+        &deep,
+    ]);
+    // There is no pair of `back`, and nothing selects what lies beside tank/a.
+    let resolved = good(ours(&format!("{text}{LEAST}"))).policies.resolve(&there);
+    let expected = ["back/c", "back/c-divergent-1", "tank/a", "tank/a/x", "tank/b", "tank/b/x"];
+    assert_eq!(named(resolved.datasets.keys()), expected);
+    let asides = [of_back.as_str(), "tank/a/x-divergent-3", below_b.as_str()];
+    assert_eq!(named(&resolved.asides), asides);
+    assert_eq!(named(&of(&resolved, "tank/b").together), ["tank/b/x"]);
+    // Without a pair it is a name as any other.
+    let resolved = good(ours(text)).policies.resolve(&there);
+    assert!(resolved.datasets.contains_key(&name("tank/a/x-divergent-3/y")));
+    // Who names it means it, with all that is in it, wherever that stands.
+    let explicit =
+        format!("[[dataset]]\nname = 'tank/a/x-divergent-3'\nrecursive = true\nhourly = 1\n{text}{LEAST}");
+    let resolved = good(ours(&explicit)).policies.resolve(&there);
+    assert!(resolved.datasets.contains_key(&name("tank/a/x-divergent-3/y")));
+    assert_eq!(named(&resolved.asides), [of_back.as_str(), below_b.as_str()]);
 }

@@ -5,6 +5,7 @@ use super::AgentCommand;
 use super::Depth;
 use super::HostError;
 use super::START;
+use super::WAITING;
 use super::worker::Worker;
 use crate::agent::Answer;
 use crate::agent::DATA_LIMIT;
@@ -43,9 +44,6 @@ const REST_LIMIT: usize = if cfg!(test) { 8 << 20 } else { 64 << 20 };
 
 /// The version from which on an agent tells senders apart.
 const SENDERS: u16 = 3;
-
-/// What an error says was going on.
-const WAITING: &str = "waiting for the agent";
 
 /// The connection to a running agent.
 pub(super) struct Link {
@@ -178,7 +176,7 @@ impl Link {
                 tls::note(&self.label, &why);
                 return Ok(());
             }
-            kind => return Err(self.broken(ASKED, format!("{kind:?} instead of an answer"))),
+            kind => return Err(self.broken(ASKED, format!("{kind} instead of an answer"))),
         };
         let Part::Door { port, certificate } = part else {
             return Err(self.broken(ASKED, "another answer than a door"));
@@ -216,7 +214,7 @@ impl Link {
             match self.come(ASKED)? {
                 Came::Frame(frame) if frame.kind == Kind::Hello => break self.parse(&frame, ASKED)?,
                 Came::Frame(frame) => {
-                    return Err(self.broken(ASKED, format!("it begins with {:?}", frame.kind)));
+                    return Err(self.broken(ASKED, format!("it begins with {}", frame.kind)));
                 }
                 Came::Nothing if Instant::now() < deadline => {}
                 Came::Nothing => return Err(self.silent(limit)),
@@ -235,6 +233,12 @@ impl Link {
             (open.version, open.program) = (version, theirs.describe());
         }
         Ok(())
+    }
+
+    /// The version that both speak, and what the agent is; none before it has said so.
+    pub(super) fn spoken(&self) -> Option<(u16, String)> {
+        let open = self.open.as_ref().filter(|open| !open.program.is_empty())?;
+        Some((open.version, open.program.clone()))
     }
 
     /// Whether the agent speaks this version of the protocol, which it takes to do `what`.
@@ -304,7 +308,7 @@ impl Link {
                 Ok(None) => {}
                 Err(error) => {
                     let head = printable(open.frames.head(), 80);
-                    return Err(self.broken(asked, format!("{error} (it begins with {head:?})")));
+                    return Err(self.broken(asked, format!("{error} (it begins with \"{head}\")")));
                 }
             }
             match self.worker.read() {
@@ -313,7 +317,7 @@ impl Link {
                     let cut = !open.frames.is_empty();
                     let head = printable(open.frames.head(), 80);
                     return if cut {
-                        Err(self.broken(asked, format!("it ends in the middle of a frame, {head:?}")))
+                        Err(self.broken(asked, format!("it ends in the middle of a frame, \"{head}\"")))
                     } else {
                         Ok(Came::End)
                     };
@@ -426,7 +430,7 @@ impl Link {
                 Err(self.broken(asked, "an answer to nothing"))
             }
             Came::Frame(frame) => {
-                Err(self.broken(asked, format!("{:?} with the wrong id {}", frame.kind, frame.id)))
+                Err(self.broken(asked, format!("{} with the wrong number {}", frame.kind, frame.id)))
             }
         }
     }
@@ -503,7 +507,7 @@ impl Link {
                     let answer = self.parse(&frame, asked)?;
                     return self.outcome(answer, asked);
                 }
-                kind => return Err(self.broken(asked, format!("{kind:?} instead of an answer"))),
+                kind => return Err(self.broken(asked, format!("{kind} instead of an answer"))),
             }
         }
     }

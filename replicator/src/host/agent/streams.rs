@@ -42,7 +42,7 @@ impl Outgoing for AgentOutgoing<'_> {
                     self.outcome = Some(self.link.outcome(answer, SEND));
                     return Ok(Next::End);
                 }
-                kind => return Err(self.link.broken(SEND, format!("{kind:?} in a stream"))),
+                kind => return Err(self.link.broken(SEND, format!("{kind} in a stream"))),
             }
         }
         Ok(Next::Block(self.rest.split_to(self.rest.len().min(limit))))
@@ -98,7 +98,7 @@ impl<'a> AgentIncoming<'a> {
                 self.settled = Some(self.link.outcome(answer, RECEIVE));
             }
             Ok(Some(frame)) => {
-                let error = self.link.broken(RECEIVE, format!("{:?} while a stream is received", frame.kind));
+                let error = self.link.broken(RECEIVE, format!("{} while a stream is received", frame.kind));
                 self.settled = Some(Err(error));
             }
             Err(error) if error.is_cancelled() => return Err(error),

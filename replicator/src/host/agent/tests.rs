@@ -19,6 +19,8 @@ use crate::agent::Limits;
 use crate::agent::fake::*;
 use crate::agent::serve;
 use crate::agent::whole;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::Next;
 use crate::transport::Exit;
 use crate::transport::Process;
@@ -275,12 +277,13 @@ fn a_machine_without_an_agent_is_told_apart_from_one_with_a_bad_one() {
     ] {
         let (mut host, _) = with(move |_| (status, said.to_string()));
         let error = host.start().expect_err("none");
-        assert!(matches!(error, HostError::NoAgent { .. }), "{status} {said}: {error}");
+        assert_eq!(error.code(), Code::NoAgent, "{status} {said}: {error}");
         assert!(error.hint().is_some());
     }
     let (mut host, _) = with(|_| (5, "error: there is no /dev/zfs".to_string()));
     let error = host.start().expect_err("no zfs");
     assert!(matches!(error, HostError::Remote { .. }) && error.to_string().contains("/dev/zfs"), "{error}");
+    assert_eq!(error.code(), Code::Connection);
 }
 
 #[test]
@@ -289,6 +292,7 @@ fn a_request_that_is_too_large_is_not_sent() {
     let set = vec![("org:x".to_string(), "x".repeat(2 << 20))];
     let error = host.apply(&Change::SetProperties { dataset: dataset("tank"), set }).expect_err("too large");
     assert!(matches!(error, HostError::Transport(TransportError::TooMuch { .. })), "{error}");
+    assert_eq!(error.code(), Code::BadAnswer);
     host.about("tank").expect("the agent is still there");
 }
 

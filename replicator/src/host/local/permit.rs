@@ -11,6 +11,11 @@ impl Permit for Pass {
     fn is_recalled(&self) -> Result<bool, HostError> {
         self.is_wanted().map_err(no_permit)
     }
+
+    /// The locks of another user lie in a folder of that user's own (`lock/files.rs`), where root does not look.
+    fn is_seen_by_root(&self) -> bool {
+        rustix::process::geteuid().is_root()
+    }
 }
 
 /// Why there is no permit, as an error of this host.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Buf;
 use bytes::Bytes;
 use zfs_core::receive::Receiver;
 use zfs_core::send::SendStream;
@@ -67,18 +68,23 @@ pub(super) struct LocalIncoming {
 
 impl Incoming for LocalIncoming {
     fn write(&mut self, block: &Bytes) -> Result<(), HostError> {
-        let mut rest = block.as_ref();
+        let mut rest = block.clone();
         while !rest.is_empty() {
-            if self.cancel.is_cancelled() {
-                return Err(HostError::Cancelled);
-            }
-            match self.receiver.write_within(rest, TICK) {
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unwrap(error, "write the stream")),
-            }
+            let count = self.offer(&rest)?;
+            rest.advance(count);
         }
         Ok(())
+    }
+
+    fn offer(&mut self, block: &Bytes) -> Result<usize, HostError> {
+        if self.cancel.is_cancelled() {
+            return Err(HostError::Cancelled);
+        }
+        match self.receiver.write_within(block, TICK) {
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(unwrap(error, "write the stream")),
+        }
     }
 
     fn idle(&mut self) -> Result<bool, HostError> {

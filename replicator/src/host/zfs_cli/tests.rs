@@ -7,6 +7,9 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::cancel::Cancel;
+use crate::codes::Code;
+use crate::codes::Coded;
+use crate::host::Change;
 use crate::host::Host;
 use crate::host::Next;
 use crate::host::SendSpec;
@@ -86,11 +89,32 @@ fn a_property_that_cannot_be_had_is_an_error_and_no_empty_one() {
     let names = ["syncoid:sync".to_string()];
     let error = far.host.inventory_with(&name("tank/a"), Depth::All, &names).expect_err("half an answer");
     assert!(matches!(error, HostError::Remote { .. }), "{error}");
+    assert_eq!(error.code(), Code::PoolFault, "{error}");
     // Another property than what was asked for is no line of a list either.
     let mut other = machine(&[("zfs", LISTS)]);
     let error =
         other.host.inventory_with(&name("tank/a"), Depth::One, &["a:b".to_string()]).expect_err("not asked");
     assert!(matches!(error, HostError::BadAnswer { .. }), "{error}");
+}
+
+/// What lists two snapshots, of which `t` is the newer one.
+const TWO: &str = "#!/bin/sh
+case \"$*\" in
+*'-t snapshot'*) printf 'tank/a@s\\t3\\ntank/a@t\\t4\\n' ;;
+*) printf 'tank/a\\t1\\n' ;;
+esac
+";
+
+#[test]
+fn what_is_another_one_by_now_and_the_newest_are_not_destroyed() {
+    let mut far = machine(&[("zfs", TWO)]);
+    for (short, guid, code) in [("s", 9, Code::Changed), ("t", 4, Code::NotDestroyed)] {
+        let snapshot = format!("tank/a@{short}").parse().expect("a name");
+        let change =
+            Change::PruneSnapshots { dataset: name("tank/a"), snapshots: vec![(snapshot, Guid(guid))] };
+        let error = far.host.apply(&change).expect_err("refused");
+        assert_eq!(error.code(), code, "{error}");
+    }
 }
 
 #[test]

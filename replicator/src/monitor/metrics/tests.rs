@@ -9,6 +9,7 @@ use crate::monitor::health::Device;
 use crate::monitor::health::Status;
 use crate::monitor::lag::Replicated;
 use crate::monitor::snapshots::Seen;
+use crate::pair::paused::Cause;
 use crate::policy::PerPeriod;
 use crate::policy::Period;
 
@@ -68,6 +69,24 @@ fn sample(line: &str) -> Sample {
     (name, labels, value.parse().expect("a number"))
 }
 
+fn checked() -> Checked {
+    Checked {
+        job: "data".to_string(),
+        to: "nas:back/a".to_string(),
+        source: "tank/a b".to_string(),
+        target: "back/a".to_string(),
+        at: 1700,
+        snapshot: None,
+        share: None,
+        compared: 5,
+        differences: 2,
+        first: Vec::new(),
+        failed: None,
+        closed: None,
+        drill: Some(Drill::Good),
+    }
+}
+
 /// A file in which every family has a sample.
 fn whole() -> String {
     let mut periods = PerPeriod::default();
@@ -115,21 +134,15 @@ fn whole() -> String {
     let ways =
         [way("nas", Look::Both(vec![replicated])), way("usb", Look::Nothing { why: "away".to_string() })];
     let runs = [LastRun { part: "replicate".to_string(), ended: 1999, seconds: 1.5, success: true }];
-    let checked = Checked {
-        job: "data".to_string(),
-        to: "nas:back/a".to_string(),
-        source: "tank/a b".to_string(),
-        target: "back/a".to_string(),
-        at: 1700,
-        snapshot: None,
-        share: None,
-        compared: 5,
-        differences: 2,
-        first: Vec::new(),
-        failed: None,
-        drill: Some(Drill::Good),
-    };
+    let checked = checked();
     let checks = [("health", Level::Critical), ("capacity", Level::Unknown)];
+    let paused = [Paused {
+        pair: "nfs".to_string(),
+        dataset: "tank/a b".to_string(),
+        cause: Cause::NoSizes,
+        why: String::new(),
+        hint: String::new(),
+    }];
     render(&Facts {
         datasets: &datasets,
         pools: &pools,
@@ -137,6 +150,7 @@ fn whole() -> String {
         checks: &checks,
         runs: &runs,
         verified: &[("nas", &checked)],
+        paused: &paused,
         now: 2000,
     })
 }
@@ -230,6 +244,7 @@ fn everything_is_there_and_reads_back() {
         ("verified_good", &copy, 0.0),
         ("verified_differences", &copy, 2.0),
         ("drill_good", &copy, 1.0),
+        ("pair_prune_paused", &[("pair", "nfs"), ("dataset", "tank/a b"), ("cause", "no-sizes")], 1.0),
         ("check_status", &[("check", "capacity")], 3.0),
         ("last_run_duration_seconds", &[("part", "replicate")], 1.5),
         ("last_run_success", &[("part", "replicate")], 1.0),
@@ -239,6 +254,56 @@ fn everything_is_there_and_reads_back() {
     }
     // A period that nobody asked for and that has nothing has no number.
     assert!(!text.contains("yearly"), "{text}");
+}
+
+/// An alert rule: what it asks, and how grave it is.
+fn rule(rules: &str, alert: &str) -> (String, String) {
+    let rule = rules.split("\n  - alert: ").find(|rule| rule.starts_with(&format!("{alert}\n")));
+    let rule = rule.unwrap_or_else(|| panic!("there is no alert {alert}"));
+    let line = |name: &str| {
+        let found = rule.lines().find_map(|line| line.trim().strip_prefix(name));
+        found.unwrap_or_else(|| panic!("{alert} has no {name}")).trim().to_string()
+    };
+    (line("expr:"), line("labels:"))
+}
+
+#[test]
+fn what_runs_once_a_day_is_not_late_after_two_hours() {
+    let rules = file("packaging/monitoring/replicator.rules.yml");
+    let (often, _) = rule(&rules, "ReplicatorNoRun");
+    assert_eq!(often, "time() - replicator_last_run_timestamp_seconds{part!=\"verify\"} > 2 * 3600");
+    let (daily, grave) = rule(&rules, "ReplicatorNoVerify");
+    assert_eq!(daily, "time() - replicator_last_run_timestamp_seconds{part=\"verify\"} > 8 * 86400");
+    assert!(grave.contains("warning"), "{grave}");
+}
+
+#[test]
+fn alerts_are_as_grave_as_the_check_of_what_they_tell() {
+    let rules = file("packaging/monitoring/replicator.rules.yml");
+    let (differs, grave) = rule(&rules, "ReplicatorCopyDiffers");
+    assert!(differs == "replicator_verified_differences > 0" && grave.contains("critical"), "{differs}");
+    let (unread, grave) = rule(&rules, "ReplicatorCopyNotGood");
+    assert_eq!(unread, "replicator_verified_good == 0 and replicator_verified_differences == 0");
+    assert!(grave.contains("warning"), "{grave}");
+    // What each looks at, in the words of the check.
+    let numbers = |checked: &Checked| {
+        let samples = parse(&render(&Facts { verified: &[("nas", checked)], ..Facts::default() }));
+        let of = |name: &str| samples.iter().find(|(n, _, _)| n == name).map(|(_, _, value)| *value > 0.0);
+        (of("replicator_verified_good"), of("replicator_verified_differences"))
+    };
+    let good = Checked { differences: 0, ..checked() };
+    assert_eq!(numbers(&good), (Some(true), Some(false)));
+    for (found, level) in [
+        (checked(), Level::Critical),
+        (Checked { drill: Some(Drill::Differs(1)), ..good.clone() }, Level::Critical),
+        (Checked { drill: Some(Drill::Failed("no room".to_string())), ..good.clone() }, Level::Warning),
+        (Checked { failed: Some("no key".to_string()), ..good }, Level::Warning),
+    ] {
+        let differs = level == Level::Critical;
+        assert_eq!(numbers(&found), (Some(false), Some(differs)), "{found:?}");
+        let said = crate::monitor::verified::trouble(&found).map(|(level, _)| level);
+        assert_eq!(said, Some(level), "{found:?}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::Permit;
 use super::Refusal;
 use super::Verdict;
 use super::judge;
+use super::unfinished::unfinished;
 use crate::host::Change;
 use crate::host::Depth;
 use crate::host::Host;
@@ -43,6 +44,12 @@ impl Asked {
     #[must_use]
     pub fn root(root: &DatasetName) -> Self {
         Self { into: vec![root.clone()], ..Self::default() }
+    }
+
+    /// By a replication into it and all that is below.
+    #[must_use]
+    pub fn tree(root: &DatasetName) -> Self {
+        Self { below: vec![root.clone()], ..Self::root(root) }
     }
 
     /// By a stream.
@@ -129,7 +136,7 @@ impl Admitted {
     pub fn done(self, host: &mut dyn Host) -> Result<(), HostError> {
         let Some(claim) = &self.claim else { return Ok(()) };
         match look(host, &claim.root)? {
-            Looked { exists: true, property: None } => adopt(host, claim),
+            Looked { exists: true, property: None } => adopt(host, claim, true),
             _ => Ok(()),
         }
     }
@@ -172,20 +179,27 @@ pub fn admit(
         adopts |= judge(node, root, belief, writable.as_ref(), claim)? == Verdict::Adopt;
     }
     if let Some(claim) = claim {
+        if !permit.is_seen_by_root() {
+            return Err(Refusal::NotRoot(claim.root.clone()).into());
+        }
         let within = asked.into.iter().all(|dataset| dataset.is_within(&claim.root));
         if !within {
             let outside = asked.into.iter().find(|dataset| !dataset.is_within(&claim.root));
             let (root, claimed) = (outside.unwrap_or(&claim.root).clone(), claim.root.clone());
             return Err(Refusal::OtherRoot { root, claimed }.into());
         }
-        if roots.is_empty() {
-            // Before the first replication, and where the root is still without an epoch.
+        // Before the first replication, and where the root is still without an epoch.
+        let first = roots.is_empty();
+        if first {
             let writable = writable(host, &claim.root, asked)?;
             judge(node, &claim.root, &Belief::None, writable.as_ref(), Some(claim))?;
             adopts = look(host, &claim.root)?.exists;
         }
+        if unfinished(host, &claim.root)?.is_some() {
+            return Err(Refusal::Unfinished(claim.root.clone()).into());
+        }
         if adopts {
-            adopt(host, claim)?;
+            adopt(host, claim, first)?;
         }
     }
     Ok(Admitted { permit, claim: claim.cloned() })
@@ -200,9 +214,9 @@ pub(super) fn permit(host: &mut dyn Host, datasets: &[DatasetName]) -> Result<Bo
     }
 }
 
-/// Writes the epoch of a claim down on its root. What follows is read-only, also where a person has made it, or has had it
-/// writable: that is seen to first.
-pub(super) fn adopt(host: &mut dyn Host, claim: &Claim) -> Result<(), HostError> {
+/// Writes the epoch of a claim down on its root; where it is the first one, also that not all of it may be here yet. What
+/// follows is read-only, also where a person has made it, or has had it writable: that is seen to first.
+pub(super) fn adopt(host: &mut dyn Host, claim: &Claim, first: bool) -> Result<(), HostError> {
     let root = &claim.root;
     let pool = host.about(root.pool())?.guid;
     for dataset in writables(host, root)? {
@@ -219,7 +233,11 @@ pub(super) fn adopt(host: &mut dyn Host, claim: &Claim) -> Result<(), HostError>
         });
     }
     let epoch = Epoch { number: claim.epoch, holder: claim.holder.clone(), pool };
-    host.apply(&Change::SetProperties { dataset: root.clone(), set: vec![written(&epoch)] })
+    let mut set = vec![written(&epoch)];
+    if first {
+        set.push((marks::FIRST.to_string(), marks::FirstCopy { there: 0, of: 0 }.to_string()));
+    }
+    host.apply(&Change::SetProperties { dataset: root.clone(), set })
 }
 
 const READONLY: &str = "readonly";
@@ -272,7 +290,7 @@ fn look(host: &mut dyn Host, dataset: &DatasetName) -> Result<Looked, HostError>
     Ok(Looked { exists: true, property: property.filter(|one| one.source != PropertySource::None) })
 }
 
-fn is_missing(error: &HostError) -> bool {
+pub(super) fn is_missing(error: &HostError) -> bool {
     matches!(error.zfs_kind(), Some(ErrorKind::NotFound | ErrorKind::ParentNotFound))
         || matches!(error, HostError::NoPool { .. })
 }

@@ -9,7 +9,8 @@
 //! last resort: a receive without force fails where the dataset has been written to.
 //!
 //! A request that is let in with a higher epoch than that of the root raises the root's: so each node of a pair knows
-//! the newest promotion that its data follow. A node that holds the root itself lets go of it by [`overtake`] alone.
+//! the newest promotion that its data follow. A node that holds the root itself lets go of it by [`overtake`] alone. A root
+//! that a rejoin has left half done lets nobody in ([`unfinished`]).
 
 use zfs_core::name::DatasetName;
 
@@ -20,16 +21,22 @@ use crate::host::HostError;
 mod admit;
 mod overtake;
 mod refusal;
+mod unfinished;
 
 pub use admit::Admitted;
 pub use admit::Asked;
 pub use admit::NotAdmitted;
 pub use admit::admit;
+pub use overtake::LEFT_OUT;
 pub use overtake::overtake;
 pub use overtake::own;
 pub use refusal::Held;
 pub use refusal::Kind;
 pub use refusal::Refusal;
+pub use unfinished::counted;
+pub use unfinished::first_copy;
+pub use unfinished::rejoining;
+pub use unfinished::unfinished;
 
 /// What a node of a pair presents along with each request that changes the other one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +59,11 @@ pub trait Permit: Send {
     /// # Errors
     /// When that cannot be found out.
     fn is_recalled(&self) -> Result<bool, HostError>;
+
+    /// Whether a promotion on this machine, which is root's to do, knows of it at all.
+    fn is_seen_by_root(&self) -> bool {
+        true
+    }
 }
 
 /// The most that a claim may be ahead: far more promotions than any pair sees, and far from the end of the numbers.
@@ -203,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_kind_of_a_later_version_is_still_a_refusal() {
-        for kind in [Kind::NoClaim, Kind::Lower, Kind::Promoting] {
+        for kind in [Kind::NoClaim, Kind::Lower, Kind::Promoting, Kind::Unfinished] {
             let text = serde_json::to_string(&kind).expect("JSON");
             assert_eq!(serde_json::from_str::<Kind>(&text).expect("a kind"), kind);
         }

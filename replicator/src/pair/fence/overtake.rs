@@ -15,6 +15,7 @@ use super::admit::above;
 use super::admit::adopt;
 use super::admit::permit;
 use super::judge;
+use super::unfinished::unfinished;
 use crate::host::DatasetState;
 use crate::host::Depth;
 use crate::host::Host;
@@ -24,8 +25,12 @@ use crate::pair::aside;
 use crate::pair::epoch::Belief;
 use crate::pair::epoch::NodeName;
 
+/// In the place of a snapshot of a dataset that the pair leaves out: what is in it is no matter of the pair.
+pub const LEFT_OUT: Guid = Guid(0);
+
 /// Lets the root of a claim follow whoever presents it. `both` are the newest snapshots of the datasets here which the other
-/// node says that it has, too. Where the claim is good anyway there is nothing to do.
+/// node says that it has, too; [`LEFT_OUT`] for those that the pair leaves out. Where the claim is good anyway there is nothing
+/// to do.
 ///
 /// # Errors
 /// Where the claim is not newer, or this node may have something of its own; when the host cannot be asked.
@@ -37,7 +42,10 @@ pub fn overtake(
 ) -> Result<(), NotAdmitted> {
     let root = &claim.root;
     // Until the epoch is written down nobody is promoted.
-    let _permit = permit(host, std::slice::from_ref(root))?;
+    let permit = permit(host, std::slice::from_ref(root))?;
+    if !permit.is_seen_by_root() {
+        return Err(Refusal::NotRoot(root.clone()).into());
+    }
     let (found, belief) = above(host, root)?.unwrap_or_else(|| (root.clone(), Belief::None));
     let held = match judge(node, &found, &belief, None, Some(claim)) {
         Err(Refusal::Active { held, .. }) => held,
@@ -48,6 +56,9 @@ pub fn overtake(
         let (presented, held) = (claim.epoch, held.number);
         return Err(Refusal::TooFar { root: root.clone(), presented, held }.into());
     }
+    if unfinished(host, root)?.is_some() {
+        return Err(Refusal::Unfinished(root.clone()).into());
+    }
     let Inventory::Present(tree) = settled(host, root)? else {
         return Err(Refusal::Active { root: root.clone(), held }.into());
     };
@@ -55,12 +66,16 @@ pub fn overtake(
         if host.is_mounted_writable(&state.name)? {
             return Err(Refusal::Writable(state.name.clone()).into());
         }
-        if let Some(why) = own(state, both.get(&state.name).copied()) {
+        let there = both.get(&state.name).copied();
+        if there == Some(LEFT_OUT) {
+            continue;
+        }
+        if let Some(why) = own(state, there) {
             let (root, dataset) = (root.clone(), state.name.clone());
             return Err(Refusal::Keeps { root, held, dataset, why }.into());
         }
     }
-    Ok(adopt(host, claim)?)
+    Ok(adopt(host, claim, false)?)
 }
 
 /// What a dataset may have that the other node has not. `there` is the newest snapshot that both have.

@@ -100,6 +100,14 @@ pub enum Refusal {
     /// The root is being promoted or given away.
     #[error("{0} is just being promoted on this node, or given away")]
     Promoting(DatasetName),
+    /// Who answers is not root, and a promotion would not see what it receives.
+    #[error(
+        "{0} belongs to a pair, and the agent here does not run as root: a promotion would not see what it receives"
+    )]
+    NotRoot(DatasetName),
+    /// A rejoin of the root broke off.
+    #[error("a rejoin of {0} broke off on this node, and has set a part of it aside that belongs there")]
+    Unfinished(DatasetName),
 }
 
 /// An epoch and its holder, for messages.
@@ -139,6 +147,7 @@ pub enum Kind {
     TooFar,
     Forged,
     Promoting,
+    Unfinished,
     /// Anything else, and what this version does not know.
     #[serde(other)]
     Other,
@@ -160,6 +169,9 @@ impl Refusal {
             Self::TooFar { .. } => Kind::TooFar,
             Self::Forged => Kind::Forged,
             Self::Promoting(_) => Kind::Promoting,
+            Self::Unfinished(_) => Kind::Unfinished,
+            // Nobody does anything but tell it.
+            Self::NotRoot(_) => Kind::Other,
         }
     }
 
@@ -195,6 +207,12 @@ impl Refusal {
             Self::TooFar { .. } => "look at the epochs of both nodes with `replicator pair status`".to_string(),
             Self::Forged => "use `replicator pair promote`".to_string(),
             Self::Promoting(_) => crate::lock::CLOSED.to_string(),
+            Self::NotRoot(_) => {
+                "let the key of the pair log in as root on that machine, with the agent as its only command; a user with rights of its own can receive backups, and no pair".to_string()
+            }
+            Self::Unfinished(_) => {
+                "`replicator pair rejoin` there goes on with it; nothing is received before that, and nothing is lost".to_string()
+            }
         }
     }
 }

@@ -9,13 +9,14 @@ use super::Step;
 use super::VerbError;
 use super::carry_out;
 use super::demote;
-use super::look::Far;
+use super::far::Far;
 use super::look::look;
 use super::node::Node;
 use super::promote;
 use super::send;
 use super::send::Sending;
 use super::settle;
+use super::working;
 use crate::host::Change;
 use crate::host::Host;
 use crate::pair::epoch::Epoch;
@@ -46,6 +47,7 @@ pub fn handover(
     tell: &mut dyn FnMut(&str),
 ) -> Result<Given, VerbError> {
     let name = node.name().clone();
+    roots.iter().try_for_each(|root| working(node, root.pool()).map(drop))?;
     let side = look(node.host(), name.as_str(), roots)?;
     let newest = side.roots.iter().filter_map(|root| root.epoch()).max_by_key(|epoch| epoch.number).cloned();
     let Some(newest) = newest else { return Err(Refused::NotHolder.into()) };
@@ -126,12 +128,15 @@ fn give(
     let mounts = node.mounts()?;
     carry_out(node, &demote::close(&side, &mounts, true), tell)?;
     settle(node, roots)?;
+    // A snapshot that somebody else takes after the last one would be missing there.
+    let _others = node.keep_from_taking()?;
     let side = look(node.host(), name.as_str(), roots)?;
-    carry_out(node, &demote::last_snapshots(&side, &name)?, tell)?;
+    let selected = &how.options.datasets;
+    carry_out(node, &demote::last_snapshots(&side, &name, selected)?, tell)?;
     for root in roots {
         send::send(node.host(), there, root, (number, &name, peer), how)?;
     }
     let side = look(node.host(), name.as_str(), roots)?;
-    let far = Far::Seen(look(there, peer.as_str(), roots)?);
-    Ok(send::all_there(&side, &far)?)
+    let far = Far::seen(look(there, peer.as_str(), roots)?);
+    Ok(send::all_there(&side, &far, selected)?)
 }

@@ -14,19 +14,22 @@ use super::VerbError;
 use crate::host::DatasetState;
 use crate::host::Depth;
 use crate::host::Host;
+use crate::host::HostError;
 use crate::host::Inventory;
 use crate::host::Properties;
 use crate::host::Property;
 use crate::host::PropertySource;
 use crate::host::Tree;
 use crate::marks;
+use crate::marks::FirstCopy;
 use crate::pair::aside;
 use crate::pair::epoch::Belief;
 use crate::pair::epoch::Epoch;
 use crate::pair::epoch::believe;
+use crate::plan::Patterns;
 
 /// The properties that the verbs look at.
-const NAMES: &[&str] = &["canmount", "mountpoint", "readonly", marks::EPOCH];
+const NAMES: &[&str] = &["canmount", "mountpoint", "readonly", marks::EPOCH, marks::FIRST];
 
 /// What only a volume has.
 const VOLUME: &str = "volsize";
@@ -58,26 +61,6 @@ pub struct Side {
     pub roots: Vec<Root>,
 }
 
-/// The other side.
-#[derive(Clone, Debug)]
-pub enum Far {
-    /// It could not be asked, and why.
-    Away(String),
-    /// As it is.
-    Seen(Side),
-}
-
-impl Far {
-    /// The same root there.
-    #[must_use]
-    pub fn root(&self, name: &DatasetName) -> Option<&Root> {
-        match self {
-            Self::Away(_) => None,
-            Self::Seen(side) => side.roots.iter().find(|root| root.name == *name),
-        }
-    }
-}
-
 impl Root {
     /// The epoch, if it has one.
     #[must_use]
@@ -91,6 +74,20 @@ impl Root {
     /// Its datasets, parents first, without those that a rejoin has set aside.
     pub fn datasets(&self) -> impl DoubleEndedIterator<Item = &DatasetState> {
         self.tree.iter().flat_map(Tree::datasets).filter(|state| !aside::holds(&self.name, &state.name))
+    }
+
+    /// Those of them that the pair replicates.
+    pub fn replicated<'r>(&'r self, selected: &'r Patterns) -> impl Iterator<Item = &'r DatasetState> {
+        self.datasets().filter(|state| selected.select_dataset(&state.name, &self.name))
+    }
+
+    /// How far its first replication to this side was, where that has not come to its end.
+    #[must_use]
+    pub fn first_copy(&self) -> Option<FirstCopy> {
+        if !self.is_local(&self.name, marks::FIRST) {
+            return None;
+        }
+        FirstCopy::read(self.value(&self.name, marks::FIRST))
     }
 
     /// A property of one of its datasets.
@@ -223,12 +220,16 @@ fn look_above(host: &mut dyn Host, side: &mut Side) -> Result<(), VerbError> {
 /// # Errors
 /// When it cannot be asked. What is not there is no error.
 pub fn look(host: &mut dyn Host, node: &str, roots: &[DatasetName]) -> Result<Side, VerbError> {
-    let roots = roots.iter().map(|root| look_at(host, root)).collect::<Result<_, _>>()?;
-    Ok(Side { node: node.to_string(), roots })
+    let mut side = Side { node: node.to_string(), roots: Vec::new() };
+    for root in roots {
+        let pool = host.about(root.pool())?.guid;
+        side.roots.push(look_in(host, root, pool)?);
+    }
+    Ok(side)
 }
 
-fn look_at(host: &mut dyn Host, name: &DatasetName) -> Result<Root, VerbError> {
-    let pool = host.about(name.pool())?.guid;
+/// Looks at one root. `pool` is the GUID of its pool.
+pub(super) fn look_in(host: &mut dyn Host, name: &DatasetName, pool: Guid) -> Result<Root, HostError> {
     let tree = match host.inventory(name, Depth::All)? {
         Inventory::Present(tree) => Some(tree),
         Inventory::Absent { .. } => None,

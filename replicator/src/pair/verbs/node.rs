@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::Mode;
@@ -14,20 +15,27 @@ use zfs_core::Zfs;
 use zfs_core::name::DatasetName;
 use zfs_core::name::SnapshotName;
 
+use super::Refused;
 use crate::cancel::Cancel;
 use crate::host::Host;
 use crate::host::HostError;
 use crate::host::local::Local;
 use crate::lock::Gate;
 use crate::lock::LockError;
+use crate::lock::PolicyLock;
 use crate::monitor::kstat;
 use crate::pair::epoch::NodeName;
 use crate::role::source::NotTaken;
 use crate::role::source::Source;
+use crate::role::watch::Fence;
 use crate::transport::TransportError;
 
-/// How long a receive in flight may take to give way to a promotion.
-pub const GIVE_WAY: Duration = Duration::from_secs(5);
+/// How long a receive in flight may take to give way to a promotion. It is given up within about a second; before the kernel
+/// is done with it, it writes down what it has of it, and a pool that is busy may take a while for that.
+pub const GIVE_WAY: Duration = Duration::from_secs(20);
+
+/// How long those who take snapshots by policies may take to leave a node to itself.
+const TAKERS: Duration = Duration::from_secs(10);
 
 /// A filesystem of ZFS that is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +56,28 @@ pub trait Node {
     /// Its datasets.
     fn host(&mut self) -> &mut dyn Host;
 
+    /// Whether the next step may be taken: where a cluster started the work, the service may leave while it goes on. What a
+    /// person asks for is looked at once, before it begins.
+    ///
+    /// # Errors
+    /// When this node is not any more what it was when the work began.
+    fn still(&mut self) -> Result<(), Refused> {
+        Ok(())
+    }
+
     /// Sees that nobody receives into these roots, until the value is dropped; ends receives that are in flight.
     ///
     /// # Errors
     /// When one does not end in time.
     fn close(&mut self, roots: &[DatasetName]) -> Result<Box<dyn Send>, LockError>;
+
+    /// Sees that nobody takes or prunes snapshots by the policies of this node, until the value is dropped.
+    ///
+    /// # Errors
+    /// When somebody does, and does not end in time.
+    fn keep_from_taking(&mut self) -> Result<Box<dyn Send>, LockError> {
+        Ok(Box::new(()))
+    }
 
     /// The kernel's word for how a pool is.
     ///
@@ -116,6 +141,7 @@ pub struct LocalNode {
     zfs: Zfs,
     host: Local,
     source: Option<Box<dyn Source>>,
+    fence: Option<Arc<Fence>>,
     cancel: Cancel,
 }
 
@@ -124,13 +150,18 @@ impl LocalNode {
     #[must_use]
     pub fn new(name: NodeName, zfs: Zfs, cancel: Cancel) -> Self {
         let host = Local::new(zfs.clone()).cancelled_by(cancel.clone());
-        Self { name, zfs, host, source: None, cancel }
+        Self { name, zfs, host, source: None, fence: None, cancel }
     }
 
     /// The same, of a pair in which this one decides where the service is.
     #[must_use]
     pub fn decided_by(self, source: Box<dyn Source>) -> Self {
         Self { source: Some(source), ..self }
+    }
+
+    /// From now on each step is taken only as long as this says so.
+    pub fn fence_by(&mut self, fence: Arc<Fence>) {
+        self.fence = Some(fence);
     }
 }
 
@@ -143,8 +174,19 @@ impl Node for LocalNode {
         &mut self.host
     }
 
+    fn still(&mut self) -> Result<(), Refused> {
+        match &self.fence {
+            Some(fence) => Ok(fence.check()?),
+            None => Ok(()),
+        }
+    }
+
     fn close(&mut self, roots: &[DatasetName]) -> Result<Box<dyn Send>, LockError> {
         Ok(Box::new(Gate::close(roots, GIVE_WAY)?))
+    }
+
+    fn keep_from_taking(&mut self) -> Result<Box<dyn Send>, LockError> {
+        Ok(Box::new(PolicyLock::take(TAKERS, &|| self.cancel.is_cancelled())?))
     }
 
     fn health(&mut self, pool: &str) -> Result<Option<String>, HostError> {
@@ -226,7 +268,7 @@ fn snapshot_below(line: &str, filesystem: &Path) -> Option<PathBuf> {
 }
 
 /// Spaces and the like are written as a backslash and three octal digits.
-fn unescaped(text: &str) -> String {
+pub(crate) fn unescaped(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

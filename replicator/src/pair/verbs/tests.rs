@@ -18,6 +18,7 @@ use crate::engine::Place;
 use crate::engine::Run;
 use crate::host::Deed;
 use crate::host::Host;
+use crate::marks;
 use crate::model::Fault;
 use crate::model::ModelHost;
 use crate::model::Moment;
@@ -26,16 +27,25 @@ use crate::pair::epoch::Epoch;
 use crate::pair::epoch::NodeName;
 use crate::pair::epoch::written;
 use crate::plan::Options;
+use crate::plan::Patterns;
 use crate::role::source::NotTaken;
 use crate::transfer::Moved;
 use crate::transfer::retry::Backoff;
 
 mod accepting;
+mod asides;
 mod crashes;
 mod decisions;
 mod following;
 mod leases;
+mod leaving;
+mod left_out;
 mod partitions;
+mod pools;
+mod several;
+mod told;
+mod unfinished;
+mod whole;
 
 fn name(text: &str) -> DatasetName {
     text.parse().expect("a name")
@@ -68,8 +78,11 @@ type Lease = Arc<Mutex<Option<String>>>;
 struct TestNode {
     name: NodeName,
     host: ModelHost,
+    world: World,
     mounts: Mounts,
     health: &'static str,
+    /// A pool that hangs: whoever looks into it does not come back, which a test cannot wait for.
+    hangs: Option<&'static str>,
     lease: Option<Lease>,
 }
 
@@ -105,8 +118,12 @@ impl Node for TestNode {
         Ok(Box::new(()))
     }
 
-    fn health(&mut self, _: &str) -> Result<Option<String>, HostError> {
-        Ok(Some(self.health.to_string()))
+    fn health(&mut self, pool: &str) -> Result<Option<String>, HostError> {
+        if self.hangs == Some(pool) {
+            return Ok(Some("SUSPENDED".to_string()));
+        }
+        let there = self.world.on(self.name.as_str(), |machine| machine.has_pool(pool));
+        Ok(there.then(|| self.health.to_string()))
     }
 
     fn take(&mut self, snapshots: &[SnapshotName]) -> Result<(), HostError> {
@@ -132,11 +149,13 @@ impl Node for TestNode {
     fn mount(&mut self, dataset: &DatasetName, at: &Path) -> Result<(), HostError> {
         let mount = Mount { dataset: dataset.clone(), at: at.to_path_buf(), writable: true };
         self.mounts.lock().expect("no panic").push(mount);
+        self.world.on(self.name.as_str(), |machine| machine.set_mounted(dataset, true));
         Ok(())
     }
 
     fn unmount(&mut self, mount: &Mount) -> Result<(), HostError> {
         self.mounts.lock().expect("no panic").retain(|one| one.at != mount.at);
+        self.world.on(self.name.as_str(), |machine| machine.set_mounted(&mount.dataset, false));
         Ok(())
     }
 
@@ -176,36 +195,85 @@ struct Case {
     world: World,
     mounts: [Mounts; 2],
     lease: Option<Lease>,
+    roots: Vec<DatasetName>,
+    /// The datasets that the pair replicates.
+    datasets: Patterns,
 }
 
 const ROOT: &str = "tank/data";
 const CHILD: &str = "tank/data/x";
 
+/// The root in another pool, of a pair that has two.
+const OTHER: &str = "big/more";
+
 impl Case {
     /// `a` was promoted, has written, and `b` has all of it.
     fn new() -> Self {
-        let world = World::new(7, &["a", "b"]);
-        world.on("a", |a| {
-            a.create_pool("tank");
-            for dataset in [ROOT, CHILD] {
-                let place = vec![("mountpoint".to_string(), format!("/{dataset}"))];
-                a.create(&name(dataset), DatasetKind::Filesystem, &place).expect("create");
-                a.write(&name(dataset), 1, 1);
-            }
-            a.snapshot(&[ROOT, CHILD].map(|dataset| snap(&format!("{dataset}@1")))).expect("snapshot");
-        });
-        world.on("b", |b| b.create_pool("tank"));
-        let case = Self { world, mounts: Default::default(), lease: None };
-        case.promote("a", true).expect("the first promotion");
+        Self::of(&[ROOT], &[ROOT, CHILD])
+    }
+
+    /// The same with two roots, each in a pool of its own.
+    fn with_two_pools() -> Self {
+        Self::of(&[ROOT, OTHER], &[ROOT, CHILD, OTHER])
+    }
+
+    fn of(roots: &[&str], datasets: &[&str]) -> Self {
+        let case = Self::before_the_first_send(roots, datasets);
         case.send("a").expect("everything is sent");
         case.world.on("b", |b| {
-            for dataset in [ROOT, CHILD] {
+            for dataset in datasets {
                 let place = vec![("mountpoint".to_string(), format!("/{dataset}"))];
                 b.set_properties(&name(dataset), &place).expect("set");
             }
         });
         case.world.restart();
         case
+    }
+
+    /// `a` was promoted and has written, and `b` has empty pools.
+    fn before_the_first_send(roots: &[&str], datasets: &[&str]) -> Self {
+        let world = World::new(7, &["a", "b"]);
+        let pools = |machine: &mut crate::model::Machine| {
+            for root in roots {
+                let pool = name(root).pool().to_string();
+                if !machine.has_pool(&pool) {
+                    machine.create_pool(&pool);
+                }
+            }
+        };
+        world.on("a", |a| {
+            pools(a);
+            for dataset in datasets {
+                let place = vec![("mountpoint".to_string(), format!("/{dataset}"))];
+                a.create(&name(dataset), DatasetKind::Filesystem, &place).expect("create");
+                a.write(&name(dataset), 1, 1);
+            }
+            for dataset in datasets {
+                a.snapshot(&[snap(&format!("{dataset}@1"))]).expect("snapshot");
+            }
+        });
+        world.on("b", pools);
+        let roots = roots.iter().map(|root| name(root)).collect();
+        let case = Self { roots, ..Self::in_world(world) };
+        case.promote("a", true).expect("the first promotion");
+        case
+    }
+
+    /// A pair of the usual root, nothing of which is mounted.
+    fn in_world(world: World) -> Self {
+        Self {
+            world,
+            mounts: Default::default(),
+            lease: None,
+            roots: vec![name(ROOT)],
+            datasets: Patterns::default(),
+        }
+    }
+
+    /// The same pair, as it is now, for a look at what would come of it. Nothing is mounted.
+    fn copy(&self) -> Self {
+        let (roots, datasets) = (self.roots.clone(), self.datasets.clone());
+        Self { roots, datasets, ..Self::in_world(self.world.copy()) }
     }
 
     /// The same, with a lease that the active node has.
@@ -219,11 +287,34 @@ impl Case {
 
     fn node(&self, on: &str) -> TestNode {
         let (mounts, lease) = (self.mounts[usize::from(on == "b")].clone(), self.lease.clone());
-        TestNode { name: node_name(on), host: self.world.host(on), mounts, health: "ONLINE", lease }
+        let (name, host, world) = (node_name(on), self.world.host(on), self.world.clone());
+        TestNode { name, host, world, mounts, health: "ONLINE", hangs: None, lease }
     }
 
     fn asked(force: bool) -> promote::Asked {
-        promote::Asked { force, guards: Guards::default(), now: 1_000_000 }
+        promote::Asked { force, guards: Guards::default(), datasets: Patterns::default(), now: 1_000_000 }
+    }
+
+    /// As the configuration of this pair has it.
+    fn asks(&self, force: bool) -> promote::Asked {
+        promote::Asked { datasets: self.datasets.clone(), ..Self::asked(force) }
+    }
+
+    /// Somebody mounts a filesystem by hand, or its node was not stopped in order.
+    fn mount_by_hand(&self, on: &str, dataset: &str, at: &str) {
+        let mount = Mount { dataset: name(dataset), at: at.into(), writable: true };
+        self.mounts[usize::from(on == "b")].lock().expect("no panic").push(mount);
+        self.world.on(on, |machine| machine.set_mounted(&name(dataset), true));
+    }
+
+    /// The power of a node goes, and it is back: nothing is mounted, and nothing else was done.
+    fn power_cut(&self, on: &str) {
+        let mounted = std::mem::take(&mut *self.mounts[usize::from(on == "b")].lock().expect("no panic"));
+        self.world.on(on, |machine| {
+            for mount in &mounted {
+                machine.set_mounted(&mount.dataset, false);
+            }
+        });
     }
 
     /// Each is told of the other one.
@@ -231,32 +322,36 @@ impl Case {
         let mut there = self.world.host(other(on));
         let peer = node_name(other(on));
         let there: Result<(&mut dyn Host, &NodeName), String> = Ok((&mut there, &peer));
-        promote::promote(&mut self.node(on), &[name(ROOT)], there, &Self::asked(force), &mut |_| {})
+        promote::promote(&mut self.node(on), &self.roots, there, &self.asks(force), &mut |_| {})
     }
 
     /// The other one has lost its power.
     fn promote_alone(&self, on: &str) -> Result<promote::Promoted, VerbError> {
         let away = Err("no route".to_string());
-        promote::promote(&mut self.node(on), &[name(ROOT)], away, &Self::asked(false), &mut |_| {})
+        promote::promote(&mut self.node(on), &self.roots, away, &self.asks(false), &mut |_| {})
     }
 
     fn demote(&self, on: &str) -> Result<bool, VerbError> {
         let mut node = self.node(on);
-        let held = demote::demote(&mut node, &[name(ROOT)], &mut |_| {})?;
+        let done = demote::demote(&mut node, &self.roots, &self.datasets, &mut |_| {});
+        if let Some((_, error)) = done.failed.into_iter().next() {
+            return Err(error);
+        }
         demote::give_back(&mut node, &mut |_| {});
         // A crash while it was given back is one of the verb.
         node.host().inventory(&name(ROOT), crate::host::Depth::One)?;
-        Ok(held)
+        Ok(done.holds)
     }
 
     fn rejoin(&self, on: &str) -> Result<rejoin::Rejoined, VerbError> {
-        self.rejoin_as(on, rejoin::Asked::default())
+        self.rejoin_as(on, &rejoin::Asked::default())
     }
 
-    fn rejoin_as(&self, on: &str, asked: rejoin::Asked) -> Result<rejoin::Rejoined, VerbError> {
+    fn rejoin_as(&self, on: &str, asked: &rejoin::Asked) -> Result<rejoin::Rejoined, VerbError> {
         let (mut there, peer) = (self.world.host(other(on)), node_name(other(on)));
         let mut node = self.node(on);
-        let done = rejoin::rejoin(&mut node, &[name(ROOT)], &mut there, &peer, asked, &mut |_| {})?;
+        let asked = rejoin::Asked { datasets: self.datasets.clone(), ..asked.clone() };
+        let done = rejoin::rejoin(&mut node, &self.roots, &mut there, &peer, &asked, &mut |_| {})?;
         // A crash while the service was handed on is one of the verb.
         node.host().inventory(&name(ROOT), crate::host::Depth::One)?;
         Ok(done)
@@ -264,12 +359,12 @@ impl Case {
 
     /// What a run does on a node that the service has left.
     fn follow(&self, on: &str) -> Result<rejoin::Rejoined, VerbError> {
-        self.rejoin_as(on, rejoin::Asked { only_follow: true, ..rejoin::Asked::default() })
+        self.rejoin_as(on, &rejoin::Asked { only_follow: true, ..rejoin::Asked::default() })
     }
 
     fn handover(&self, from: &str) -> Result<handover::Given, VerbError> {
         let (mut there, peer) = (self.world.host(other(from)), node_name(other(from)));
-        let (options, run, cancel) = (Options::default(), quick(), Cancel::new());
+        let (options, run, cancel) = (self.options(), quick(), Cancel::new());
         let how = send::Sending {
             options: &options,
             run: &run,
@@ -278,14 +373,18 @@ impl Case {
             cancel: &cancel,
             now: 0,
         };
-        let (roots, asked) = ([name(ROOT)], Self::asked(false));
-        handover::handover(&mut self.node(from), &roots, &mut there, &peer, &asked, &how, &mut |_| {})
+        let (roots, asked) = (&self.roots, self.asks(false));
+        handover::handover(&mut self.node(from), roots, &mut there, &peer, &asked, &how, &mut |_| {})
+    }
+
+    fn options(&self) -> Options {
+        Options { datasets: self.datasets.clone(), ..Options::default() }
     }
 
     /// What the timer does on the active node.
     fn send(&self, from: &str) -> Result<(), VerbError> {
         let mut there = self.world.host(other(from));
-        let (options, run, cancel) = (Options::default(), quick(), Cancel::new());
+        let (options, run, cancel) = (self.options(), quick(), Cancel::new());
         let how = send::Sending {
             options: &options,
             run: &run,
@@ -295,10 +394,13 @@ impl Case {
             now: 0,
         };
         let mut node = self.node(from);
-        let side = look::look(node.host(), from, &[name(ROOT)])?;
-        let epoch = side.roots[0].epoch().map_or(0, |epoch| epoch.number);
-        let who = (epoch, &node_name(from), &node_name(other(from)));
-        send::send(node.host(), &mut there, &name(ROOT), who, &how).map(drop)
+        for root in &self.roots {
+            let side = look::look(node.host(), from, std::slice::from_ref(root))?;
+            let epoch = side.roots[0].epoch().map_or(0, |epoch| epoch.number);
+            let who = (epoch, &node_name(from), &node_name(other(from)));
+            send::send(node.host(), &mut there, root, who, &how)?;
+        }
+        Ok(())
     }
 
     fn write(&self, on: &str, dataset: &str, block: u64, value: u64) {

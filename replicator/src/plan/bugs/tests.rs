@@ -8,6 +8,8 @@ use zfs_core::name::DatasetName;
 
 use super::table::BUGS;
 use super::*;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::host::Inventory;
 use crate::host::Partial;
 use crate::host::PartialContent;
@@ -121,7 +123,9 @@ fn said(bug: &Bug, case: &Case, versions: (Option<Version>, Option<Version>)) ->
     let encryption = state.and_then(|state| state.encryption.as_ref());
     match check_rows(std::slice::from_ref(bug), &case.source, state, encryption, steps, (&pools.0, &pools.1))
     {
-        Err(Conflict::Bug { why, .. }) => {
+        Err(found @ Conflict::Bug { .. }) => {
+            assert_eq!(found.code(), Code::ZfsBug);
+            let why = found.to_string();
             assert!(bug.reports.iter().all(|report| why.contains(report)), "{why}");
             Some(Answer::Refuse)
         }

@@ -1,6 +1,8 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
+use crate::codes::Code;
+use crate::codes::Coded;
 
 fn write(path: &Path, text: &str) {
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
@@ -64,7 +66,7 @@ fn nothing_is_written_over() {
         [("file", "file"), ("folder", "file"), ("file", "empty"), ("folder", "empty"), ("file", "link")]
     {
         let error = copied(from.path(), path, &to.path().join(place)).expect_err(place);
-        assert!(matches!(error, RestoreError::Exists(_)), "{path} to {place}: {error}");
+        assert_eq!(error.code(), Code::DestinationExists, "{path} to {place}: {error}");
     }
     // Also where the name is taken only at the last moment.
     let into = folder(from.path()).expect("opened");

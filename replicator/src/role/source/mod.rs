@@ -42,6 +42,15 @@ pub trait Source: Send {
         self.observe(cancel).into()
     }
 
+    /// Lets what was taken for this node last on, where that is this program's to do; to be called only by who goes on with
+    /// it. Looking never does that. Nothing where this node has not taken anything.
+    ///
+    /// # Errors
+    /// With the reason, when nobody answers or too little of it is left.
+    fn renew(&mut self, _cancel: &Cancel) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Takes the service for this node, where that is this program's to do: as it is promoted. Those who only watch a
     /// cluster have nothing to take.
     ///

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::role::observation::Epoch;
 use crate::role::observation::Glance;
 use crate::role::observation::Owner;
 use crate::role::observation::Quorum;
@@ -12,11 +13,12 @@ use crate::role::observation::Reading;
 #[derive(Clone)]
 struct World {
     reading: Reading,
-    epoch: Seen<Option<Epoch>>,
+    epoch: Epochs,
     peer: PeerSaid,
     by_hand: Seen<Option<Override>>,
     observed: u32,
     glanced: u32,
+    renewed: u32,
     /// What becomes of the owner with the next looks.
     owners: Vec<Seen<Owner>>,
 }
@@ -40,14 +42,28 @@ impl Source for Watched {
         world.glanced += 1;
         world.reading.clone().into()
     }
+
+    fn renew(&mut self, _cancel: &Cancel) -> Result<(), String> {
+        self.0.lock().expect("not poisoned").renewed += 1;
+        Ok(())
+    }
 }
 
 fn names() -> Names {
     Names { here: "a".to_string(), peer: "b".to_string() }
 }
 
-fn epoch(number: u64, holder: &str) -> Seen<Option<Epoch>> {
+fn of_root(number: u64, holder: &str) -> Seen<Option<Epoch>> {
     Seen::Known(Some(Epoch { number, holder: holder.to_string() }))
+}
+
+fn epoch(number: u64, holder: &str) -> Epochs {
+    of_root(number, holder).into()
+}
+
+/// Of two roots.
+fn both(one: Seen<Option<Epoch>>, two: Seen<Option<Epoch>>) -> Epochs {
+    Epochs::new([("t/a".to_string(), one), ("t/b".to_string(), two)])
 }
 
 fn active() -> Shared {
@@ -60,6 +76,7 @@ fn active() -> Shared {
         by_hand: Seen::Known(None),
         observed: 0,
         glanced: 0,
+        renewed: 0,
         owners: Vec::new(),
     }))
 }
@@ -72,7 +89,13 @@ fn eyes(world: &Shared) -> Eyes {
         epoch: Box::new(move |_| one.lock().expect("not poisoned").epoch.clone()),
         peer: Box::new(move |_| two.lock().expect("not poisoned").peer.clone()),
         by_hand: Box::new(move |_| three.lock().expect("not poisoned").by_hand.clone()),
+        keeps: None,
     }
+}
+
+/// Those of who works with what is seen; the pools work.
+fn renewing(world: &Shared) -> Eyes {
+    Eyes { keeps: Some(Box::new(|epochs: &Epochs| epochs.are_of("a"))), ..eyes(world) }
 }
 
 const QUICK: Watch = Watch { times: 3, distance: Duration::ZERO, timeout: Duration::from_secs(5) };
@@ -156,9 +179,9 @@ fn whatever_changes_stops_the_run_for_good() {
         ("it is nowhere", |world| world.reading.owner = Seen::Known(Owner::Nowhere)),
         ("the majority is lost", |world| world.reading.quorum = Seen::Known(Quorum::Lost)),
         ("whether there is a majority is not known", |world| world.reading.quorum = Seen::unknown("hangs")),
-        ("the epoch is gone", |world| world.epoch = Seen::Known(None)),
+        ("the epoch is gone", |world| world.epoch = Seen::Known(None).into()),
         ("somebody was promoted here", |world| world.epoch = epoch(4, "a")),
-        ("the epoch cannot be read", |world| world.epoch = Seen::unknown("suspended")),
+        ("the epoch cannot be read", |world| world.epoch = Seen::unknown("suspended").into()),
     ];
     for (name, what) in changes {
         let world = active();
@@ -180,6 +203,116 @@ fn whatever_changes_stops_the_run_for_good() {
         change(&world, |world| world.by_hand = said(role));
         fence.check().expect_err("a person has said something else");
     }
+}
+
+#[test]
+fn who_only_looks_renews_nothing_and_who_works_does_while_it_can_serve() {
+    let world = active();
+    let count = || world.lock().expect("not poisoned").renewed;
+    let decision = decided(&world);
+    let looks = Fence::new(eyes(&world), names(), Purpose::Run, &decision, Cancel::new()).expect("known");
+    looks.check().expect("nothing has changed");
+    assert_eq!(count(), 0);
+    let work = || watch(&mut renewing(&world), &names(), &QUICK, Purpose::Run, &Cancel::new());
+    let decision = work().expect("not interrupted");
+    assert_eq!(count(), 3);
+    let fence = Fence::new(renewing(&world), names(), Purpose::Run, &decision, Cancel::new()).expect("known");
+    fence.check().expect("nothing has changed");
+    assert_eq!(count(), 4);
+    // A pool is gone, or was replaced, or the other node was promoted: it ends by itself.
+    for (gone, role) in [
+        (both(of_root(3, "a"), Seen::unknown("the pool is suspended")), Role::Active),
+        (both(of_root(3, "a"), Seen::Known(None)), Role::Active),
+        (both(of_root(4, "a"), of_root(3, "b")), Role::Unknown),
+        (epoch(3, "b"), Role::Standby),
+        (Seen::unknown("the pool is suspended").into(), Role::Unknown),
+    ] {
+        change(&world, |world| world.epoch = gone);
+        assert_eq!(work().expect("not interrupted").verdict.role, role);
+        assert_eq!(count(), 4, "{role}");
+    }
+}
+
+#[test]
+fn a_promotion_goes_on_while_it_raises_the_epochs_and_stops_when_the_service_leaves() {
+    let start = || {
+        let world = active();
+        change(&world, |world| world.epoch = both(of_root(3, "b"), of_root(3, "b")));
+        let looked = watch(&mut eyes(&world), &names(), &QUICK, Purpose::Change, &Cancel::new());
+        let decision = looked.expect("not interrupted");
+        assert!(decision.verdict.may_start() && decision.verdict.role == Role::Standby, "{decision:?}");
+        let fence = Fence::new(eyes(&world), names(), Purpose::Change, &decision, Cancel::new());
+        (world, fence.expect("it may start"))
+    };
+    let (world, fence) = start();
+    for done in [both(of_root(4, "a"), of_root(3, "b")), both(of_root(4, "a"), of_root(4, "a"))] {
+        fence.check().expect("it belongs here");
+        change(&world, |world| world.epoch = done);
+        wait(&fence);
+    }
+    fence.check().expect("it belongs here");
+    type Change = fn(&mut World);
+    let changes: [Change; 4] = [
+        |world| world.reading.owner = Seen::Known(Owner::Node("b".to_string())),
+        |world| world.reading.quorum = Seen::Known(Quorum::Lost),
+        |world| world.epoch = both(of_root(4, "a"), Seen::unknown("the pool is suspended")),
+        |world| {
+            world.by_hand = Seen::Known(Some(Override { role: Role::Unknown, until: Timestamp::UNIX_EPOCH }));
+        },
+    ];
+    for what in changes {
+        let (world, fence) = start();
+        fence.check().expect("it belongs here");
+        change(&world, what);
+        wait(&fence);
+        let fenced = fence.check().expect_err("it does not any more");
+        assert!(fenced.was == Role::Standby && !fenced.now.is_empty(), "{fenced}");
+    }
+    // Where it may not be started there is no fence to go by.
+    let world = active();
+    change(&world, |world| world.reading.owner = Seen::Known(Owner::Node("b".to_string())));
+    let looked = watch(&mut eyes(&world), &names(), &QUICK, Purpose::Change, &Cancel::new());
+    let decision = looked.expect("not interrupted");
+    assert!(Fence::new(eyes(&world), names(), Purpose::Change, &decision, Cancel::new()).is_err());
+}
+
+#[test]
+fn a_node_that_stops_sends_until_somebody_else_was_promoted() {
+    let world = active();
+    let looked = watch(&mut eyes(&world), &names(), &QUICK, Purpose::Change, &Cancel::new());
+    let decision = looked.expect("not interrupted");
+    let fence = Fence::giving(eyes(&world), names(), &decision, Cancel::new()).expect("it may");
+    fence.check().expect("it has the service");
+    change(&world, |world| world.reading.owner = Seen::Known(Owner::Node("b".to_string())));
+    wait(&fence);
+    fence.check().expect("nobody has taken over");
+    change(&world, |world| world.epoch = epoch(4, "b"));
+    wait(&fence);
+    fence.check().expect_err("it follows now");
+    let decision = decided(&world);
+    assert!(Fence::giving(eyes(&world), names(), &decision, Cancel::new()).is_err());
+}
+
+#[test]
+fn a_run_stops_when_a_root_is_lost_and_the_next_one_goes_on_without_it() {
+    let world = active();
+    let whole = both(of_root(3, "a"), of_root(3, "a"));
+    change(&world, |world| world.epoch = whole.clone());
+    let fence = self::fence(&world);
+    fence.check().expect("nothing has changed");
+    let broken = both(of_root(3, "a"), Seen::unknown("the pool is suspended"));
+    change(&world, |world| world.epoch = broken);
+    wait(&fence);
+    let fenced = fence.check().expect_err("one is lost");
+    assert!(fenced.now.contains("t/b is left out"), "{fenced}");
+    let next = decided(&world);
+    assert_eq!(next.verdict.role, Role::Active);
+    assert_eq!(next.verdict.without.iter().map(|one| one.root.as_str()).collect::<Vec<_>>(), ["t/b"]);
+    let fence = self::fence(&world);
+    fence.check().expect("it is as it was");
+    change(&world, |world| world.epoch = whole);
+    wait(&fence);
+    fence.check().expect_err("it is back, which the next run finds out");
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn the_limit_holds_for_what_goes_over_the_wire() {
 }
 
 fn impatient() -> Settings {
-    let short = Some(Duration::from_millis(300));
+    let short = Some(Duration::from_secs(1));
     Settings {
         patience: Patience { bytes: short, end: short },
         ends: vec![Cancel::new()],

@@ -209,7 +209,9 @@ fn a_bomb_is_refused_by_its_first_bytes() {
     let (zstd, plain) = (Coding::Packed, Coding::Plain);
     let from = From::new(bomb);
     let error = go(Box::new(from), Box::new(To::new(&seen)), zstd, plain, &settings, &Cancel::new());
-    assert!(matches!(error, Err(TransferError::Stream(StreamError::Damaged(_)))), "{error:?}");
+    let error = error.expect_err("a bomb");
+    assert!(matches!(error, TransferError::Stream(StreamError::Damaged(_))), "{error:?}");
+    assert_eq!(error.code(), Code::StreamDamaged);
     assert_eq!(seen.bytes.into_inner(), 0);
 }
 

@@ -107,6 +107,7 @@ fn gets_out(mut host: impl Host, starts: &AtomicUsize) {
         let ended = go(Box::new(from), to, Coding::Plain, Coding::Plain, &settings, &Cancel::new());
         let error = ended.expect_err("stalled");
         assert!(matches!(error, TransferError::Stalled { end: End::Receiver, .. }), "{error}");
+        assert_eq!(error.code(), Code::Stalled);
         assert_eq!(starts.load(Ordering::SeqCst), round);
         breaker.reset();
     }

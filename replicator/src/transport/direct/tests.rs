@@ -5,6 +5,8 @@ use std::net::TcpStream;
 
 use super::*;
 use crate::cancel::Cancel;
+use crate::codes::Code;
+use crate::codes::Coded;
 use crate::transport::Transport;
 use crate::transport::here::Here;
 
@@ -222,11 +224,13 @@ fn a_receiver_that_is_not_there_is_not_waited_for_longer_than_it_lives() {
     let mut process =
         gone.writing(here.start("echo 'no nc' >&2; exit 127").expect("a shell"), "nas").expect("told");
     let block = Bytes::from_static(b"data");
-    assert!(matches!(process.write(&block), Err(TransportError::StdinClosed { .. })));
+    let error = process.write(&block).expect_err("it has ended");
+    assert!(matches!(error, TransportError::StdinClosed { .. }), "{error}");
+    assert_eq!(error.code(), Code::Ended);
     assert_eq!(exit(process).message(), "no nc");
 
     let blocked = direct(1);
     let mut process = blocked.writing(here.start("sleep 60").expect("a shell"), "nas").expect("told");
     let error = process.write(&block).expect_err("nobody listens");
-    assert!(matches!(error, TransportError::Connect { .. }), "{error}");
+    assert_eq!(error.code(), Code::Connect, "{error}");
 }

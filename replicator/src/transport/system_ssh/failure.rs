@@ -184,6 +184,8 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::codes::Code;
+    use crate::codes::Coded;
 
     fn of(log: &str) -> TransportError {
         let options = SystemSshOptions {
@@ -201,6 +203,7 @@ mod tests {
             matches!(&error, TransportError::Lookup { host, cause } if host == "nas" && cause == "Name or service not known"),
             "{error:?}"
         );
+        assert_eq!(error.code(), Code::Lookup);
         let error = of(
             "ssh: connect to host nas port 2222: Network is unreachable\r\nssh: connect to host nas port 2222: Connection refused\r\n",
         );
@@ -208,6 +211,7 @@ mod tests {
             error.to_string(),
             "cannot connect to nas port 2222: Network is unreachable, Connection refused"
         );
+        assert_eq!(error.code(), Code::Connect);
         let error =
             of("Connection timed out during banner exchange\r\nConnection to 10.0.0.2 port 22 timed out\r\n");
         assert!(
@@ -216,6 +220,7 @@ mod tests {
         );
         let error = of("Timeout, server nas not responding.\r\n");
         assert!(matches!(error, TransportError::Timeout { phase: "authenticating", .. }), "{error:?}");
+        assert_eq!(error.code(), Code::Timeout);
         let error = of(
             "kex_exchange_identification: read: Connection reset by peer\r\nConnection reset by 10.0.0.2 port 22\r\n",
         );
@@ -223,8 +228,10 @@ mod tests {
             matches!(&error, TransportError::Handshake { port: 2222, cause, .. } if cause.contains("reset by peer")),
             "{error:?}"
         );
+        assert_eq!(error.code(), Code::Handshake);
         let error = of("command-line: line 0: Bad configuration option: foo\r\n");
         assert!(matches!(&error, TransportError::Local { cause, .. } if cause.contains("foo")), "{error:?}");
+        assert_eq!(error.code(), Code::Local);
         let error = of("");
         assert!(
             matches!(&error, TransportError::Handshake { cause, .. } if cause.contains("255")),
@@ -237,6 +244,7 @@ mod tests {
         let error = of("root@nas: Permission denied (publickey,password).\r\n");
         let text = error.to_string();
         assert!(text.contains("/k/one: refused") && text.contains("publickey,password)"), "{text}");
+        assert_eq!(error.code(), Code::Authentication);
         let text = of(
             "no such identity: /k/one: No such file or directory\r\nroot@nas: Permission denied (publickey).",
         )
@@ -257,6 +265,7 @@ mod tests {
             "No ED25519 host key is known for [nas]:2222 and you have requested strict checking.\r\nHost key verification failed.\r\n",
         );
         assert!(matches!(unknown, TransportError::HostKeyRefused { .. }), "{unknown:?}");
+        assert_eq!(unknown.code(), Code::HostKeyUnusable);
         assert!(unknown.to_string().contains("[nas]:2222"), "{unknown}");
         assert!(unknown.hint().expect("a hint").contains("`ssh -p 2222 root@nas`"), "{unknown:?}");
         let changed = of(
@@ -284,6 +293,7 @@ mod tests {
             matches!(&error, TransportError::Lost { phase: "sending", cause, .. } if cause.contains("Broken pipe")),
             "{error:?}"
         );
+        assert_eq!(error.code(), Code::Lost);
         let error = classify("Timeout, server nas not responding.\r\n", &options, "nas", Some("sending"));
         assert!(matches!(error, TransportError::Timeout { phase: "sending", .. }), "{error:?}");
     }

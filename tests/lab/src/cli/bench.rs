@@ -1,5 +1,6 @@
 //! `cargo lab bench`: runs the suites of `zfs-bench` where each belongs, two nodes or this machine, and has tables and
-//! charts made of what comes out. What is measured, and how, is the business of the crate `benches`.
+//! charts made of what comes out, also where some of them failed; then it fails itself in the end. What is measured, and how,
+//! is the business of the crate `benches`.
 
 use super::{Zfs, stream_out};
 use clap::Args;
@@ -12,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 /// Suites that need ZFS, in the order in which they run without a choice.
-const WITH_ZFS: &[&str] = &["noop", "increment", "first", "local", "ssh", "slow-link", "listing", "taking"];
+const WITH_ZFS: &[&str] =
+    &["noop", "increment", "first", "local", "ssh", "memory", "listing", "taking", "slow-link"];
 
 /// Suites that run on this machine in any case: processes and system calls cost there what they cost.
 const WITHOUT_ZFS: &[&str] = &["planning", "transport"];
@@ -72,26 +74,44 @@ impl Bench {
         let out = self.out.clone().unwrap_or_else(|| workspace::target_dir().join("bench"));
         let out = std::path::absolute(&out).unwrap_or(out);
         io_on("making", &out, fs::create_dir_all(&out))?;
-        let mut parts = Vec::new();
+        let (mut parts, mut failures) = (Vec::new(), Vec::new());
+        let mut done = |part: PathBuf, ran: Result<()>| {
+            if let Err(error) = ran {
+                eprintln!("lab: {error}");
+                failures.push(error.to_string());
+            }
+            // What was measured before it failed.
+            if part.is_file() {
+                parts.push(part);
+            }
+        };
         let with_zfs: Vec<&str> = self.wanted(WITH_ZFS).collect();
         if !with_zfs.is_empty() {
-            let part = if self.host {
-                self.on_host(&program, &out, &with_zfs, "zfs")?
+            let part = fresh(&out, if self.host { "zfs" } else { "nodes" })?;
+            let ran = if self.host {
+                self.on_host(&program, &part, &with_zfs, true)
             } else {
-                self.in_nodes(&out, &with_zfs)?
+                self.in_nodes(&out, &with_zfs)
             };
-            parts.push(part);
+            done(part, ran);
         }
         let without: Vec<&str> = self.wanted(WITHOUT_ZFS).collect();
         if !without.is_empty() {
-            parts.push(self.on_host(&program, &out, &without, "machine")?);
+            let part = fresh(&out, "machine")?;
+            let ran = self.on_host(&program, &part, &without, false);
+            done(part, ran);
         }
-        succeed(Command::new(&program).args(["report", "--out"]).arg(&out).args(&parts))?;
-        for part in &parts {
-            io_on("removing", part, fs::remove_file(part))?;
+        if !parts.is_empty() {
+            succeed(Command::new(&program).args(["report", "--out"]).arg(&out).args(&parts))?;
+            for part in &parts {
+                io_on("removing", part, fs::remove_file(part))?;
+            }
+            println!("{}", out.join("results.md").display());
         }
-        println!("{}", out.join("results.md").display());
-        Ok(ExitCode::SUCCESS)
+        if failures.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(LabError::Unfit(format!("not all was measured: {}", failures.join("; "))))
     }
 
     /// Of some suites, those that were asked for.
@@ -111,7 +131,8 @@ impl Bench {
         all
     }
 
-    fn in_nodes(&self, out: &Path, suites: &[&str]) -> Result<PathBuf> {
+    /// Leaves what it has measured in `nodes.json` in the folder.
+    fn in_nodes(&self, out: &Path, suites: &[&str]) -> Result<()> {
         lab::build::ensure(self.zfs.generation, false)?;
         let python = python();
         let mut builder = Cluster::builder().nodes(2).zfs(self.zfs.generation).memory(self.memory).share(out);
@@ -130,13 +151,13 @@ impl Bench {
             .env("ZFS_BENCH_HOST", machine())
             .limit(None);
         let status = stream_out(command)?;
-        if status.success() { Ok(out.join("nodes.json")) } else { failed(&status.to_string()) }
+        if status.success() { Ok(()) } else { failed(&status.to_string()) }
     }
 
-    fn on_host(&self, program: &Path, out: &Path, suites: &[&str], name: &str) -> Result<PathBuf> {
-        let result = out.join(format!("{name}.json"));
+    /// Leaves what it has measured in `result`.
+    fn on_host(&self, program: &Path, result: &Path, suites: &[&str], zfs: bool) -> Result<()> {
         let mut more = Vec::new();
-        let python = if name == "zfs" { python() } else { None };
+        let python = if zfs { python() } else { None };
         if let Some(folder) = python.as_ref().and_then(|folder| folder.to_str()) {
             more.extend(["--python", folder]);
         }
@@ -144,9 +165,17 @@ impl Bench {
             more.extend(["--far", far]);
         }
         let mut command = Command::new(program);
-        command.args(self.arguments(&result, suites, &more)).env("ZFS_BENCH_COMMIT", commit());
-        succeed(&mut command)?;
-        Ok(result)
+        command.args(self.arguments(result, suites, &more)).env("ZFS_BENCH_COMMIT", commit());
+        succeed(&mut command)
+    }
+}
+
+/// The file for a part of the results. One that an earlier run left behind is not taken for what this one measures.
+fn fresh(out: &Path, name: &str) -> Result<PathBuf> {
+    let part = out.join(format!("{name}.json"));
+    match fs::remove_file(&part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => io_on("removing", &part, Err(error)),
+        _ => Ok(part),
     }
 }
 

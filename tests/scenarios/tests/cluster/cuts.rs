@@ -183,7 +183,7 @@ fn what_arrived_before_a_run_died_is_a_base_by_its_guid_over_every_way() {
             route.link().bandwidth(Some(4_000_000));
             let run = route.begin("--retries 0 --idle-timeout 3 --connect-timeout 3 --compress off");
             let exists = format!(
-                "for i in $(seq 1000); do zfs list '{}@s{first}' >/dev/null 2>&1 && exit 0; done; exit 1",
+                "for i in $(seq 1000); do zfs list '{}@s{first}' >/dev/null 2>&1 && zpool sync && exit 0; done; exit 1",
                 route.target
             );
             sh(route.to, &exists);
@@ -202,7 +202,7 @@ fn what_arrived_before_a_run_died_is_a_base_by_its_guid_over_every_way() {
             route.assert_quiet();
             let bookmarks = our_bookmarks(route.from, &route.source);
             assert!(bookmarks.len() >= 3, "of the old base and of both snapshots: {bookmarks:?}");
-            // Only their bookmarks are left; the power cut may have taken back what had just arrived.
+            // Only their bookmarks are left.
             sh(route.from, &format!("zfs destroy '{0}@s{last}'; zfs destroy '{0}@s{first}'", route.source));
             let plan = route.as_planned("", "");
             assert!(!actions(&plan).iter().any(|action| action == "full"), "{plan}");

@@ -70,7 +70,14 @@ fn a_diverged_child_stops_alone_and_its_siblings_go_on() {
         a,
         "-r tank/t node2:back/t",
         3,
-        &["back/t/a has changed since", "back/t/a@theirs", "tank/t/a@s2", "1 of 3 datasets"],
+        &[
+            "back/t/a has changed since",
+            "back/t/a@theirs",
+            "tank/t/a@s2",
+            "[R315]",
+            "1 of 3 datasets",
+            "[R300]",
+        ],
     );
     assert_eq!(before, (head(b, "back/t/a"), guids(b, "back/t/a")));
     for dataset in ["tank/t", "tank/t/b"] {
@@ -90,7 +97,7 @@ fn what_was_written_on_the_target_stops_or_is_preserved() {
         change(route.from, source, 3);
         let before = (route.state(), all_guids(route.to, &[target]), head(route.to, target));
         assert!(before.2.contains("./one"));
-        let words = ["has changed since", "written on the target", &format!("{source}@s3")];
+        let words = ["has changed since", "written on the target", &format!("{source}@s3"), "[R315]"];
         route.refused("", 3, &words);
         assert_eq!(actions(&route.plan("--json", 3).out()), Vec::<String>::new());
         assert_eq!(before.0, route.state());
@@ -310,7 +317,7 @@ fn preserve_leaves_a_changed_target_as_it_is_while_there_is_nothing_newer() {
         );
     }
     assert_eq!(before, (state(node), head(node, "back/t")));
-    refused(node, "tank/t back/t", 3, &["back/t has changed since"]);
+    refused(node, "tank/t back/t", 3, &["back/t has changed since", "[R315]"]);
     // With something newer it is set aside once, and then there is nothing left to do.
     change(node, "tank/t", 3);
     completely(node, &[node], route);
@@ -332,7 +339,7 @@ fn a_snapshot_of_the_target_that_changes_nothing_stops_and_is_preserved() {
     sh(node, "zfs snapshot back/t@theirs");
     change(node, "tank/t", 3);
     let before = state(node);
-    refused(node, "tank/t back/t", 3, &["back/t@theirs", "0 bytes"]);
+    refused(node, "tank/t back/t", 3, &["back/t@theirs", "0 bytes", "[R315]"]);
     assert_eq!(before, state(node));
     let theirs = all_guids(node, &["back/t"]);
     completely(node, &[node], "tank/t back/t --divergence preserve");
@@ -352,7 +359,12 @@ fn what_cannot_go_on_is_not_set_aside() {
         "zfs snapshot small/t@theirs; head -c 90000000 /dev/urandom > /tank/t/big; zfs snapshot tank/t@s2",
     );
     let before = state(node);
-    refused(node, "tank/t small/t --divergence preserve", 3, &["small/t has", "bytes are to be sent"]);
+    refused(
+        node,
+        "tank/t small/t --divergence preserve",
+        3,
+        &["small/t has", "bytes are to be sent", "[R308]"],
+    );
     assert_eq!(before, state(node));
     // A name that an older snapshot of the target has, of which the source knows nothing.
     fill(node, "tank/u", 1);
@@ -360,7 +372,7 @@ fn what_cannot_go_on_is_not_set_aside() {
     change(node, "tank/u", 2);
     sh(node, "zfs snapshot back/u@theirs; zfs rename back/u@s1 s2");
     let before = state(node);
-    refused(node, "tank/u back/u --divergence preserve", 3, &["names of some", "tank/u@s2"]);
+    refused(node, "tank/u back/u --divergence preserve", 3, &["names of some", "tank/u@s2", "[R317]"]);
     assert_eq!(before, state(node));
 }
 
@@ -395,7 +407,8 @@ fn preserve_goes_on_with_what_the_target_encrypts_itself() {
         if target == "back/root" {
             // Its key would be gone after the promotion, and nobody here can load it: what to do is told, and works.
             let before = state(node);
-            let said = refused(node, &route, 3, &["would unload its key", "`zfs load-key back/root`"]);
+            let said =
+                refused(node, &route, 3, &["would unload its key", "`zfs load-key back/root`", "[R316]"]);
             assert_eq!(before, state(node));
             for command in said.split('`').filter(|part| part.starts_with("zfs ")) {
                 sh(node, &command.replace("zfs rename", "zfs rename -u"));
@@ -411,7 +424,7 @@ fn preserve_goes_on_with_what_the_target_encrypts_itself() {
         let root = sh(node, &format!("zfs get -H -o value encryptionroot {target}"));
         sh(node, &format!("zfs unmount {root} 2>/dev/null || true; zfs unload-key -r {root}"));
         change(node, source, 4);
-        refused(node, &format!("-r {source} {target}"), 3, &["key of", "zfs load-key"]);
+        refused(node, &format!("-r {source} {target}"), 3, &["key of", "zfs load-key", "[R304]"]);
         sh(node, &format!("zfs load-key -L file:///root/key {root}"));
         completely(node, &[node], &route);
         assert_same((node, source), (node, target));
@@ -481,6 +494,7 @@ fn a_bookmark_in_the_way_of_a_promotion_is_named_and_stops_no_machine() {
         let before = state(far);
         let said = refused(node, &route, 1, &["both", &target, &aside, "mine", "destroy"]);
         assert!(!said.contains("destroyed"), "{said}");
+        assert!(far_end == "agent" || said.contains("[R116]"), "{said}");
         assert_eq!(state(far), before, "{far_end}");
         sh(far, &format!("zfs destroy '{target}#mine'"));
         completely(node, &[node, far], &route);

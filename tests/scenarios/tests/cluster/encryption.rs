@@ -122,12 +122,12 @@ fn a_key_that_is_missing_is_said_before_anything_is_sent() {
         );
         let before = route.state();
         let (there, load) = (format!("key of {copy}"), format!("zfs load-key {vault}"));
-        refused(route.here, &into(&copy, ""), 3, &[&there, &load]);
+        refused(route.here, &into(&copy, ""), 3, &[&there, &load, "[R304]"]);
         sh(route.to, &format!("{KEY} | zfs load-key {vault}"));
         sh(route.from, &format!("zfs unmount {source}; zfs unload-key {source}"));
         let (here, load) = (format!("key of {source}"), format!("zfs load-key {source}"));
-        refused(route.here, &into(&copy, ""), 3, &[&here, &load]);
-        refused(route.here, &into(&format!("{target}-new"), "--decrypt"), 3, &[&here]);
+        refused(route.here, &into(&copy, ""), 3, &[&here, &load, "[R304]"]);
+        refused(route.here, &into(&format!("{target}-new"), "--decrypt"), 3, &[&here, "[R304]"]);
         assert_eq!(before, route.state());
         // A raw replica needs none, on neither side.
         let plan = route.completely("");
@@ -163,7 +163,7 @@ fn a_raw_replica_that_was_continued_decrypted_is_never_continued_raw() {
         change(route.from, source, 3);
         sh(route.to, &format!("zfs unload-key {target}"));
         let before = route.state();
-        route.refused("", 3, &[&format!("key of {target}"), "zfs load-key"]);
+        route.refused("", 3, &[&format!("key of {target}"), "zfs load-key", "[R304]"]);
         assert_eq!(before, route.state());
         sh(route.to, &format!("{KEY} | zfs load-key {target}"));
         let plan = route.completely("");

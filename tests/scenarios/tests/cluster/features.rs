@@ -79,7 +79,8 @@ fn the_planner_refuses_what_the_kernel_would_and_nothing_else() {
                 match needed {
                     None => drop(completely(node, &[a, b], route)),
                     Some(feature) => {
-                        let words = ["(pool tank)", &format!("the pool {pool}"), "zpool upgrade", feature];
+                        let words =
+                            ["(pool tank)", &format!("the pool {pool}"), "zpool upgrade", feature, "[R311]"];
                         refused(node, route, 3, &words);
                         assert_eq!(before, state(b), "{route}");
                         assert!(our_bookmarks(a, &source).is_empty());
@@ -101,7 +102,7 @@ fn the_planner_refuses_what_the_kernel_would_and_nothing_else() {
         a,
         "tank/f/plain node2:few/plain",
         3,
-        &["feature large_blocks", "feature@large_blocks=enabled few"],
+        &["feature large_blocks", "feature@large_blocks=enabled few", "[R311]"],
     );
     assert_eq!(before, state(b));
 }
@@ -126,7 +127,7 @@ fn one_dataset_that_needs_a_feature_keeps_no_other_from_going_and_sets_nothing_a
         node,
         "-r tank/t few/t --divergence preserve",
         3,
-        &["tank/t/a cannot be received into few/t/a", "feature large_blocks", "1 of 3 datasets"],
+        &["tank/t/a cannot be received into few/t/a", "feature large_blocks", "[R311]", "1 of 3 datasets"],
     );
     assert_eq!(theirs, guids(node, "few/t/a"));
     assert_eq!(sh(node, "zfs list -H -o name -r few/t"), "few/t\nfew/t/a\nfew/t/b");

@@ -117,9 +117,9 @@ fn a_receive_that_lies_is_found_out_by_reading_back() {
             ),
         );
         let err = said(&route.run("--retries 0"), &[1], "another snapshot");
-        assert!(err.contains("has GUID") && err.contains("was sent"), "{err}");
+        assert!(err.contains("has GUID") && err.contains("was sent") && err.contains("[R110]"), "{err}");
         be_honest(route.far);
-        route.refused("", 3, &["has changed since", "@s2"]);
+        route.refused("", 3, &["has changed since", "@s2", "[R315]"]);
     });
 }
 

@@ -71,7 +71,7 @@ fn a_second_run_is_refused_and_a_killed_one_leaves_nothing_for_long_over_every_w
         // It shall still be there after all of these.
         route.link().bandwidth(Some(100_000));
         let process = sh(route.here, "pgrep -o -x replicator");
-        let said = route.refused("", 7, &["another run", &route.target]);
+        let said = route.refused("", 7, &["another run", &route.target, "[R700]"]);
         assert!(said.contains(&format!("process {process}")), "{said}");
         // What only looks goes on, and so does another target.
         route.plan("", 0);

@@ -77,7 +77,7 @@ fn a_key_for_receiving_only_adds_within_its_root() {
             (into(&format!("{inside}/x"), "--set mountpoint=/etc"), "--property"),
             (into(&format!("{inside}/x"), "--set sharenfs=on"), "--property"),
         ] {
-            let err = refused(route.here, &arguments, 4, &["does not allow", word]);
+            let err = refused(route.here, &arguments, 4, &["does not allow", word, "[R415]"]);
             assert!(!err.contains("secret@s"), "{err}");
             assert_eq!(before, (guids(route.from, source), state(route.to)), "{arguments}");
         }
@@ -85,7 +85,7 @@ fn a_key_for_receiving_only_adds_within_its_root() {
             "node2:{inside}/data tank/stolen --transport {} --far-end agent {key}",
             route.way.transport
         );
-        refused(route.here, &pull, 4, &["--allow send"]);
+        refused(route.here, &pull, 4, &["--allow send", "[R415]"]);
         // Neither a shell nor the zfs command, whatever the asking end starts.
         let plain = into(&format!("{inside}/x"), "")
             .replace("--far-end agent", "--far-end zfs --idle-timeout 3 --retries 0");
@@ -120,12 +120,12 @@ fn a_key_for_sending_changes_nothing_but_bookmarks_within_its_root() {
         route.assert_same();
         let before = (state(route.from), state(route.to));
         let outside = route.arguments("", key).replace(&format!("{source}'"), &format!("{source}-secret'"));
-        refused(route.here, &outside, 4, &["--root"]);
+        refused(route.here, &outside, 4, &["--root", "[R415]"]);
         let push = format!(
             "{target} node1:{source}/new --transport {} --far-end agent {key} --no-bookmarks",
             route.way.transport
         );
-        refused(route.here, &push, 4, &["--allow receive"]);
+        refused(route.here, &push, 4, &["--allow receive", "[R415]"]);
         assert_eq!(before, (state(route.from), state(route.to)));
     });
 }

@@ -87,7 +87,7 @@ fn a_long_stream_between_two_machines_takes_little_memory() {
 /// Both sides have the same snapshots, in two pools that were one: a hundred thousand in the long set.
 #[test]
 fn very_many_snapshots_on_both_sides_take_little_memory() {
-    let (datasets, rounds) = if long() { (100, 1000) } else { (30, 30) };
+    let (datasets, rounds, more) = if long() { (100, 1000, 10) } else { (10, 90, 3) };
     let cluster = alone();
     let node = cluster.node(1);
     let slow = |script: &str| slow(node, script);
@@ -103,11 +103,10 @@ fn very_many_snapshots_on_both_sides_take_little_memory() {
         (count("tank").trim(), count("back").trim()),
         (&*(datasets * rounds).to_string(), &*(datasets * rounds).to_string())
     );
-    let steps = format!("{} steps", 10 * datasets);
-    // Nothing to do, and then ten new ones for each dataset.
-    for (what, expected) in
-        [("true", "up to date"), ("for s in $(seq 10); do zfs snapshot -r tank/a@n$s; done", &*steps)]
-    {
+    let steps = format!("{} steps", more * datasets);
+    let take = format!("for s in $(seq {more}); do zfs snapshot -r tank/a@n$s; done");
+    // Nothing to do, and then some new ones for each dataset.
+    for (what, expected) in [("true", "up to date"), (&*take, &*steps)] {
         slow(what);
         watch(node);
         let said = slow(

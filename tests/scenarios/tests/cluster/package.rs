@@ -19,8 +19,6 @@ const BEGIN: u64 = 1_795_467_540;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-const TIMERS: [&str; 3] = ["replicator.timer", "replicator-replicate.timer", "replicator-monitor.timer"];
-
 const CONFIGURATION: &str = "\
 [[dataset]]
 name = \"tank/data\"
@@ -34,6 +32,17 @@ source = \"tank/data\"
 [[replication.target]]
 name = \"disk\"
 to = \"back/data\"
+";
+
+/// Somebody who is told, and something to tell.
+const NOTIFY: &str = "\
+[notify]
+mail = \"root\"
+command = [\"/usr/bin/touch\", \"/var/tmp/told\"]
+
+[[dataset]]
+name = \"tank/none\"
+daily = 1
 ";
 
 /// systemd as the first process of namespaces of its own in a node: the node's agent stays outside, and both see the same
@@ -106,6 +115,23 @@ impl<'n> Systemd<'n> {
     }
 }
 
+/// The timers that there are of this program.
+fn timers(systemd: &Systemd<'_>) -> Vec<String> {
+    let list = systemd.run("systemctl list-unit-files --type=timer --no-legend --plain 'replicator*'");
+    let name = |line: &str| line.split_whitespace().next().map(str::to_string);
+    let timers: Vec<String> = list.lines().filter_map(name).collect();
+    assert!(timers.len() >= 5, "{list}");
+    timers
+}
+
+/// What of this program is turned on, or waits for its time.
+fn turned_on(systemd: &Systemd<'_>) -> String {
+    systemd.run(
+        "find /etc/systemd -name 'replicator*'
+         systemctl list-units --type=timer --state=active --no-legend --plain 'replicator*'",
+    )
+}
+
 impl Drop for Systemd<'_> {
     /// Says what systemd has to say where a test fails.
     fn drop(&mut self) {
@@ -157,6 +183,10 @@ fn the_package_does_nothing_until_it_is_told_and_then_a_day_by_its_timers() {
         "/usr/share/bash-completion/completions/replicator",
         "/usr/share/zsh/vendor-completions/_replicator",
         "/usr/share/fish/vendor_completions.d/replicator.fish",
+        "/usr/share/doc/zfs-replicator/quick-start.md",
+        "/usr/share/doc/zfs-replicator/replicator.toml",
+        "/usr/share/doc/zfs-replicator/monitoring/grafana.json",
+        "/usr/share/doc/zfs-replicator/monitoring/replicator.rules.yml",
         "/etc/replicator/replicator.toml",
     ] {
         assert!(
@@ -170,11 +200,8 @@ fn the_package_does_nothing_until_it_is_told_and_then_a_day_by_its_timers() {
     let before = state(node);
     systemd.run(&format!("dpkg --install /mnt/package/{}", name(&made.deb)));
     systemd.run("systemd-analyze verify --man=no --recursive-errors=no /usr/lib/systemd/system/replicator*");
-    for timer in TIMERS {
-        let (_, enabled) = systemd.try_run(&format!("systemctl is-enabled {timer}"));
-        let (_, active) = systemd.try_run(&format!("systemctl is-active {timer}"));
-        assert_eq!((enabled.as_str(), active.as_str()), ("disabled", "inactive"), "{timer}");
-    }
+    let timers = timers(&systemd);
+    assert_eq!(turned_on(&systemd), "");
     // What the units would do, with the configuration as it comes: nothing.
     systemd.run("replicator config check && replicator run && systemctl start replicator.service");
     assert_eq!(before, state(node));
@@ -189,7 +216,9 @@ fn the_package_does_nothing_until_it_is_told_and_then_a_day_by_its_timers() {
     let all = if long() { 24 } else { 6 };
     node.write_file("/etc/replicator/replicator.toml", CONFIGURATION).expect("written");
     sh(node, &format!("date --utc --set @{BEGIN} > /dev/null"));
-    systemd.run(&format!("replicator config check && systemctl enable --now {}", TIMERS.join(" ")));
+    systemd.run(&format!("replicator config check && systemctl enable --now {}", timers.join(" ")));
+    let on = turned_on(&systemd);
+    assert!(timers.iter().all(|timer| on.matches(timer.as_str()).count() >= 2), "{on}");
     for hour in 0..all {
         let full = BEGIN + MINUTE + hour * HOUR;
         sh(node, &format!("echo {hour} >> /tank/data/file"));
@@ -215,6 +244,19 @@ fn the_package_does_nothing_until_it_is_told_and_then_a_day_by_its_timers() {
     let failed = systemd.run("systemctl list-units --failed --plain --no-legend 'replicator*'");
     assert_eq!(failed, "");
 
+    // The others too, with what their limits leave them: what is read is good, and who is to be told is told.
+    systemd.run("systemctl start replicator-verify.service");
+    let verified = systemd.run("replicator monitor verified");
+    assert!(verified.contains("OK: all copies were found good"), "{verified}");
+    sh(node, "mkdir -p -m 755 /etc/replicator/conf.d");
+    node.write_file("/etc/replicator/conf.d/notify.toml", NOTIFY).expect("written");
+    node.write_file("/usr/sbin/sendmail", "#!/bin/sh\ncat > /var/tmp/mail\n").expect("written");
+    sh(node, "chmod 644 /etc/replicator/conf.d/notify.toml; chmod 755 /usr/sbin/sendmail");
+    systemd.run("replicator config check");
+    // One that its timer started a moment ago knows nothing of it yet.
+    let told = "systemctl start replicator-notify.service && grep -q tank/none /var/tmp/mail && [ -e /var/tmp/told ]";
+    until("it is told", Duration::from_secs(90), || systemd.try_run(told).0 == 0);
+
     // The names are a package of their own.
     assert_eq!(systemd.run("command -v sanoid syncoid || true"), "");
     systemd.run(&format!("dpkg --install /mnt/package/{}", name(&made.names)));
@@ -223,9 +265,7 @@ fn the_package_does_nothing_until_it_is_told_and_then_a_day_by_its_timers() {
     // When it goes, its timers go, and what it made stays.
     let before = state(node);
     systemd.run("dpkg --remove zfs-replicator-names zfs-replicator");
-    for timer in TIMERS {
-        assert_ne!(systemd.try_run(&format!("systemctl is-active {timer}")).0, 0, "{timer}");
-    }
+    assert_eq!(turned_on(&systemd), "");
     assert_eq!(before, state(node));
     systemd.run("[ -e /etc/replicator/replicator.toml ] && ! command -v replicator");
 }
@@ -241,7 +281,9 @@ fn the_tarball_needs_nothing_but_glibc_and_zfs() {
         node,
         &format!(
             "tar -C /usr/local --strip-components=1 --no-same-owner -xf /mnt/package/{}
-             install -D -m 644 /usr/local/share/doc/zfs-replicator/replicator.toml /etc/replicator/replicator.toml",
+             install -D -m 644 /usr/local/share/doc/zfs-replicator/etc/replicator.toml /etc/replicator/replicator.toml
+             cd /usr/local/share/doc/zfs-replicator; ls monitoring/grafana.json monitoring/replicator.rules.yml quick-start.md
+             cmp replicator.toml examples/replicator.toml",
             name(&tarball)
         ),
     );

@@ -103,13 +103,18 @@ fn nothing_is_received_but_from_the_node_that_was_promoted_last() {
     let before = state(b);
     // Without an epoch, through an agent; also into what lies below.
     let plain = "-r tank/data root@node2:tank/data --far-end agent";
-    refused(a, plain, 3, &["epoch 1 of node1", "does not say for which epoch"]);
+    refused(a, plain, 3, &["epoch 1 of node1", "does not say for which epoch", "[R331]"]);
     let below = "tank/data/photos root@node2:tank/data/new --far-end agent";
     refused(a, below, 3, &["does not say for which epoch"]);
     assert_eq!(before, state(b));
     // Into the active one, whoever comes.
     let active = state(a);
     refused(b, "-r tank/data root@node1:tank/data/copy --far-end agent", 3, &["tank/data belongs to a pair"]);
+    assert_eq!(active, state(a));
+    // An old line of a crontab, on the node that has become the active one.
+    let old = a.sh("replicator syncoid --no-sync-snap -r root@node2:tank/data tank/data").expect("it runs");
+    assert_eq!(old.code(), 2, "{}", old.err());
+    assert!(old.err().contains("CRITICAL ERROR: tank/data belongs to a pair"), "{}", old.err());
     assert_eq!(active, state(a));
     // Somebody may write to the standby.
     sh(b, "zfs set readonly=off tank/data; zfs mount tank/data");

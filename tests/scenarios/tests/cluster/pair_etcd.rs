@@ -1,6 +1,9 @@
 //! A pair that goes by a lease in a real etcd of three members: a promotion takes the lease, a handover gives it over, and a
 //! node without a majority of members knows nothing. A lease that nobody renews runs out, and makes nobody active.
 
+use std::time::Duration;
+use std::time::Instant;
+
 use lab::Cluster;
 use lab::Node;
 
@@ -109,7 +112,7 @@ fn the_lease_in_a_real_etcd_says_who_may_be_active() {
     is(a, ("standby", "nothing"), &["node2"]);
 
     // A lease that nobody renews runs out. Then nobody is active, and a promotion takes it again.
-    by_lease(&cluster, 30);
+    by_lease(&cluster, 60);
     ends(b, "demote data", 0, &["the other node has everything"]);
     assert_eq!(holder(witness), "");
     is(b, ("isolated", "handover"), &["nowhere"]);
@@ -120,6 +123,22 @@ fn the_lease_in_a_real_etcd_says_who_may_be_active() {
     is(a, ("standby", "nothing"), &["nowhere"]);
     ends(b, "promote data", 0, &["active already, in epoch 2"]);
     is(b, ("active", "nothing"), &[]);
+    // Runs renew it, for longer than it lives by itself; those of a node whose pool is gone do not, so that the other one can
+    // be promoted.
+    let begun = Instant::now();
+    until("it would have run out", PATIENCE, || {
+        assert_eq!(replicator(b, "run").code(), 0);
+        assert_eq!(holder(witness), "node2");
+        begun.elapsed() > Duration::from_secs(90)
+    });
+    sh(b, "zpool export -f tank");
+    until("the lease runs out", PATIENCE, || {
+        assert_ne!(replicator(b, "run").code(), 0);
+        replicator(b, "pair status data");
+        holder(witness).is_empty()
+    });
+    sh(b, "zpool import -d /dev tank");
+    ends(b, "promote data", 0, &["active already, in epoch 2"]);
 
     // Cut off from both others it knows nothing, and cannot take anything; they go on once its lease has run out.
     let links = [cluster.link(2, 1), cluster.link(2, 3)];

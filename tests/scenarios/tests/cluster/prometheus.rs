@@ -154,6 +154,12 @@ fn prometheus_has_the_numbers_that_were_written() {
     let said = String::from_utf8_lossy(&linted.stderr).into_owned();
     assert!(linted.status.success(), "{said}\n{}", String::from_utf8_lossy(&text));
 
+    // And of the alerts.
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/monitoring/replicator.rules.yml");
+    let checked = Command::new(programs.join("promtool")).args(["check", "rules", rules]).output();
+    let checked = checked.expect("promtool");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+
     let (exporter, server) = (free_port(), free_port());
     let _exporter = start(
         programs.join("prometheus-node-exporter"),
@@ -199,6 +205,8 @@ fn prometheus_has_the_numbers_that_were_written() {
     is("replicator_pool_state{pool=\"tank\",state=\"ONLINE\"}", 1.0);
     is("replicator_check_status{check=\"snapshots\"}", 2.0);
     is("replicator_check_status{check=\"replication\"}", 0.0);
+    // Nobody has read the copy yet.
+    is("replicator_check_status{check=\"verified\"}", 1.0);
     is("replicator_replication_reached{replication=\"the \\\"job\\\"\",target=\"back\"}", 1.0);
     is("replicator_replication_conflict{target=\"back\"}", 0.0);
     // Both sides have the snapshot, so that its date is the lag's.

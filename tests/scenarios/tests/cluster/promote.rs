@@ -69,6 +69,7 @@ fn a_promotion_that_takes_all_common_snapshots_stops_and_preserve_goes_on() {
         &[
             "tank/t/a starts at tank/t/b@s1",
             "tank/t/b was promoted",
+            "[R307]",
             "--divergence preserve",
             "clone of back/t/a@s1",
             "1 of 3 datasets",
@@ -109,7 +110,7 @@ fn a_promotion_whose_setting_aside_breaks_off_is_finished_without_a_full_stream(
     completely(node, &[node], "-r tank/t back/t");
     promote(node);
     sh(node, "zfs promote back/t/b");
-    refused(node, "-r tank/t back/t", 3, &["tank/t/a starts at tank/t/b@s1", "back/t/b@s1"]);
+    refused(node, "-r tank/t back/t", 3, &["tank/t/a starts at tank/t/b@s1", "back/t/b@s1", "[R307]"]);
     without_full(&completely(node, &[node], "-r tank/t back/t --divergence preserve"));
     newest_same(node, "t/a", "s5");
     newest_same(node, "t/b", "s6");
@@ -136,7 +137,12 @@ fn a_clone_that_takes_the_place_of_its_origin_goes_on_from_their_common_snapshot
     let before = (guids(node, "back/t/a"), files(node, "back/t/a", "s2"));
     sh(node, replace);
     change(node, "tank/t/a", 6);
-    refused(node, "-r tank/t back/t", 3, &["back/t/a has changed since tank/t/a@s1", "back/t/a@s2"]);
+    refused(
+        node,
+        "-r tank/t back/t",
+        3,
+        &["back/t/a has changed since tank/t/a@s1", "back/t/a@s2", "[R315]"],
+    );
     assert_eq!(before, (guids(node, "back/t/a"), files(node, "back/t/a", "s2")));
     without_full(&completely(node, &[node], "-r tank/t back/t --divergence preserve"));
     assert_same((node, "tank/t/a"), (node, "back/t/a"));

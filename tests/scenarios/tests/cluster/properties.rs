@@ -175,7 +175,7 @@ fn without_the_right_to_set_them_the_data_still_goes_on() {
         a,
         "tank/data keeper@node2:back/keeper/new --properties compression",
         1,
-        &["did not set compression"],
+        &["did not set compression", "[R111]"],
     );
     sh(b, "zfs allow keeper compression back/keeper");
     change(a, "tank/data", 4);
@@ -223,6 +223,11 @@ fn only_encrypted_datasets_go_where_that_is_asked_for() {
     fill(a, "tank/plain", 1);
     completely(a, &[a], "tank/secret back/secret --require-encrypted");
     let before = state(a);
-    refused(a, "tank/plain back/plain --require-encrypted", 3, &["tank/plain is not encrypted", "--exclude"]);
+    refused(
+        a,
+        "tank/plain back/plain --require-encrypted",
+        3,
+        &["tank/plain is not encrypted", "--exclude", "[R310]"],
+    );
     assert_eq!(before, state(a));
 }

@@ -23,6 +23,15 @@ fn run(node: &Node, arguments: &str, code: i32) -> String {
     output.out()
 }
 
+/// As [`run`], for what fails with this code; gives what is said about it.
+fn fails(node: &Node, arguments: &str, status: i32, code: &str) -> String {
+    let output = replicator(node, arguments);
+    let err = output.err();
+    assert_eq!(output.code(), status, "{arguments}\n{}\n{err}", output.out());
+    assert!(err.contains(code) && !err.contains("panicked"), "{arguments}: {code} is not in\n{err}");
+    err
+}
+
 fn json(node: &Node, arguments: &str, code: i32) -> serde_json::Value {
     serde_json::from_str(&run(node, arguments, code)).expect("JSON")
 }
@@ -71,14 +80,14 @@ fn versions_of_a_file_are_found_here_and_at_targets_and_one_comes_back_as_it_was
     let time = sh(a, "date -d 2020-02-02 +%s");
     assert_eq!(told.lines().collect::<Vec<_>>(), ["one", &format!("640 1 2 {}", time.trim())]);
     // Once more is refused, and changes nothing.
-    run(a, "restore get '/tank/data/d/a b' --at 3 --to '/tank/data/d/a b.1'", 3);
+    fails(a, "restore get '/tank/data/d/a b' --at 3 --to '/tank/data/d/a b.1'", 3, "[R353]");
     assert_eq!(sh(a, "cat '/tank/data/d/a b.1'"), "one");
     // A folder that is gone as a whole, to another place.
     sh(a, "rm -r /tank/data/d");
     run(a, "restore get /tank/data/d --at @3 --to /root", 0);
     assert_eq!(sh(a, "cat '/root/d/a b'"), "second");
     assert_eq!(sh(a, "ls -A /root | grep replicator-restore || true"), "");
-    run(a, "restore get '/tank/data/d/a b' --at 4", 1);
+    fails(a, "restore get '/tank/data/d/a b' --at 4", 1, "[R152]");
     run(a, "restore versions /proc/self", 2);
 }
 
@@ -114,10 +123,11 @@ fn a_rollback_loses_nothing_and_stops_before_one_that_is_in_use() {
     for word in ["@s2", "@s3", "mine", "#b", "Nothing of it is destroyed"] {
         assert!(preview.contains(word), "{word}: {preview}");
     }
-    run(a, "restore rollback tank/data@s1", 3);
+    fails(a, "restore rollback tank/data@s1", 3, "[R354]");
     assert_eq!(before, state(a), "nobody agreed");
     let busy = a.sh("cd /tank/data/x; replicator restore rollback tank/data@s1 --yes").expect("it answers");
     assert_eq!(busy.code(), 3, "{}", busy.err());
+    assert!(busy.err().contains("[R352]"), "{}", busy.err());
     assert_eq!(before, state(a), "it was in use");
     assert!(sh(a, "cat /tank/data/unsaved").contains('x'), "it is mounted still");
     run(a, "restore rollback tank/data@s1 --yes", 0);
@@ -251,4 +261,23 @@ fn a_copy_that_was_overwritten_on_its_disk_is_found_and_told_once() {
     run(a, "monitor notify", 0);
     let told = sh(a, "grep verified /root/told");
     assert_eq!(told.lines().collect::<Vec<_>>(), ["verified OK WARNING"], "once");
+    // It is on the screen, in the report and in the numbers.
+    let status = json(a, "status --json", 0);
+    let row = status["runs"].as_array().and_then(|rows| rows.iter().find(|row| row["part"] == "verify"));
+    assert_eq!(row.map(|row| row["failed"].clone()), Some(serde_json::json!(true)), "{status:#}");
+    assert!(status["findings"].to_string().contains("data to disk: tank/data: not verified"), "{status:#}");
+    assert!(run(a, "report", 0).contains("data to disk: tank/data: not verified"));
+    let numbers = run(a, "monitor metrics --output -", 0);
+    for number in ["check_status{check=\"verified\"} 1", "last_run_success{part=\"verify\"} 0"] {
+        assert!(numbers.contains(&format!("replicator_{number}\n")), "{number} is not in\n{numbers}");
+    }
+    // Nobody is to read it any more: nothing is read, and nothing is wrong.
+    configure(
+        a,
+        "[[replication]]\nname = \"data\"\nsource = \"tank/data\"\nverify = false\n\
+         [[replication.target]]\nname = \"disk\"\nto = \"back/copies/data\"\n",
+    );
+    assert!(run(a, "verify", 0).contains("nothing to verify"));
+    run(a, "monitor verified", 0);
+    run(a, "verify --target none", 2);
 }

@@ -108,8 +108,8 @@ fn an_agent_of_another_version_is_refused_with_both_versions() {
             ));
             let before = route.state();
             let ours = sh(route.here, "replicator --version | awk '{print $NF}'");
-            let words =
-                [route.far.name(), "replicator 77.1 (protocol 70 to 90)".into(), ours, "same version".into()];
+            let program = "replicator 77.1 (protocol 70 to 90)".to_string();
+            let words = [route.far.name(), program, ours, "same version".into(), "[R413]".into()];
             route.refused("", 4, &words.each_ref().map(String::as_str));
             route.straighten();
             route.assert_quiet();
@@ -129,7 +129,7 @@ fn without_an_agent_it_says_so_and_auto_goes_by_zfs() {
             fill(route.from, &route.source, 1);
             route.in_front("");
             sh(route.far, &format!("rm {}/replicator", lab::cluster::node_bin_dir()));
-            route.refused("", 4, &[&route.far.name(), "replicator", "install", "without an agent"]);
+            route.refused("", 4, &[&route.far.name(), "replicator", "install", "without an agent", "[R412]"]);
             let auto = Route { way: Way { far_end: "auto", ..route.way }, ..Route::new(&cluster, route.way) };
             auto.completely("");
             auto.assert_same();

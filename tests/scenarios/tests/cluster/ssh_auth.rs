@@ -7,12 +7,12 @@ fn a_refused_connection_and_an_unknown_name_are_told_apart() {
     let cluster = pair();
     let node = cluster.node(1);
     fill(node, "tank/data", 1);
-    refused(node, "tank/data node2:back/x --port 9", 4, &["node2 port 9", "refused", "--port"]);
+    refused(node, "tank/data node2:back/x --port 9", 4, &["node2 port 9", "refused", "--port", "[R402]"]);
     refused(
         node,
         "tank/data nosuchhost.invalid:back/x --connect-timeout 20",
         4,
-        &["nosuchhost.invalid", "spelling"],
+        &["nosuchhost.invalid", "spelling", "[R401]"],
     );
 }
 
@@ -34,7 +34,7 @@ fn a_server_that_starts_no_commands_is_told_from_a_connection_that_ends() {
     sh(b, "$(command -v sshd) -p 2222 -o MaxSessions=0");
     let key = "ssh-keyscan node2 2>/dev/null | sed 's/^[^ ]*/[node2]:2222/' >> /root/.ssh/known_hosts";
     sh(a, key);
-    refused(a, "tank/data node2:back/x --port 2222", 4, &["root@node2", "does not start commands"]);
+    refused(a, "tank/data node2:back/x --port 2222", 4, &["root@node2", "does not start commands", "[R411]"]);
 }
 
 #[test]
@@ -50,11 +50,21 @@ fn keys_come_from_files_and_from_the_agent_and_refusals_name_them() {
          ssh node2 'cat >> /root/.ssh/authorized_keys' < /tmp/locked.pub
          cp /tmp/stranger /tmp/open; chmod 644 /tmp/open",
     );
-    refused(a, "tank/data node2:back/x --identity /tmp/stranger", 4, &["/tmp/stranger", "authorized_keys"]);
-    refused(a, "tank/data node2:back/x -i /tmp/locked", 4, &["/tmp/locked", "passphrase", "ssh-add"]);
+    refused(
+        a,
+        "tank/data node2:back/x --identity /tmp/stranger",
+        4,
+        &["/tmp/stranger", "authorized_keys", "[R409]"],
+    );
+    refused(
+        a,
+        "tank/data node2:back/x -i /tmp/locked",
+        4,
+        &["/tmp/locked", "passphrase", "ssh-add", "[R409]"],
+    );
     refused(a, "tank/data node2:back/x -i /tmp/open", 4, &["/tmp/open", "chmod 600"]);
     refused(a, "tank/data node2:back/x -i /tmp/missing", 4, &["/tmp/missing", "No such file"]);
-    refused(a, "tank/data nobody@node2:back/x", 4, &["nobody@node2"]);
+    refused(a, "tank/data nobody@node2:back/x", 4, &["nobody@node2", "[R409]"]);
     assert_eq!(before, state(b));
     // With the agent the locked key works, named and unnamed.
     let said = sh(
@@ -100,7 +110,7 @@ fn rights_that_were_delegated_are_enough_and_missing_ones_are_named() {
         a,
         "tank/data keeper@node2:back/keeper/data",
         1,
-        &["keeper@node2", "back/keeper/data", "zfs allow"],
+        &["keeper@node2", "back/keeper/data", "zfs allow", "[R103]"],
     );
     assert_eq!(before, state(b));
     sh(b, "zfs allow keeper create,mount,receive,readonly,canmount back/keeper");

@@ -21,7 +21,7 @@ fn an_unknown_host_is_refused_with_file_fingerprint_and_fix() {
         cluster.node(1),
         ROUTE,
         4,
-        &["node2", "/tmp/known", "SHA256:", "ssh-keyscan node2 >> /tmp/known"],
+        &["node2", "/tmp/known", "SHA256:", "ssh-keyscan node2 >> /tmp/known", "[R405]"],
     );
     let real = sh(cluster.node(2), "for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $f; done");
     let shown =
@@ -42,7 +42,7 @@ fn a_changed_host_key_is_refused_with_file_and_line() {
         cluster.node(1),
         ROUTE,
         4,
-        &["HAS CHANGED", "/tmp/known, line 2", "SHA256:", "ssh-keygen -f /tmp/known -R 'node2'"],
+        &["HAS CHANGED", "/tmp/known, line 2", "SHA256:", "ssh-keygen -f /tmp/known -R 'node2'", "[R406]"],
     );
     assert_eq!(before, state(cluster.node(2)));
     sh(cluster.node(1), "ssh-keygen -f /tmp/known -R node2; ssh-keyscan node2 >> /tmp/known 2>/dev/null");
@@ -79,7 +79,7 @@ fn each_single_key_type_and_a_hashed_file_are_enough() {
 fn a_revoked_key_is_refused_although_another_line_has_it() {
     let (cluster, before) =
         with_known_hosts("ssh-keyscan node2 2>/dev/null | tee /tmp/keys; sed 's/^/@revoked /' /tmp/keys");
-    refused(cluster.node(1), ROUTE, 4, &["@revoked", "/tmp/known"]);
+    refused(cluster.node(1), ROUTE, 4, &["@revoked", "/tmp/known", "[R407]"]);
     assert_eq!(before, state(cluster.node(2)));
 }
 
@@ -89,7 +89,7 @@ fn another_port_is_looked_up_by_its_own_name() {
     let (a, b) = (cluster.node(1), cluster.node(2));
     sh(b, "$(command -v sshd) -p 2222");
     let route = format!("{ROUTE} --port 2222");
-    refused(a, &route, 4, &["[node2]:2222", "ssh-keyscan -p 2222 node2"]);
+    refused(a, &route, 4, &["[node2]:2222", "ssh-keyscan -p 2222 node2", "[R405]"]);
     sh(a, "ssh-keyscan -p 2222 node2 > /tmp/known 2>/dev/null; grep -qF '[node2]:2222' /tmp/known");
     replicate(a, &route);
     assert_same((a, "tank/data"), (b, "back/data"));

@@ -62,8 +62,18 @@ fn an_unknown_and_a_changed_host_key_are_refused_whatever_the_options_say() {
     let route = format!("tank/data root@node2:back/data {SSH} --known-hosts");
     let tricks = "--ssh-option StrictHostKeyChecking=no --ssh-option BatchMode=no";
     for more in ["", tricks] {
-        refused(a, &format!("{route} /tmp/unknown {more}"), 4, &["node2", "host key", "once by hand"]);
-        refused(a, &format!("{route} /tmp/changed {more}"), 4, &["HAS CHANGED", "/tmp/changed", "SHA256:"]);
+        refused(
+            a,
+            &format!("{route} /tmp/unknown {more}"),
+            4,
+            &["node2", "host key", "once by hand", "[R407]"],
+        );
+        refused(
+            a,
+            &format!("{route} /tmp/changed {more}"),
+            4,
+            &["HAS CHANGED", "/tmp/changed", "SHA256:", "[R407]"],
+        );
     }
     assert_eq!(sh(a, "cat /tmp/unknown; wc -l < /tmp/changed"), "# nobody\n1");
     assert_eq!(before, state(b));
@@ -79,13 +89,13 @@ fn refusals_are_told_apart() {
     fill(a, "tank/data", 1);
     sh(a, "ssh-keygen -q -t ed25519 -N '' -f /tmp/stranger");
     for (route, code, words) in [
-        ("node2:back/x --port 9", 4, ["node2 port 9", "refused"]),
-        ("nosuchhost.invalid:back/x", 4, ["nosuchhost.invalid", "spelling"]),
-        ("root@node2:back/x -i /tmp/stranger", 4, ["/tmp/stranger", "authorized_keys"]),
-        ("root@node2:back/x -i /tmp/missing", 4, ["/tmp/missing", "No such file"]),
-        ("nobody@node2:back/x", 4, ["nobody@node2", "publickey"]),
-        ("node2:back/x --ssh-option Nonsense=1", 1, ["configuration", "nonsense"]),
-        ("node2:nopool/x", 1, ["nopool", "node2"]),
+        ("node2:back/x --port 9", 4, ["node2 port 9", "refused", "[R402]"]),
+        ("nosuchhost.invalid:back/x", 4, ["nosuchhost.invalid", "spelling", "[R401]"]),
+        ("root@node2:back/x -i /tmp/stranger", 4, ["/tmp/stranger", "authorized_keys", "[R409]"]),
+        ("root@node2:back/x -i /tmp/missing", 4, ["/tmp/missing", "No such file", "[R409]"]),
+        ("nobody@node2:back/x", 4, ["nobody@node2", "publickey", "[R409]"]),
+        ("node2:back/x --ssh-option Nonsense=1", 1, ["configuration", "nonsense", "[R118]"]),
+        ("node2:nopool/x", 1, ["nopool", "node2", "[R107]"]),
     ] {
         refused(a, &format!("tank/data {route} {SSH}"), code, &words);
     }
@@ -94,7 +104,7 @@ fn refusals_are_told_apart() {
     let output =
         a.sh("PATH=/tmp/bin replicator replicate tank/data node2:back/x --transport ssh").expect("ran");
     assert_eq!(output.code(), 4, "{}", output.err());
-    assert!(output.err().contains("openssh-client"), "{}", output.err());
+    assert!(output.err().contains("openssh-client") && output.err().contains("[R408]"), "{}", output.err());
     assert_eq!(left_over(a), "");
 }
 

@@ -72,7 +72,7 @@ fn a_pool_that_is_not_imported_is_named_and_nothing_is_taken_for_gone() {
             let before = state(other);
             let how = ["-r", "-r --divergence preserve --discard-partial"];
             for more in how {
-                let said = route.refused(more, 1, &[&format!("no pool {pool}"), "zpool import"]);
+                let said = route.refused(more, 1, &[&format!("no pool {pool}"), "zpool import", "[R107]"]);
                 assert!(said.contains(&label(node)), "{said}");
             }
             assert_eq!(before, state(other));
@@ -292,7 +292,7 @@ fn an_empty_replacement_disk_of_the_target_gets_everything_anew() {
         change(route.from, source, 3);
         sh(route.to, "zpool destroy back");
         let before = state(route.from);
-        route.refused("-r", 1, &["no pool back"]);
+        route.refused("-r", 1, &["no pool back", "[R107]"]);
         sh(route.to, BACK);
         fails_with(
             route,
@@ -322,7 +322,7 @@ fn a_source_that_was_made_anew_under_its_name_changes_nothing_on_the_target() {
         let all = ["stop", "preserve"].map(|policy| format!("-r --discard-partial --divergence {policy}"));
         sh(route.from, &format!("zfs destroy -r {source}"));
         for more in &all {
-            route.refused(more, 1, &["no dataset"]);
+            route.refused(more, 1, &["no dataset", "[R106]"]);
         }
         sh(route.from, &format!("zfs create {source}; zfs create {source}/child"));
         for more in &all {

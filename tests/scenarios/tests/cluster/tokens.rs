@@ -114,7 +114,7 @@ fn tokens_of_another_stream_than_the_plan_has_stop_until_they_may_be_discarded()
         let before = (tokens(), token(route, "/raw"));
         // Asked for decrypted, the raw one is the wrong one; asked for as usual, it goes on.
         let decrypt = route.arguments("/raw", "--decrypt");
-        refused(route.here, &decrypt, 3, &["its stream was raw, and this replication is not raw"]);
+        refused(route.here, &decrypt, 3, &["its stream was raw, and this replication is not raw", "[R319]"]);
         assert_eq!(before, (tokens(), token(route, "/raw")));
         fails_with(route, options, 3, &stuck.map(|below| (below, "partial-receive")));
         assert_eq!(before.0, tokens());

@@ -124,7 +124,12 @@ fn snapshots_that_are_excluded_are_never_sent_but_can_be_a_base() {
     assert_eq!(names(b, "back/data"), ["s1", "s2", "s3", "s4"]);
     assert_eq!(files(a, "tank/data", "s4"), files(b, "back/data", "s4"));
     // Nothing selected is said, and is no success.
-    refused(a, "tank/data node2:back/none --include-snapshots 'weekly-*'", 3, &["selected", "patterns"]);
+    refused(
+        a,
+        "tank/data node2:back/none --include-snapshots 'weekly-*'",
+        3,
+        &["selected", "patterns", "[R302]"],
+    );
 }
 
 #[test]
@@ -133,7 +138,12 @@ fn only_the_newest_is_sent_where_that_was_asked_for() {
     let (a, b) = (cluster.node(1), cluster.node(2));
     fill(a, "tank/data", 3);
     let before = state(b);
-    refused(a, "tank/data node2:back/data --initial refuse", 3, &["back/data does not exist", "--initial"]);
+    refused(
+        a,
+        "tank/data node2:back/data --initial refuse",
+        3,
+        &["back/data does not exist", "--initial", "[R303]"],
+    );
     assert_eq!(before, state(b));
     completely(a, &[a, b], "tank/data node2:back/data --newest-only");
     completely(a, &[a, b], "tank/data node2:back/then-all --initial newest");
@@ -188,7 +198,7 @@ fn a_dataset_that_is_gone_at_the_source_stays_and_a_source_that_is_gone_is_an_er
     assert_same((a, "tank/t/here"), (b, "back/t/here"));
     let before = state(b);
     sh(a, "zfs rename tank/t tank/elsewhere");
-    refused(a, "-r tank/t node2:back/t", 1, &["no dataset tank/t"]);
+    refused(a, "-r tank/t node2:back/t", 1, &["no dataset tank/t", "[R106]"]);
     sh(a, "zpool export tank");
     refused(a, "-r tank/t node2:back/t", 1, &["tank"]);
     refused(b, "-r node1:tank/t back/t", 1, &["tank"]);
@@ -210,7 +220,12 @@ fn one_broken_dataset_of_twenty_keeps_none_of_the_others_from_going_on() {
     sh(b, "zfs snapshot back/t/d07@theirs");
     let broken = (state_of(a, "tank/t/d07"), state_of(b, "back/t/d07"));
     for (node, route) in [(a, "-r tank/t node2:back/t"), (b, "-r node1:tank/t back/t")] {
-        let err = refused(node, &format!("{route} --jobs 4"), 3, &["back/t/d07@theirs", "1 of 20 datasets"]);
+        let err = refused(
+            node,
+            &format!("{route} --jobs 4"),
+            3,
+            &["back/t/d07@theirs", "[R315]", "1 of 20 datasets", "[R300]"],
+        );
         assert_eq!(err.matches("error: ").count(), 2, "{err}");
     }
     assert_eq!(broken, (state_of(a, "tank/t/d07"), state_of(b, "back/t/d07")));
@@ -225,7 +240,7 @@ fn one_broken_dataset_of_twenty_keeps_none_of_the_others_from_going_on() {
     fill(a, "tank/t/p", 1);
     fill(a, "tank/t/p/child", 1);
     fill(a, "tank/t/q", 1);
-    refused(a, "-r tank/t node2:back/t --jobs 4", 3, &["back/t/p exists and has no snapshots"]);
+    refused(a, "-r tank/t node2:back/t --jobs 4", 3, &["back/t/p exists and has no snapshots", "[R313]"]);
     assert_same((a, "tank/t/q"), (b, "back/t/q"));
     assert_same((a, "tank/t/d07"), (b, "back/t/d07"));
 }

@@ -45,6 +45,7 @@ pub(super) fn run(asked: Asked, config: &Config, cancel: &Cancel) -> Result<Outc
     // Both decide by what there was before either did anything, as in sanoid: what was just taken pushes nothing out.
     let survey = Survey::new(&zfs, config)?;
     crate::cli::config::tell(&survey.resolved.problems);
+    crate::cli::snapshot::tell_asides(&survey);
     let mut well = survey.troubles.is_empty();
     for trouble in &survey.troubles {
         complain(&Failure::new(trouble.error.code(), trouble.error.to_string()).hinted(trouble.error.hint()));

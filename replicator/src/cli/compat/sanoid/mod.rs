@@ -14,6 +14,7 @@ use crate::cli::monitor::Check;
 use crate::cli::outcome::Failure;
 use crate::cli::outcome::Outcome;
 use crate::cli::signals;
+use crate::codes::Code;
 use crate::config::Config;
 use crate::config::NATIVE;
 use crate::config::load::Location;
@@ -129,11 +130,7 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
     let name = std::iter::once(OsString::from("sanoid"));
     match Called::try_parse_from(name.chain(options)) {
         Ok(called) => run(called.arguments),
-        Err(error) => {
-            let outcome = if error.use_stderr() { Outcome::Usage } else { Outcome::Success };
-            let _ = error.print();
-            outcome.into()
-        }
+        Err(error) => cli::usage::ended(&error),
     }
 }
 
@@ -197,6 +194,17 @@ impl Arguments {
         asked.into_iter().find(|(asked, _)| *asked).map(|(_, check)| check)
     }
 
+    /// Where there is no sanoid.conf, it is another folder that may have one.
+    fn located(&self, failure: Failure) -> Failure {
+        if failure.code != Code::NoConfiguration {
+            return failure;
+        }
+        let folder = self.configdir.display();
+        failure.hinted(format!(
+            "put a sanoid.conf into {folder}, or name the folder that has one with --configdir"
+        ))
+    }
+
     fn run(&self, cancel: &Cancel) -> Result<u8, Failure> {
         if self.version {
             cli::print(&text::version())?;
@@ -210,7 +218,12 @@ impl Arguments {
             cli::say("WARN: --force-prune argument is deprecated and its behavior is now standard");
         }
         let location = Location::Sanoid(self.configdir.join("sanoid.conf"));
-        let (mut config, _) = cli::config::usable(&location)?;
+        let usable = match self.check() {
+            // That is shown in one line.
+            Some(_) => cli::config::usable_or_first(&location),
+            None => cli::config::usable(&location),
+        };
+        let (mut config, _) = usable.map_err(|failure| self.located(failure))?;
         if self.debug {
             cli::print(&act::debug(&config)?)?;
         }

@@ -7,6 +7,7 @@ use zfs_core::name::SnapshotName;
 
 use super::dataset::One;
 use super::dataset::Turn;
+use super::log::Log;
 use super::plan;
 use super::plan::Kind;
 use super::plan::Work;
@@ -42,9 +43,8 @@ impl Run<'_> {
             let theirs =
                 target.map(|target| plan::obsolete(target, &self.owner, filter, stays)).unwrap_or_default();
             let log = self.log;
-            let told = |failed: &str| log.warn(failed);
-            prune(&mut self.source, &one.source.name, &ours, &told)?;
-            prune(&mut self.target, &one.name, &theirs, &told)?;
+            prune(&mut self.source, &one.source.name, &ours, log)?;
+            prune(&mut self.target, &one.name, &theirs, log)?;
         }
         if self.options.delete_target_snapshots && one.before.is_some() {
             self.delete_there(one)?;
@@ -90,18 +90,19 @@ impl Run<'_> {
         };
         let newest = work.newest.name.short();
         let log = self.log;
+        let base = work.base.as_ref();
         let sides = [
-            (&mut self.source, Some(&one.source), &one.source.name),
-            (&mut self.target, one.target.as_ref(), &one.name),
+            (&mut self.source, Some(&one.source), &one.source.name, base.map(|base| base.source.as_str())),
+            (&mut self.target, one.target.as_ref(), &one.name, base.map(|base| base.target.as_str())),
         ];
-        for (side, state, dataset) in sides {
+        for (side, state, dataset, base) in sides {
             let new = dataset.snapshot(newest).map(|snapshot| Deed::Hold { snapshot, tag: tag.clone() });
             let there = |short: &str| {
                 state.is_some_and(|state: &DatasetState| {
                     state.snapshots.iter().any(|one| one.name.short() == short)
                 })
             };
-            let old = work.base.as_deref().filter(|short| there(short));
+            let old = base.filter(|short| there(short));
             let old = old.and_then(|short| dataset.snapshot(short).ok());
             let old = old.map(|snapshot| Deed::Release { snapshot, tag: tag.clone() });
             for deed in new.into_iter().chain(old) {
@@ -175,10 +176,13 @@ fn prune(
     side: &mut Side,
     dataset: &DatasetName,
     snapshots: &[(SnapshotName, Guid)],
-    told: &dyn Fn(&str),
+    log: &Log,
 ) -> Result<(), End> {
     if snapshots.is_empty() {
         return Ok(());
+    }
+    for (snapshot, _) in snapshots {
+        log.debug(format!("pruning {}: a newer one is on both sides", side.name(snapshot)));
     }
     let change = |some: &[(SnapshotName, Guid)]| Change::PruneSnapshots {
         dataset: dataset.clone(),
@@ -198,7 +202,7 @@ fn prune(
             if let Some(end) = stop(&error) {
                 return Err(end);
             }
-            told(&format!("zfs destroy {} failed: {error}", side.name(&one.0)));
+            log.warn(format!("zfs destroy {} failed: {error}", side.name(&one.0)));
         }
     }
     Ok(())

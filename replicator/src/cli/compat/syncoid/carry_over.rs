@@ -161,6 +161,18 @@ impl Writer {
             let ours = "newest_only = true, initial = \"newest\"";
             self.rows.push(Row::same("", "--no-stream: the newest only", ours));
         }
+        if options.keep_sync_snap && !options.no_sync_snap {
+            let ours = "policies say how long each snapshot stays";
+            self.rows.push(Row::other("", "--keep-sync-snap: those that it took stay", ours));
+        }
+        if !options.identifier.is_empty() {
+            let ours = "each target has bookmarks of its own, and needs no name";
+            self.rows.push(Row::same(
+                "",
+                format!("--identifier={}", options.identifier.trim_end_matches('_')),
+                ours,
+            ));
+        }
         if options.use_hold {
             let ours = "bookmarks keep the base instead, and holds only last as long as a run";
             self.rows.push(Row::other("", "--use-hold", ours));
@@ -209,6 +221,16 @@ impl Writer {
                 "they go raw; decrypt = true for a first replication as before",
             ));
         }
+        let flags = options.send.flags;
+        if !flags.raw && (flags.large_blocks || flags.compressed || flags.embedded) {
+            let given = [(flags.large_blocks, 'L'), (flags.compressed, 'c'), (flags.embedded, 'e')];
+            let letters: String = given.into_iter().filter_map(|(is, letter)| is.then_some(letter)).collect();
+            self.rows.push(Row::same(
+                "",
+                format!("--sendoptions={letters}"),
+                "blocks go as they are on disk, always",
+            ));
+        }
         if options.send.holds {
             self.rows.push(Row::lost(
                 "holds",
@@ -225,6 +247,24 @@ impl Writer {
             let value = format!("{{ {} }}", pairs.join(", "));
             self.rows.push(Row::same("properties", "--recvoptions=o …", format!("set = {value}")));
             self.key("set", value);
+        }
+        if !options.receive.kept_out.is_empty() {
+            let names = options.receive.kept_out.join(", ");
+            self.rows.push(match options.preserve_properties {
+                true => Row::lost(
+                    "properties",
+                    format!("--recvoptions=x: not {names}"),
+                    "what is in the allow-list follows the source, without exceptions",
+                ),
+                false => Row::same(
+                    "properties",
+                    format!("--recvoptions=x: not {names}"),
+                    "the allow-list alone decides",
+                ),
+            });
+        }
+        if options.preserve_recordsize {
+            self.rows.push(Row::same("properties", "--preserve-recordsize", "recordsize follows the source"));
         }
         if options.preserve_properties {
             self.rows.push(Row::other(
@@ -365,6 +405,9 @@ mod tests {
         let arguments = ["--recvoptions=o compression=zstd u", "a/b", "c/d"].map(str::to_string);
         let carried = carry_over(&arguments, |_| false).expect("read");
         assert!(carried.toml("x").contains("set = { \"compression\" = \"zstd\" }"), "{}", carried.toml("x"));
+        let arguments = ["--recvoptions=x atime", "--preserve-properties", "a/b", "c/d"].map(str::to_string);
+        let carried = carry_over(&arguments, |_| false).expect("read");
+        assert!(carried.rows.iter().any(|row| row.kind == Kind::Lost && row.theirs.contains("atime")));
     }
 
     #[test]
@@ -386,6 +429,10 @@ mod tests {
         told("--include-snaps=\\d+ a/b c/d", Kind::Lost, "include_snapshots");
         told("--sshconfig=/f a/b root@h:c/d", Kind::Lost, "/f");
         told("--preserve-properties a/b c/d", Kind::Other, "mountpoint");
+        told("--preserve-recordsize a/b c/d", Kind::Same, "--preserve-recordsize");
+        told("--identifier=off a/b c/d", Kind::Same, "--identifier=off");
+        told("--keep-sync-snap a/b c/d", Kind::Other, "--keep-sync-snap");
+        told("--sendoptions=Lc a/b c/d", Kind::Same, "--sendoptions=Lc");
         for (line, why) in
             [("a/b", "not found"), ("--help", "prints"), ("a/b c;d", "c;d"), ("--nonsense a b", "nonsense")]
         {

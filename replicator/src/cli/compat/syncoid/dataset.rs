@@ -45,16 +45,23 @@ pub(super) struct One {
     pub(super) target: Option<DatasetState>,
     /// As it was when the turn began.
     pub(super) before: Option<DatasetState>,
+    /// The snapshot that it is a clone of, if it is to be one on the target.
     pub(super) origin: Option<Base>,
+    /// It goes as an ordinary dataset, whatever it is a clone of.
+    pub(super) plain: bool,
     /// The short name of the snapshot that this run took.
     pub(super) taken: Option<String>,
+    /// How often what was planned was no longer so.
+    pub(super) outdated: usize,
 }
 
 /// Why a stream did not arrive.
 pub(super) enum Failed {
     /// The run ends.
     End(End),
-    /// It was told, or is to be told by who knows more.
+    /// A side could not be looked at.
+    Look(HostError),
+    /// A stream, or what goes before it.
     Stream(RunError),
     /// The name is taken on the target.
     Collision(SnapshotName),
@@ -75,12 +82,21 @@ impl Run<'_> {
     ) -> Result<(), End> {
         let target = self.targets.get(name).cloned();
         let source = source.clone();
-        let mut one = One { source, name: name.clone(), target, before: None, origin, taken: None };
+        let mut one = One {
+            source,
+            name: name.clone(),
+            target,
+            before: None,
+            origin,
+            plain: false,
+            taken: None,
+            outdated: 0,
+        };
         let from = one.source.name.clone();
         self.log.debug(format!("syncing source {from} to target {name}."));
         for turn in 0..TURNS {
             if turn > 0 && !self.look_again(&mut one)? {
-                break;
+                return Ok(());
             }
             one.before = one.target.clone();
             let turned = self.turn(&mut one)?;
@@ -92,10 +108,14 @@ impl Run<'_> {
                 return Ok(());
             }
         }
+        self.log.critical(format!(
+            "{from} is given up after {TURNS} turns: one of the sides is changed again and again by somebody else"
+        ));
         self.at_least(2);
         Ok(())
     }
 
+    /// Looks at both sides once more. Whether the dataset goes on; where it does not, it was told.
     fn look_again(&mut self, one: &mut One) -> Result<bool, End> {
         let sides = (self.source.look(&one.source.name), self.target.look(&one.name));
         match sides {
@@ -104,10 +124,20 @@ impl Run<'_> {
                 Ok(true)
             }
             (Ok(None), _) => {
-                self.log.warn(format!("Skipping dataset (dataset no longer exists): {}...", one.source.name));
+                self.vanished(&one.source.name);
                 Ok(false)
             }
             (Err(error), _) | (_, Err(error)) => self.failed(&error).map(|()| false),
+        }
+    }
+
+    /// Tells that a dataset of the source is gone, which is no failure of a run that brought something.
+    pub(super) fn vanished(&mut self, source: &DatasetName) {
+        if self.brought == 0 {
+            self.log.critical(format!("cannot open '{source}': dataset does not exist"));
+            self.at_least(2);
+        } else {
+            self.log.warn(format!("Skipping dataset (dataset no longer exists): {source}..."));
         }
     }
 
@@ -134,7 +164,7 @@ impl Run<'_> {
             source: &one.source,
             target: one.target.as_ref(),
             taken: one.taken.as_deref(),
-            origin: one.origin.as_ref(),
+            origin: one.origin.as_ref().filter(|_| !one.plain),
         };
         if self.options.dump {
             self.dump(&sides);
@@ -143,6 +173,7 @@ impl Run<'_> {
             Verdict::NoSnapshots => self.no_snapshots(one),
             Verdict::NoMatch => self.no_match(one),
             Verdict::UpToDate { newest } => {
+                self.brought += 1;
                 self.log.info(format!(
                     "no snapshots on source newer than {newest} on target. Nothing to do, not syncing."
                 ));
@@ -179,11 +210,8 @@ impl Run<'_> {
                     log::size(size)
                 ));
                 match self.send(one, &spec, None) {
-                    Ok(()) => {
-                        // What was resumed leads to one snapshot only, and the rest is as ever.
-                        one.origin = None;
-                        Ok(Some(Turn::Again))
-                    }
+                    // What was resumed leads to one snapshot only, and the rest is as ever.
+                    Ok(()) => Ok(Some(Turn::Again)),
                     Err(failed) => self.lost(one, &failed, 2).map(Some),
                 }
             }
@@ -219,6 +247,10 @@ impl Run<'_> {
         };
         self.log.debug(format!("creating sync snapshot {snapshot}..."));
         if let Err(error) = self.source.host.deed(&Deed::Snapshot { snapshot: snapshot.clone() }) {
+            if let Ok(None) = self.source.look(&one.source.name) {
+                self.vanished(&one.source.name);
+                return Ok(false);
+            }
             return self.failed(&error).map(|()| false);
         }
         // Others may have taken some since the run began, and those are sent, too.
@@ -256,13 +288,15 @@ impl Run<'_> {
 
     fn no_match(&mut self, one: &mut One) -> Result<Turn, End> {
         let (from, name) = (&one.source.name, one.name.clone());
-        // Never the root of a pool.
-        if self.options.force_delete && name.parent().is_some() {
+        // Never the root of a pool, nor what the source is in.
+        let holds_source = self.one_machine && from.is_within(&name);
+        if self.options.force_delete && name.parent().is_some() && !holds_source {
             self.log.info(format!("Removing {name} because no matching snapshots were found"));
-            match self.destroy_tree(&name) {
-                Ok(()) => {
+            match self.destroy_tree(&name, &one.source) {
+                Ok(false) => {}
+                Ok(true) => {
                     self.targets.retain(|other, _| !other.is_within(&name));
-                    (one.target, one.origin) = (None, None);
+                    (one.target, one.plain) = (None, true);
                     return Ok(Turn::Again);
                 }
                 Err(error) if error.is_cancelled() => return Err(End::Interrupted),
@@ -278,18 +312,23 @@ impl Run<'_> {
         Ok(Turn::Done)
     }
 
-    fn destroy_tree(&mut self, name: &DatasetName) -> Result<(), HostError> {
+    /// Destroys it with all that is below, and says so first. False, and nothing is done, where the source is in it: one
+    /// machine may have been given by two names, but no receive carries the GUID of a dataset along.
+    fn destroy_tree(&mut self, name: &DatasetName, source: &DatasetState) -> Result<bool, HostError> {
         let doomed: Vec<Doomed> = match self.target.host.inventory(name, Depth::All)? {
             Inventory::Present(tree) => tree.datasets().iter().map(Into::into).collect(),
-            Inventory::Absent { .. } => return Ok(()),
+            Inventory::Absent { .. } => return Ok(true),
         };
+        if doomed.iter().any(|one| one.guid == source.guid) {
+            return Ok(false);
+        }
         for one in &doomed {
             self.log.loud(format!("destroying {} (--force-delete)", self.target.name(&one.name)));
             for (snapshot, _) in &one.snapshots {
                 self.log.loud(format!("destroying {} (--force-delete)", self.target.name(snapshot)));
             }
         }
-        self.target.with_mounts(&Deed::DestroyTree { dataset: name.clone(), doomed })
+        self.target.with_mounts(&Deed::DestroyTree { dataset: name.clone(), doomed }).map(|()| true)
     }
 
     fn go(&mut self, one: &mut One, work: &plan::Work) -> Result<Turn, End> {
@@ -317,21 +356,20 @@ impl Run<'_> {
             self.carry_holds(one, work)?;
         }
         match sent {
-            Ok(()) if work.ends => Ok(Turn::Done),
-            Ok(()) => self.after(one, work),
-            Err((Failed::Collision(snapshot), kind, status)) => {
-                let name = self.target.name(&snapshot);
-                self.log.critical(format!("cannot restore to {name}: destination already exists"));
-                if self.options.force_delete && kind == Kind::Incremental && one.before.is_some() {
-                    return self.remove(one, &snapshot);
-                }
-                self.at_least(status);
-                Ok(Turn::Done)
+            Ok(()) => {
+                self.brought += 1;
+                if work.ends { Ok(Turn::Done) } else { self.after(one, work) }
             }
-            Err((Failed::Stream(error), Kind::Clone, _)) if one.origin.is_some() => {
+            Err((Failed::Collision(snapshot), Kind::Incremental, _))
+                if self.options.force_delete && one.before.is_some() =>
+            {
+                self.collision(&snapshot);
+                self.remove(one, &snapshot)
+            }
+            Err((Failed::Stream(error), Kind::Clone, _)) if !one.plain => {
                 self.log.debug(&error);
                 self.log.info("clone creation failed, trying ordinary replication as fallback");
-                one.origin = None;
+                one.plain = true;
                 Ok(Turn::Again)
             }
             Err((failed, _, status)) => self.lost(one, &failed, status),
@@ -350,7 +388,7 @@ impl Run<'_> {
         let origin = match (series.kind, &series.from) {
             (Kind::Clone, Some(base)) => match self.on_target(base, &one.name) {
                 Ok(Some(snapshot)) => Some(snapshot),
-                Err(error) => return Err(Failed::Stream(error.into())),
+                Err(error) => return Err(Failed::Look(error)),
                 // What fails here is tried as an ordinary dataset.
                 Ok(None) => {
                     return Err(Failed::Stream(RunError::NoSource {
@@ -423,59 +461,6 @@ impl Run<'_> {
         }
     }
 
-    /// Tells why streams did not arrive, and what becomes of the dataset.
-    fn lost(&mut self, one: &mut One, failed: &Failed, status: u8) -> Result<Turn, End> {
-        match failed {
-            Failed::End(End::Interrupted) => return Err(End::Interrupted),
-            Failed::End(End::Dead(text)) => return Err(End::Dead(text.clone())),
-            Failed::Told => self.at_least(status),
-            Failed::Collision(snapshot) => {
-                let name = self.target.name(snapshot);
-                self.log.critical(format!("cannot restore to {name}: destination already exists"));
-                self.at_least(status);
-            }
-            Failed::Stream(error) => {
-                if super::send::is_busy(error) {
-                    let name = &one.name;
-                    self.log
-                        .warn(format!("Cannot sync now: {name} is already target of a zfs receive process."));
-                    self.at_least(1);
-                    return Ok(Turn::Done);
-                }
-                let names = (self.source.name(&one.source.name), self.target.name(&one.name));
-                self.log.critical(format!("zfs send {} | zfs receive {} failed: {error}", names.0, names.1));
-                self.at_least(status);
-                if self.options.no_resume {
-                    self.forget(one);
-                }
-            }
-        }
-        Ok(Turn::Done)
-    }
-
-    /// Throws away what a receive kept that nobody is to resume.
-    fn forget(&mut self, one: &mut One) {
-        let kept = self.target.look(&one.name).ok().flatten().and_then(|state| state.partial);
-        if let Some(partial) = kept {
-            let discard = Change::DiscardPartial { dataset: one.name.clone(), partial };
-            if let Err(error) = self.target.host.apply(&discard) {
-                self.log.warn(format!("the partial receive of {} stays: {error}", one.name));
-            }
-        }
-    }
-
-    /// Removes the one snapshot of the target that is in the way of another of its name.
-    fn remove(&mut self, one: &mut One, snapshot: &SnapshotName) -> Result<Turn, End> {
-        self.log.loud(format!("removing existing destination: {}", self.target.name(snapshot)));
-        let there = one.target.iter().flat_map(|target| &target.snapshots).find(|one| one.name == *snapshot);
-        let Some(guid) = there.map(|one| one.guid) else { return Ok(Turn::Again) };
-        let snapshots = vec![(snapshot.clone(), guid)];
-        match self.target.host.deed(&Deed::DestroySnapshots { dataset: one.name.clone(), snapshots }) {
-            Ok(()) => Ok(Turn::Again),
-            Err(error) => self.failed(&error).map(|()| Turn::Done),
-        }
-    }
-
     /// Mounts what was received for the first time, as `zfs receive` does.
     fn mount(&mut self, one: &One) {
         if self.options.receive.unmounted || one.source.kind != DatasetKind::Filesystem {
@@ -489,12 +474,13 @@ impl Run<'_> {
 
     /// Tells what a target gives up.
     pub(super) fn tell(&self, back: &RollBack) {
+        let to = back.to.name.short();
         for (snapshot, _) in &back.newer {
-            self.log.loud(format!(
-                "rolling back to @{}: destroying {}",
-                back.to.name.short(),
-                self.target.name(snapshot)
-            ));
+            self.log.loud(format!("rolling back to @{to}: destroying {}", self.target.name(snapshot)));
+        }
+        if back.newer.is_empty() {
+            let dataset = self.target.name(back.to.name.dataset());
+            self.log.info(format!("rolling back to @{to}: what was written to {dataset} since then goes"));
         }
     }
 

@@ -11,11 +11,16 @@ use crate::cli::signals;
 
 mod after;
 mod carry_over;
+#[cfg(test)]
+mod changes_tests;
 mod dataset;
 mod endpoint;
 mod filter;
 mod foresee;
+#[cfg(test)]
+mod lab;
 mod log;
+mod lost;
 mod names;
 mod options;
 mod plan;
@@ -50,7 +55,7 @@ pub(in crate::cli) struct Arguments {
 
 const EXAMPLES: &str = "\
 Snapshots of the target that are newer than the common one are destroyed, each named before it goes, unless
---no-rollback is given. `replicator replicate` destroys nothing.
+--no-rollback is given. `replicator replicate` never does that.
 
 Examples:
   syncoid tank/data backup/data

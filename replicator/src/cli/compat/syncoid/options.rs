@@ -206,9 +206,9 @@ impl Given {
         self.options.iter().any(|(one, _)| *one == name)
     }
 
-    /// The last one counts.
+    /// The last one counts, and an empty one is none: `--identifier "$ID"` of a script without one.
     fn last<'s>(&'s self, name: &'s str) -> Option<&'s str> {
-        self.all(name).last()
+        self.all(name).last().filter(|value| !value.is_empty())
     }
 
     fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
@@ -435,6 +435,33 @@ mod tests {
         assert!(options("--recvoptions=u a b").receive.unmounted);
         let some = options("--include-snaps=^a --exclude-snaps=b$ a b").snapshots;
         assert!(some.takes("a1") && !some.takes("ab") && !some.takes("c"));
+    }
+
+    #[test]
+    fn an_empty_value_is_none() {
+        for line in
+            ["identifier", "sendoptions", "recvoptions", "source-bwlimit", "target-bwlimit", "compress"]
+        {
+            let words = [format!("--{line}"), String::new(), "a".to_string(), "b".to_string()];
+            let asked = read(&words.map(OsString::from)).unwrap_or_else(|error| panic!("{line}: {error:?}"));
+            let Asked::Run(options) = asked else { panic!("{line}") };
+            assert!(options.warnings.is_empty() && options.identifier.is_empty(), "{line}");
+        }
+        let empty = [
+            "--sshkey",
+            "",
+            "--sshconfig",
+            "",
+            "--sshcipher",
+            "",
+            "--insecure-direct-connection",
+            "",
+            "a",
+            "b",
+        ];
+        let Ok(Asked::Run(options)) = read(&empty.map(OsString::from)) else { panic!("refused") };
+        assert!(options.ssh_key.is_none() && options.ssh_config.is_none() && options.ssh_cipher.is_none());
+        assert!(options.direct.is_none());
     }
 
     #[test]

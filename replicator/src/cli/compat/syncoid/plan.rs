@@ -61,10 +61,17 @@ pub(super) struct Work {
     pub(super) series: Vec<Series>,
     /// What was sent last.
     pub(super) newest: Snapshot,
-    /// The short name of the base, where there was one.
-    pub(super) base: Option<String>,
+    /// The base, where there was one.
+    pub(super) base: Option<Common>,
     /// Nothing follows: where a bookmark brought the newest, syncoid ends there.
     pub(super) ends: bool,
+}
+
+/// The short names of a snapshot that both sides have. They differ where it was renamed on one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Common {
+    pub(super) source: String,
+    pub(super) target: String,
 }
 
 /// Both sides of a dataset.
@@ -89,7 +96,7 @@ pub(super) fn decide(sides: Sides<'_>, options: &Options) -> Verdict {
     let own = taken.filter(|short| options.snapshots.takes(short));
     let own = own.and_then(|short| source.snapshots.iter().find(|one| one.name.short() == short));
     let Some(newest) = own.or_else(|| listed.last().copied()) else { return Verdict::NoSnapshots };
-    let work = |series: Vec<Series>, base: Option<String>, ends| {
+    let work = |series: Vec<Series>, base: Option<Common>, ends| {
         Verdict::Go(Work { series, newest: newest.clone(), base, ends })
     };
     let Some(target) = target else {
@@ -106,7 +113,7 @@ pub(super) fn decide(sides: Sides<'_>, options: &Options) -> Verdict {
         return work(series, None, false);
     };
     let theirs = included(target, &options.snapshots);
-    if let Some((base, short)) = common(&listed, &theirs) {
+    if let Some((base, theirs)) = common(&listed, &theirs) {
         if base.guid == newest.guid {
             return Verdict::UpToDate { newest: newest.name.short().to_string() };
         }
@@ -115,7 +122,8 @@ pub(super) fn decide(sides: Sides<'_>, options: &Options) -> Verdict {
         } else {
             chain(source, &listed, base, newest, options)
         };
-        return work(series.into_iter().collect(), Some(short), false);
+        let base = Common { source: base.name.short().to_string(), target: theirs };
+        return work(series.into_iter().collect(), Some(base), false);
     }
     // The newest of the target that the source has a bookmark of.
     let marked = theirs.iter().rev().find_map(|one| {
@@ -127,11 +135,12 @@ pub(super) fn decide(sides: Sides<'_>, options: &Options) -> Verdict {
     });
     let Some((mark, short)) = marked else { return Verdict::NoMatch };
     let from = Some(Base::Bookmark(mark.name.clone(), mark.guid));
+    let same = |short: &str| Common { source: short.to_string(), target: short.to_string() };
     let next = listed.iter().copied().find(|one| one.createtxg >= mark.createtxg);
     match next.filter(|_| !options.no_stream) {
         None => {
             let to = vec![newest.clone()];
-            work(vec![Series { kind: Kind::Bookmark, from, to }], Some(short), false)
+            work(vec![Series { kind: Kind::Bookmark, from, to }], Some(same(&short)), false)
         }
         Some(next) => {
             let mut series = vec![Series { kind: Kind::Bookmark, from, to: vec![next.clone()] }];
@@ -139,7 +148,7 @@ pub(super) fn decide(sides: Sides<'_>, options: &Options) -> Verdict {
             if !ends {
                 series.extend(chain(source, &listed, next, newest, options));
             }
-            work(series, Some(next.name.short().to_string()), ends)
+            work(series, Some(same(next.name.short())), ends)
         }
     }
 }

@@ -1,6 +1,8 @@
 //! From words to hosts: which machines are meant, how they are reached, and with whose rights the commands work there.
 
 use std::num::NonZeroU64;
+use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use zfs_core::Zfs;
@@ -14,6 +16,7 @@ use super::run::End;
 use super::run::Run;
 use super::run::Side;
 use crate::cancel::Cancel;
+use crate::cli::of_no_pair::of_no_pair;
 use crate::endpoint::Endpoint;
 use crate::endpoint::Machine;
 use crate::host::Depth;
@@ -51,11 +54,6 @@ pub(super) fn run(options: &Options, cancel: &Cancel) -> Result<u8, End> {
     };
     let (Ok(source), Ok(target)) = (read(&options.source), read(&options.target)) else { return Ok(2) };
     let (from, to) = (&source.dataset, &target.dataset);
-    let within = from == to || options.recursive && (from.is_within(to) || to.is_within(from));
-    if source.machine == target.machine && within {
-        log.critical(format!("{from} and {to} are the same, or one is below the other"));
-        return Ok(2);
-    }
     if options.direct.is_some() {
         match (&source.machine, &target.machine) {
             (Some(_), Some(_)) => {
@@ -69,7 +67,7 @@ pub(super) fn run(options: &Options, cancel: &Cancel) -> Result<u8, End> {
         }
     }
     let reach = Reach { options, log: &log, zfs: zfs.as_ref().ok(), cancel };
-    let (Some(source_side), Some(target_side)) = (reach.side(&source), reach.side(&target)) else {
+    let (Some(source_side), Some(mut target_side)) = (reach.side(&source), reach.side(&target)) else {
         return Ok(if cancel.is_cancelled() { 130 } else { 2 });
     };
     let depth = if options.recursive { Depth::All } else { Depth::One };
@@ -92,6 +90,14 @@ pub(super) fn run(options: &Options, cancel: &Cancel) -> Result<u8, End> {
             None
         }
     };
+    let _admitted = match of_no_pair(target_side.host.as_mut(), to, target.machine.is_none()) {
+        Ok(admitted) => admitted,
+        Err(failure) => {
+            log.critical(failure.message());
+            failure.hint().into_iter().for_each(|hint| log.warn(hint));
+            return Ok(2);
+        }
+    };
     let hostname = hostname();
     let mut run = Run {
         options,
@@ -103,6 +109,8 @@ pub(super) fn run(options: &Options, cancel: &Cancel) -> Result<u8, End> {
         clock: &jiff::Zoned::now,
         source: source_side,
         target: target_side,
+        one_machine: source.machine == target.machine,
+        brought: 0,
         targets: std::collections::BTreeMap::new(),
         properties: std::collections::BTreeMap::new(),
         told_compression: false,
@@ -197,6 +205,12 @@ impl Reach<'_> {
                     self.log.critical(format!(
                         "ssh connection echo test failed for {machine} with exit code 255: {error}"
                     ));
+                    let of_key =
+                        matches!(error, TransportError::HostKey(_) | TransportError::HostKeyRefused { .. });
+                    if of_key && trusts_anybody(&self.options.ssh_options) {
+                        self.log
+                            .loud("-o StrictHostKeyChecking is not followed: host keys are checked, always");
+                    }
                 }
                 None
             }
@@ -205,13 +219,15 @@ impl Reach<'_> {
 
     fn connect(&self, machine: &Machine) -> Result<SystemSsh, TransportError> {
         let options = self.options;
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let of_home = |path: &PathBuf| of_home(path, home.as_deref());
         let mut ssh_options = options.ssh_options.clone();
         ssh_options.extend(options.ssh_cipher.iter().map(|cipher| format!("Ciphers={cipher}")));
         let mut transport = SystemSsh::new(SystemSshOptions {
             user: machine.user.clone(),
             port: options.ssh_port,
-            config: options.ssh_config.clone(),
-            identities: options.ssh_key.iter().cloned().collect(),
+            config: options.ssh_config.as_ref().map(of_home),
+            identities: options.ssh_key.iter().map(of_home).collect(),
             ssh_options,
             cancel: self.cancel.clone(),
             ..SystemSshOptions::new(&machine.host)
@@ -221,9 +237,44 @@ impl Reach<'_> {
     }
 }
 
+/// A path that begins at the home of the user, as a shell has it.
+fn of_home(path: &Path, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_path_buf(),
+    }
+}
+
+/// Whether host keys were to be taken as they come, which is not done.
+fn trusts_anybody(options: &[String]) -> bool {
+    options.iter().any(|option| {
+        let mut words = option.splitn(2, ['=', ' ']);
+        let (name, value) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let value = value.trim().to_ascii_lowercase();
+        name.eq_ignore_ascii_case("StrictHostKeyChecking")
+            && matches!(value.as_str(), "no" | "off" | "accept-new")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_may_begin_at_home() {
+        let of = |path: &str| of_home(Path::new(path), Some(Path::new("/root")));
+        assert_eq!(of("~/.ssh/id"), Path::new("/root/.ssh/id"));
+        assert_eq!(of("a/~/b"), Path::new("a/~/b"));
+        assert_eq!(of("~other/b"), Path::new("~other/b"));
+        assert_eq!(of_home(Path::new("~/b"), None), Path::new("~/b"));
+    }
+
+    #[test]
+    fn an_option_that_trusts_any_key_is_seen() {
+        let is = |option: &str| trusts_anybody(&[option.to_string()]);
+        assert!(is("StrictHostKeyChecking=no") && is("stricthostkeychecking accept-new"));
+        assert!(!is("StrictHostKeyChecking=yes") && !is("Compression=no"));
+    }
 
     #[test]
     fn the_lower_rate_holds_and_on_one_machine_that_of_the_source() {

@@ -99,6 +99,10 @@ pub(super) struct Run<'r> {
     pub(super) clock: &'r dyn Fn() -> Zoned,
     pub(super) source: Side,
     pub(super) target: Side,
+    /// Both sides are one machine.
+    pub(super) one_machine: bool,
+    /// How many datasets are well so far.
+    pub(super) brought: usize,
     /// The datasets of the target, as far as they are known.
     pub(super) targets: BTreeMap<DatasetName, DatasetState>,
     /// What is set with each receive, by dataset of the source.
@@ -141,6 +145,13 @@ impl Run<'_> {
             if self.options.recursive {
                 self.log.critical("no datasets found");
             }
+            self.at_least(2);
+            return Ok(self.status);
+        }
+        if self.one_machine && overlap(&datasets, source, target, self.options) {
+            self.log.critical(format!(
+                "{source} and {target} are the same, or one is below the other and not left out by --exclude-datasets"
+            ));
             self.at_least(2);
             return Ok(self.status);
         }
@@ -250,10 +261,65 @@ impl Run<'_> {
     }
 }
 
+/// Whether something is on both sides, which are on one machine: what a run brings would be what it, or the next one,
+/// reads.
+fn overlap(datasets: &[DatasetState], source: &DatasetName, target: &DatasetName, options: &Options) -> bool {
+    // The target itself, or what will be made in it: the next run would send that again.
+    let of_target = || datasets.iter().filter_map(|one| mapped(&one.name, source, target));
+    let taken = |name: &DatasetName| options.datasets.takes(name.as_str());
+    let reads_target = target.is_within(source) && (taken(target) || of_target().any(|name| taken(&name)));
+    let in_target = || datasets.iter().any(|one| one.name.is_within(target));
+    source == target || options.recursive && (reads_target || in_target())
+}
+
 /// Where a dataset of the source goes.
 pub(super) fn mapped(name: &DatasetName, source: &DatasetName, target: &DatasetName) -> Option<DatasetName> {
     match name.strip_prefix(source)? {
         "" => Some(target.clone()),
         rest => target.child(rest).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::World;
+
+    #[test]
+    fn trees_of_one_machine_may_meet_only_where_the_target_is_left_out() {
+        let name = |text: &str| text.parse::<DatasetName>().expect("a name");
+        let world = World::new(7, &["here"]);
+        world.on("here", |here| {
+            here.create_pool("tank");
+            for one in ["tank/a", "tank/backup", "tank/backup/a"] {
+                here.create(&name(one), DatasetKind::Filesystem, &[]).expect("made");
+            }
+        });
+        let overlap = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(std::ffi::OsString::from).collect();
+            let Ok(super::super::options::Asked::Run(options)) = super::super::options::read(&words) else {
+                panic!("{line}")
+            };
+            let (source, target) = (name(&options.source), name(&options.target));
+            let depth = if options.recursive { Depth::All } else { Depth::One };
+            let Inventory::Present(tree) = world.host("here").inventory(&source, depth).expect("listed")
+            else {
+                panic!("{line}")
+            };
+            let taken = tree.datasets().iter().filter(|one| options.datasets.takes(one.name.as_str()));
+            let taken: Vec<_> = taken.cloned().collect();
+            super::overlap(&taken, &source, &target, &options)
+        };
+        assert!(overlap("tank tank") && overlap("-r tank tank/backup") && overlap("-r tank/backup tank"));
+        assert!(overlap("-r --exclude-datasets=^tank/backup$ tank tank/backup"));
+        // Nothing is in it yet, but will be after the first run.
+        world.on("here", |here| {
+            here.create(&name("tank/new"), DatasetKind::Filesystem, &[]).expect("made");
+        });
+        assert!(overlap("-r --exclude-datasets=^tank/new$ tank tank/new"));
+        assert!(!overlap("-r --exclude-datasets=^tank/(new|backup) tank tank/new"));
+        assert!(!overlap("-r --exclude-datasets=^tank/backup tank tank/backup"));
+        assert!(!overlap("tank tank/backup") && !overlap("tank/backup/a tank/backup"));
+        assert!(!overlap("-r tank/a tank/backup"));
     }
 }

@@ -81,7 +81,7 @@ impl Run<'_> {
             if let Some(base) = base.filter(|_| !self.options.no_rollback) {
                 if attempt > 0 {
                     let seen = self.target.look(&one.name);
-                    one.target = seen.map_err(|error| Failed::Stream(error.into()))?;
+                    one.target = seen.map_err(Failed::Look)?;
                 }
                 self.roll_back(one, base, attempt > 0)?;
             }
@@ -195,7 +195,7 @@ fn class(error: &RunError) -> Option<Class> {
     }
 }
 
-/// Whether another receive into the target is going on.
+/// Whether another receive into the target is going on: the kernel refuses another stream then, and to roll back.
 pub(super) fn is_busy(error: &RunError) -> bool {
     let by_kernel = |error: &HostError| {
         Class::of_host(error, None) == Class::Transient(Transient::TargetBusy)
@@ -205,6 +205,17 @@ pub(super) fn is_busy(error: &RunError) -> bool {
         RunError::Transfer { error, .. } => {
             matches!(&**error, TransferError::Receiver(error) if by_kernel(error))
         }
+        RunError::Host(error) => by_kernel(error),
         _ => false,
     }
+}
+
+/// Whether one of the sides is no longer as it was when it was listed.
+pub(super) fn is_outdated(error: &RunError) -> bool {
+    matches!(
+        class(error),
+        Some(Class::Replan(
+            Replan::Gone | Replan::BaseGone | Replan::Changed | Replan::Exists | Replan::NotAnAncestor
+        ))
+    )
 }

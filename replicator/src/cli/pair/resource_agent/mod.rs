@@ -12,6 +12,7 @@ use super::setup::named;
 use crate::cancel::Cancel;
 use crate::cli;
 use crate::cli::config::From;
+use crate::codes::Code;
 use crate::pair::NodeName;
 use crate::pair::verbs::Mount;
 use crate::pair::verbs::Node;
@@ -63,7 +64,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
     let mut states = Vec::new();
     for root in &side.roots {
         let state = state(root, &mounts, &setup.name)
-            .map_err(|refused| Failure::new(Outcome::Failed, refused.to_string()).hinted(refused.hint()))?;
+            .map_err(|refused| Failure::new(Code::NotMounted, refused.to_string()).hinted(refused.hint()))?;
         states.push(state);
     }
     Ok(match states.as_slice() {
@@ -72,7 +73,7 @@ pub(super) fn run(arguments: &Arguments, cancel: &Cancel) -> Result<Outcome, Fai
         _ => {
             let one = |(root, state): (&Root, &State)| format!("{} is {}", root.name, state.word());
             let all: Vec<_> = side.roots.iter().zip(&states).map(one).collect();
-            return Err(Failure::new(Outcome::Failed, all.join(", ")));
+            return Err(Failure::new(Code::NotMounted, all.join(", ")));
         }
     })
 }

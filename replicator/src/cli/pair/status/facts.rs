@@ -1,6 +1,9 @@
 //! What is known of both nodes of a pair, as data, and what follows from two listings alone: who was promoted last, and
 //! what each dataset has in common with its copy. Nothing here asks anybody; [`super::gather`] does.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
 use zfs_core::DatasetKind;
 use zfs_core::Guid;
 use zfs_core::name::DatasetName;
@@ -10,6 +13,7 @@ use crate::host::DatasetState;
 use crate::host::SendSpec;
 use crate::host::Snapshot;
 use crate::pair::Belief;
+use crate::pair::paused::Paused;
 use crate::pair::verbs::look::Root;
 use crate::role::decide::Names;
 use crate::role::observation::Observation;
@@ -28,13 +32,19 @@ pub(super) struct Facts {
     pub(super) away: Option<Away>,
     pub(super) roots: Vec<Sides>,
     pub(super) lines: Vec<Line>,
+    /// Of roots that both nodes were promoted to in the same epoch: what each has alone.
+    pub(super) apart: Vec<Apart>,
     pub(super) asides: Vec<Aside>,
     /// The pools here that are not in order, each with the kernel's word.
     pub(super) pools: Vec<(String, String)>,
     /// The filesystems that a promoted node mounts and this one has not.
     pub(super) unmounted: Vec<DatasetName>,
+    /// The datasets whose pruning stands still here, by the newest run that could say so.
+    pub(super) paused: Vec<Paused>,
     /// How many per cent the sizes of a dataset may differ by.
     pub(super) drift: u8,
+    /// That this node is being promoted again and again.
+    pub(super) flapping: Option<String>,
     /// What else could not be found out.
     pub(super) unread: Vec<String>,
 }
@@ -71,6 +81,45 @@ pub(super) struct Line {
     /// What has to be estimated for that, on the active node.
     pub(super) stream: Option<SendSpec>,
     pub(super) goal: Goal,
+}
+
+/// A dataset that both nodes have gone on with.
+pub(super) struct Apart {
+    pub(super) dataset: DatasetName,
+    pub(super) here: Own,
+    pub(super) there: Own,
+}
+
+/// What a node has of a dataset since the newest snapshot that both have; all of it where there is none.
+pub(super) struct Own {
+    pub(super) snapshots: usize,
+    pub(super) amount: Amount,
+    /// What has to be estimated for that.
+    pub(super) stream: Option<SendSpec>,
+}
+
+impl Own {
+    /// Of a dataset that is not there.
+    fn nothing() -> Self {
+        Self { snapshots: 0, amount: Amount::NOTHING, stream: None }
+    }
+
+    fn of(state: &DatasetState, copy: Option<&DatasetState>) -> Self {
+        let has = |one: &Snapshot| {
+            copy.is_some_and(|copy| copy.snapshots.iter().any(|other| other.guid == one.guid))
+        };
+        let line = line(state, state.snapshots.iter().rposition(has), Basis::Both);
+        Self { snapshots: line.behind.unwrap_or_default(), amount: line.lost, stream: line.stream }
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        self.snapshots == 0 && self.amount == Amount::NOTHING
+    }
+}
+
+/// The datasets of a root by name.
+fn states(root: &Root) -> BTreeMap<&DatasetName, &DatasetState> {
+    root.datasets().map(|state| (&state.name, state)).collect()
 }
 
 /// What a line rests on.
@@ -179,6 +228,27 @@ impl Sides {
         found
     }
 
+    /// What each node has alone, of a root that both were promoted to in the same epoch.
+    pub(super) fn apart(&self, names: &Names) -> Vec<Apart> {
+        let (Holder::Two { .. }, Ok(here), Ok(there)) = (self.holder(names), &self.here, &self.there) else {
+            return Vec::new();
+        };
+        let (ours, theirs) = (states(here), states(there));
+        let all: BTreeSet<&DatasetName> = ours.keys().chain(theirs.keys()).copied().collect();
+        let own = |of: &BTreeMap<&DatasetName, &DatasetState>,
+                   copies: &BTreeMap<&DatasetName, &DatasetState>,
+                   name: &DatasetName| {
+            let copy = copies.get(name).copied();
+            of.get(name).map_or_else(Own::nothing, |state| Own::of(state, copy))
+        };
+        let apart = all.into_iter().map(|name| Apart {
+            dataset: name.clone(),
+            here: own(&ours, &theirs, name),
+            there: own(&theirs, &ours, name),
+        });
+        apart.filter(|one| !(one.here.is_nothing() && one.there.is_nothing())).collect()
+    }
+
     /// Its datasets, each with what it has in common with its copy. `remembered` gives what a run has last seen there.
     pub(super) fn lines(
         &self,
@@ -283,10 +353,4 @@ impl Line {
         let Goal::Every(goal) = self.goal else { return false };
         self.is_behind() && self.age(now).is_some_and(|age| age > goal.saturating_mul(2))
     }
-}
-
-/// Whether the last part of a name is one that a rejoin gives.
-pub(super) fn is_name_aside(name: &str) -> bool {
-    let epoch = name.rsplit_once("-divergent-").map(|(_, epoch)| epoch);
-    epoch.is_some_and(|epoch| !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -6,12 +6,15 @@ use std::collections::BTreeSet;
 use zfs_core::DatasetKind;
 use zfs_core::name::DatasetName;
 
+use super::facts::Amount;
+use super::facts::Apart;
 use super::facts::Aside;
 use super::facts::Basis;
 use super::facts::Facts;
 use super::facts::Goal;
 use super::facts::Holder;
 use super::facts::Line;
+use super::facts::Own;
 use super::picture::age;
 use crate::cli::finding::Finding;
 use crate::cli::finding::Level;
@@ -24,6 +27,7 @@ use crate::cli::format;
 use crate::cli::format::length;
 use crate::host::DatasetState;
 use crate::marks;
+use crate::pair::paused::Cause;
 use crate::pair::verbs::look::Root;
 use crate::role::Role;
 use crate::role::decide::Remedy;
@@ -43,12 +47,14 @@ pub(super) fn find(facts: &Facts, (here, there): (&Verdict, &Verdict), active: O
     let mut findings = Findings { facts, active, all: Vec::new() };
     findings.epochs();
     findings.role(here);
+    findings.flapping();
     findings.peer(there);
     findings.unseen();
     findings.pools();
     findings.behind();
     findings.active_side();
     findings.standby_side();
+    findings.paused();
     findings.sizes();
     findings.policies();
     findings.asides();
@@ -110,15 +116,44 @@ impl Findings<'_> {
             }
         }
         for epoch in both {
-            let text = format!(
-                "Both nodes were promoted to epoch {epoch}, and each may have what the other has not. Decide which one goes on, and stop the service on the other one, whose writes are then kept aside:"
+            let mut text = format!(
+                "Both nodes were promoted to epoch {epoch}, and each may have what the other has not. Decide which one goes on, and stop the service on the other one: what only that one has is then missing in the service, and is kept there under another name (…-divergent-{epoch}), from which it can be copied back."
             );
+            text.push_str(&self.apart());
             let (goes_on, other) = ("the node that goes on", "the other one");
             let commands = [
                 (goes_on.to_string(), format!("replicator pair promote {pair} --force")),
                 (other.to_string(), format!("replicator pair rejoin {pair}")),
             ];
             self.add(Level::Risk, text, commands);
+        }
+    }
+
+    /// What each choice would leave out, where both nodes could be looked at.
+    fn apart(&self) -> String {
+        let names = &self.facts.names;
+        let own = |node: &str, own: &Own| match (own.snapshots, own.is_nothing()) {
+            (_, true) => format!("nothing only on {node}"),
+            (0, _) => format!("{} only on {node}", bytes(own.amount)),
+            (1, _) => format!("{} in 1 snapshot and since only on {node}", bytes(own.amount)),
+            (many, _) => format!("{} in {many} snapshots and since only on {node}", bytes(own.amount)),
+        };
+        let one = |one: &Apart| {
+            format!("{}: {}, {}", one.dataset, own(&names.here, &one.here), own(&names.peer, &one.there))
+        };
+        let all: Vec<_> = self.facts.apart.iter().map(one).collect();
+        let (shown, more) = all.split_at(all.len().min(NAMED));
+        match (shown, more.len()) {
+            ([], _) => " What each of them has alone is not known from here. When it is decided:".to_string(),
+            (shown, 0) => format!(" {}. When it is decided:", shown.join("; ")),
+            (shown, more) => format!(" {}; and {more} more. When it is decided:", shown.join("; ")),
+        }
+    }
+
+    fn flapping(&mut self) {
+        if let Some(flapping) = &self.facts.flapping {
+            let text = format!("{flapping}. Find out what moves it.");
+            self.add(Level::Look, text, []);
         }
     }
 
@@ -137,6 +172,12 @@ impl Findings<'_> {
         let reasons: Vec<_> = verdict.reasons.iter().map(|reason| reason.text.as_str()).collect();
         let mut text = format!("{} is {}: {}.", names.here, verdict.role, reasons.join("; "));
         let commands = match verdict.remedy {
+            remedy if !verdict.without.is_empty() => {
+                text.push_str(
+                    " Nothing of what is left out is taken, sent or pruned before that is mended; the rest goes on.",
+                );
+                command(&names.here, if remedy == Remedy::Promote { "promote" } else { "role" })
+            }
             Remedy::Promote => command(&names.here, "promote"),
             Remedy::Rejoin => command(&names.here, "rejoin"),
             Remedy::Handover => {
@@ -146,6 +187,7 @@ impl Findings<'_> {
                 ));
                 command(&names.peer, "promote")
             }
+            Remedy::Given => command(&names.peer, "promote"),
             Remedy::Wait => {
                 text.push_str(" Until that is known nothing is taken, sent or pruned. This shows each thing that was asked:");
                 command(&names.here, "role")
@@ -243,7 +285,7 @@ impl Findings<'_> {
         let own: Vec<&Line> = lines.iter().filter(|line| line.ahead > 0 && line.common.is_some()).collect();
         if !own.is_empty() && !self.follows_late(&other) {
             let text = format!(
-                "{} got snapshots on {other} that {active} does not have, so nothing more is sent. Look at them, and destroy those that nobody needs.",
+                "{} got snapshots on {other} that {active} does not have, so nothing more is sent. Look at them. Where {active} goes on, this keeps what only {other} has under another name, and lets it receive again:",
                 has(&names(own.iter().map(|line| &line.dataset)), own.len())
             );
             let list = |line: &&Line| {
@@ -252,16 +294,46 @@ impl Findings<'_> {
                     format!("zfs list -t snapshot -o name,creation,used {}", dataset(&line.dataset)),
                 )
             };
-            let commands: Vec<_> = own.iter().take(NAMED).map(list).collect();
+            let mut commands: Vec<_> = own.iter().take(NAMED).map(list).collect();
+            let pair = word(&self.facts.pair);
+            commands.push((other.clone(), format!("replicator pair rejoin {pair} --aside")));
             self.add(Level::Risk, text, commands);
         }
         let only = self.only_on(&other, &active);
         if !only.is_empty() {
-            let text = format!(
-                "{} only on {other}: removed on {active}, or made by hand.",
-                is(&names(only.iter()), only.len())
-            );
-            self.add(Level::Note, text, []);
+            let what = is(&names(only.iter()), only.len());
+            let mut text = format!("{what} only on {other}: removed on {active}, or made by hand.");
+            if self.follows_late(&other) {
+                self.add(Level::Note, text, []);
+                return;
+            }
+            text.push_str(&format!(
+                " Nothing of that is pruned there meanwhile. A handover to {other} brings it back, as the active node sends what it has; what was removed on purpose has to be destroyed there as well. Look at it first:"
+            ));
+            let list = |name: &DatasetName| {
+                let show = format!("zfs list -r -t all -o name,creation,used {}", dataset(name));
+                (other.clone(), show)
+            };
+            let commands: Vec<_> = only.iter().take(NAMED).map(list).collect();
+            self.add(Level::Risk, text, commands);
+        }
+    }
+
+    /// What the runs of this node do not prune, because data may be lost.
+    fn paused(&mut self) {
+        let pair = word(&self.facts.pair);
+        let active = self.active.map(str::to_string);
+        let only = active.as_ref().map(|active| self.only_on(&self.here(), active)).unwrap_or_default();
+        for one in &self.facts.paused {
+            // What is only here is told as such.
+            if one.cause == Cause::Missing && only.iter().any(|name| name.as_str() == one.dataset) {
+                continue;
+            }
+            let level = if one.cause.is_grave() { Level::Risk } else { Level::Look };
+            let text = format!("{}. What to do: {}.", one.why, one.hint);
+            let look = active.clone().filter(|_| one.cause == Cause::Lost);
+            let look = look.map(|active| (active, format!("replicator pair accept {pair} --dry-run")));
+            self.all.push(Finding::new(level, text, look));
         }
     }
 
@@ -442,4 +514,13 @@ impl Findings<'_> {
 
 fn dataset(name: &DatasetName) -> String {
     word(name.as_str())
+}
+
+/// An amount, with a word where it is more than is known.
+fn bytes(amount: Amount) -> String {
+    match (amount.exact, amount.bytes) {
+        (true, bytes) => format::bytes(bytes),
+        (false, 0) => "an unknown number of bytes".to_string(),
+        (false, bytes) => format!("at least {}", format::bytes(bytes)),
+    }
 }

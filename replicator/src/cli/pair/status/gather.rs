@@ -10,14 +10,15 @@ use zfs_core::Zfs;
 use zfs_core::name::DatasetName;
 
 use super::facts::Amount;
+use super::facts::Apart;
 use super::facts::Aside;
 use super::facts::Away;
 use super::facts::Facts;
 use super::facts::Goal;
 use super::facts::Holder;
 use super::facts::Line;
+use super::facts::Own;
 use super::facts::Sides;
-use super::facts::is_name_aside;
 use crate::cancel::Cancel;
 use crate::cli::pair::setup::Setup;
 use crate::cli::pair::setup::now;
@@ -27,20 +28,24 @@ use crate::host::Base;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::jobs::memory::Memory;
+use crate::monitor::history;
 use crate::monitor::kstat;
 use crate::pair::Belief;
 use crate::pair::NodeName;
+use crate::pair::aside::is_name;
+use crate::pair::flapping;
+use crate::pair::paused::Paused;
 use crate::pair::verbs::Node;
 use crate::pair::verbs::look::Root;
 use crate::pair::verbs::look::look;
 use crate::policy::Period;
 use crate::policy::Schedule;
 use crate::role::decide::Names;
+use crate::role::epochs::Epochs;
 use crate::role::observation::Epoch;
 use crate::role::observation::Observation;
 use crate::role::observation::PeerSaid;
 use crate::role::observation::Seen;
-use crate::role::observation::of_all;
 use crate::role::watch::Eyes;
 use crate::survey;
 
@@ -72,8 +77,11 @@ pub(super) fn gather(setup: &mut Setup, config: &Config, cancel: &Cancel) -> Fac
     let active = |root: &Sides| matches!(root.holder(&names), Holder::One { node, .. } if node == names.here);
     let (here, far): (Vec<&Sides>, Vec<&Sides>) = roots.iter().partition(|root| active(root));
     estimate(setup.node.host(), &mut lines, &here);
+    let mut apart: Vec<Apart> = roots.iter().flat_map(|root| root.apart(&names)).collect();
+    measure(setup.node.host(), apart.iter_mut().map(|one| &mut one.here));
     if let Ok(host) = &mut there {
         estimate(host.as_mut(), &mut lines, &far);
+        measure(host.as_mut(), apart.iter_mut().map(|one| &mut one.there));
     }
     let unmounted = unread.had("what is mounted", unmounted(&mut setup.node, &here)).unwrap_or_default();
     let mut asides = Vec::new();
@@ -87,6 +95,7 @@ pub(super) fn gather(setup: &mut Setup, config: &Config, cancel: &Cancel) -> Fac
             asides.extend(asides_within(host.as_mut(), &names.peer, root.there.as_ref().ok()));
         }
     }
+    let paused = unread.had("what is not pruned", paused(&setup.state, &pair.name)).unwrap_or_default();
     // The kernel lists them in the order of their hashes.
     asides.sort_by(|a, b| a.dataset.cmp(&b.dataset));
     Facts {
@@ -95,15 +104,27 @@ pub(super) fn gather(setup: &mut Setup, config: &Config, cancel: &Cancel) -> Fac
         seen,
         away: there.err().map(|why| Away { why, reached: memory.reached }),
         pools: pools.into_iter().filter(|(_, state)| state != "ONLINE").collect(),
+        paused,
         drift: pair.guards.drift,
+        flapping: flapping::look(&setup.state, &pair.name, &names.here, now()),
         pair: pair.name,
         names,
         roots,
         lines,
+        apart,
         asides,
         unmounted,
         unread: unread.0,
     }
+}
+
+/// How many records of runs are read: two timers that never do the same leave all parts in a few.
+const RECORDS: usize = 64;
+
+/// What the runs of this node say of its pruning.
+fn paused(state: &Path, pair: &str) -> Result<Vec<Paused>, String> {
+    let history = history::read(state, RECORDS).map_err(|error| error.to_string())?;
+    Ok(history.paused(pair).cloned().collect())
 }
 
 /// What could not be found out, with the reason; it is shown, and never taken for nothing.
@@ -154,9 +175,10 @@ fn observe(
     away: Option<&String>,
     cancel: &Cancel,
 ) -> Observation {
-    let epochs = |node: &str, side: &dyn Fn(&Sides) -> Seen<Option<Epoch>>| {
-        of_all(node, roots.iter().map(|root| (root.name.to_string(), side(root))))
+    let epochs = |side: &dyn Fn(&Sides) -> Seen<Option<Epoch>>| {
+        Epochs::new(roots.iter().map(|root| (root.name.to_string(), side(root))))
     };
+    // Nothing is renewed by it.
     let mut eyes = Eyes::of(pair, setup.state.clone());
     Observation {
         reading: eyes.source.observe(cancel),
@@ -164,10 +186,10 @@ fn observe(
             Some(why) => PeerSaid::Unreachable(why.clone()),
             None => PeerSaid::Answered {
                 role: Seen::unknown("it was not asked"),
-                epoch: epochs(setup.peer.as_str(), &|root| epoch(&root.there)),
+                epoch: epochs(&|root| epoch(&root.there)),
             },
         },
-        epoch: epochs(setup.name.as_str(), &|root| epoch(&root.here)),
+        epoch: epochs(&|root| epoch(&root.here)),
         by_hand: (eyes.by_hand)(cancel),
     }
 }
@@ -228,6 +250,18 @@ fn estimate(host: &mut dyn Host, lines: &mut [Line], roots: &[&Sides]) {
     }
 }
 
+/// The same of what each node has alone.
+fn measure<'o>(host: &mut dyn Host, of: impl Iterator<Item = &'o mut Own>) {
+    let wanted: Vec<_> = of.filter(|own| own.stream.is_some()).collect();
+    let streams: Vec<_> = wanted.iter().filter_map(|own| own.stream.clone()).collect();
+    let Ok(sizes) = host.estimate(&streams) else { return };
+    for (own, size) in wanted.into_iter().zip(sizes) {
+        if let Some(bytes) = size {
+            own.amount = Amount { exact: true, ..own.amount }.plus(Amount { bytes, exact: true });
+        }
+    }
+}
+
 /// The filesystems that this node, being active, mounts, and has not.
 fn unmounted(node: &mut dyn Node, roots: &[&Sides]) -> Result<Vec<DatasetName>, String> {
     let mounts = node.mounts().map_err(|error| error.to_string())?;
@@ -246,7 +280,7 @@ fn asides_within(host: &mut dyn Host, node: &str, root: Option<&Root>) -> Vec<As
     let mut found: Vec<Aside> = Vec::new();
     for state in all {
         let known = found.iter().any(|one| state.name.is_within(&one.dataset));
-        if known || !is_name_aside(state.name.last()) {
+        if known || !is_name(state.name.last()) {
             continue;
         }
         let used = host.some_properties(&state.name, Depth::One, &["used".to_string()]).ok();
@@ -265,7 +299,7 @@ fn asides_beside(node: &str, root: &DatasetName) -> Result<Vec<Aside>, String> {
     for child in zfs.children(&parent).map_err(|error| error.to_string())? {
         let child = child.map_err(|error| error.to_string())?;
         let rest = child.name.as_str().strip_prefix(root.as_str()).unwrap_or_default();
-        if rest.starts_with("-divergent-") && is_name_aside(child.name.last()) {
+        if rest.starts_with("-divergent-") && is_name(child.name.last()) {
             let bytes = child.properties.number("used");
             found.push(Aside { node: node.to_string(), dataset: child.name, bytes, kind: child.kind });
         }

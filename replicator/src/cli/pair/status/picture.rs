@@ -18,6 +18,8 @@ use crate::role::decide::Purpose;
 use crate::role::decide::Remedy;
 use crate::role::decide::Verdict;
 use crate::role::decide::decide;
+use crate::role::epochs::Epochs;
+use crate::role::observation::Epoch;
 use crate::role::observation::Observation;
 use crate::role::observation::Owner;
 use crate::role::observation::PeerSaid;
@@ -154,10 +156,11 @@ fn verdicts(facts: &Facts) -> (Verdict, Verdict) {
     };
     let mut reading = facts.seen.reading.clone();
     reading.owner = reading.owner.map(owner);
+    let unknown = |why: &str| Epochs::unknown(facts.seen.epoch.each().map(|(root, _)| root.to_string()), why);
     let epoch = match &facts.seen.peer {
         PeerSaid::Answered { epoch, .. } => epoch.clone(),
-        PeerSaid::Unreachable(why) => Seen::unknown(why.clone()),
-        PeerSaid::NotAsked => Seen::unknown("it was not asked"),
+        PeerSaid::Unreachable(why) => unknown(why),
+        PeerSaid::NotAsked => unknown("it was not asked"),
     };
     let peer =
         PeerSaid::Answered { role: Seen::unknown("it was not asked"), epoch: facts.seen.epoch.clone() };
@@ -184,7 +187,9 @@ fn why(facts: &Facts, verdict: &Verdict, here: bool) -> String {
         None => "nobody knows where the service is".to_string(),
     };
     let more = match (verdict.role, verdict.remedy) {
+        _ if !verdict.without.is_empty() => "; a part is left out, see below",
         (Role::Standby, Remedy::Promote | Remedy::Look) => ", and this node was not promoted",
+        (Role::Standby, Remedy::Given) => ", and the other node has yet to be promoted",
         (Role::Isolated, Remedy::Rejoin) => ", and the other node has taken over",
         (Role::Isolated, Remedy::Handover) => ", and nobody has taken over",
         (Role::Isolated, Remedy::Choose) => ", and both nodes were promoted",
@@ -196,11 +201,22 @@ fn why(facts: &Facts, verdict: &Verdict, here: bool) -> String {
     format!("{service}{more}{said}")
 }
 
-fn epoch(epoch: &Seen<Option<crate::role::observation::Epoch>>) -> String {
-    match epoch {
-        Seen::Known(Some(epoch)) => epoch.to_string(),
-        Seen::Known(None) => "none".to_string(),
-        Seen::Unknown(_) => "?".to_string(),
+/// In one cell: the roots of a node that follows get an epoch one after the other, and it is as far as the last of them.
+fn epoch(epochs: &Epochs) -> String {
+    let mut all: Vec<Option<&Epoch>> = Vec::new();
+    for (_, epoch) in epochs.each() {
+        match epoch {
+            Seen::Known(epoch) => all.push(epoch.as_ref()),
+            Seen::Unknown(_) => return "?".to_string(),
+        }
+    }
+    let mut holders: Vec<&str> =
+        all.iter().filter_map(|epoch| epoch.map(|epoch| epoch.holder.as_str())).collect();
+    holders.dedup();
+    match all.into_iter().min_by_key(|epoch| epoch.map_or(0, |epoch| epoch.number)) {
+        _ if holders.len() > 1 => "mixed".to_string(),
+        Some(Some(epoch)) => epoch.to_string(),
+        Some(None) | None => "none".to_string(),
     }
 }
 

@@ -15,6 +15,7 @@ use super::facts::Basis;
 use super::facts::Facts;
 use super::facts::Goal;
 use super::facts::Line;
+use super::facts::Own;
 use super::facts::Sides;
 use super::gather::interval;
 use super::outcome;
@@ -37,12 +38,15 @@ use crate::host::Tree;
 use crate::pair::Belief;
 use crate::pair::Doubt;
 use crate::pair::Epoch;
+use crate::pair::paused::Cause;
+use crate::pair::paused::Paused;
 use crate::pair::verbs::look::Root;
 use crate::policy::Every;
 use crate::policy::Schedule;
 use crate::policy::TimeOfDay;
 use crate::role::Role;
 use crate::role::decide::Names;
+use crate::role::epochs::Epochs;
 use crate::role::observation::Epoch as Seen1;
 use crate::role::observation::Ha;
 use crate::role::observation::Observation;
@@ -117,8 +121,9 @@ fn root(epoch: (u64, &str), readonly: &str, datasets: Vec<DatasetState>) -> Root
 fn facts(owner: Owner, here: (u64, &str), there: (u64, &str), roots: Vec<Sides>) -> Facts {
     let names = Names { here: "elitedesk".to_string(), peer: "thinkpad".to_string() };
     let epoch = |(number, holder): (u64, &str)| {
-        Seen::Known((number > 0).then(|| Seen1 { number, holder: holder.to_string() }))
+        Epochs::from(Seen::Known((number > 0).then(|| Seen1 { number, holder: holder.to_string() })))
     };
+    let apart = roots.iter().flat_map(|root| root.apart(&names)).collect();
     let mut facts = Facts {
         pair: "nfs".to_string(),
         machine: "root@192.0.2.2".to_string(),
@@ -136,10 +141,13 @@ fn facts(owner: Owner, here: (u64, &str), there: (u64, &str), roots: Vec<Sides>)
         },
         away: None,
         lines: Vec::new(),
+        apart,
+        flapping: None,
         roots,
         asides: Vec::new(),
         pools: Vec::new(),
         unmounted: Vec::new(),
+        paused: Vec::new(),
         drift: 20,
         unread: Vec::new(),
         names,
@@ -345,14 +353,16 @@ fn a_copy_that_lacks_the_dataset_or_has_another_history_is_told() {
     let ahead = active(state("t/a", &[996], 0, GIB), state("t/a", &[996, 997, 998], 0, GIB));
     let (text, commands) = risk(&ahead);
     assert!(text.contains("t/a has got snapshots on thinkpad"), "{text}");
-    assert_eq!(commands, ["thinkpad: zfs list -t snapshot -o name,creation,used t/a"]);
+    let expected = [
+        "thinkpad: zfs list -t snapshot -o name,creation,used t/a",
+        "thinkpad: replicator pair rejoin nfs --aside",
+    ];
+    assert_eq!(commands, expected);
+    assert!(!text.contains("destroy"), "{text}");
     let left = parent(&[], &[state("t/a/old", &[990], 0, GIB), state("t/a/old-divergent-3", &[], 0, GIB)]);
-    let seen = picture(&left);
-    assert_eq!(
-        texts(&seen, Level::Note),
-        ["t/a/old is only on thinkpad: removed on elitedesk, or made by hand."]
-    );
-    assert_eq!(seen.level, Level::Note);
+    let (text, commands) = risk(&left);
+    assert!(text.contains("t/a/old is only on thinkpad: removed on elitedesk, or made by hand."), "{text}");
+    assert_eq!(commands, ["thinkpad: zfs list -r -t all -o name,creation,used t/a/old"]);
     // As a whole it is one thing.
     let mut gone = well();
     let there = gone.roots[0].there.as_mut().expect("seen");
@@ -361,6 +371,40 @@ fn a_copy_that_lacks_the_dataset_or_has_another_history_is_told() {
     let (text, commands) = risk(&gone);
     assert!(text.contains("t/a is not there on thinkpad"), "{text}");
     assert_eq!(commands, ["elitedesk: replicator run --only replicate"]);
+}
+
+#[test]
+fn what_is_not_pruned_because_data_may_be_lost_is_told_with_what_to_do() {
+    let paused = |cause, dataset: &str| Paused {
+        pair: "nfs".to_string(),
+        dataset: dataset.to_string(),
+        cause,
+        why: format!("{dataset} lost most of its data"),
+        hint: "look what is missing".to_string(),
+    };
+    let mut lost = well();
+    lost.paused.push(paused(Cause::Lost, "t/a"));
+    let (text, commands) = risk(&lost);
+    assert_eq!(text, "t/a lost most of its data. What to do: look what is missing.");
+    assert_eq!(commands, ["elitedesk: replicator pair accept nfs --dry-run"]);
+    lost.paused[0].cause = Cause::NoSizes;
+    assert_eq!((texts(&picture(&lost), Level::Look).len(), picture(&lost).level), (1, Level::Look));
+    // What is only here is told once, whether or not a run has seen it.
+    let with = |others: &[DatasetState]| {
+        std::iter::once(state("t/a", &[996], 0, GIB)).chain(others.to_vec()).collect()
+    };
+    let old = state("t/a/old", &[990], 0, GIB);
+    let mut gone = facts_of_standby(sides(root(THEM, "on", with(&[old])), root(THEM, "off", with(&[]))));
+    assert!(risk(&gone).0.contains("t/a/old is only on elitedesk"));
+    gone.paused.push(paused(Cause::Missing, "t/a/old"));
+    assert!(risk(&gone).0.contains("t/a/old is only on elitedesk"));
+    // Where the other node cannot be asked, a run may have done so.
+    gone.roots[0].there = Err("no route".to_string());
+    gone.seen.peer = PeerSaid::Unreachable("no route".to_string());
+    gone.away = Some(Away { why: "no route".to_string(), reached: None });
+    draw_lines(&mut gone, &[]);
+    let seen = picture(&gone);
+    assert!(texts(&seen, Level::Risk).iter().any(|text| text.starts_with("t/a/old lost most")), "{seen:#?}");
 }
 
 #[test]
@@ -415,6 +459,9 @@ fn two_that_were_promoted_alike_are_for_a_person() {
     let both = facts(Owner::Here, US, THEM, vec![pair]);
     let (text, commands) = risk(&both);
     assert!(text.contains("Both nodes were promoted to epoch 7"), "{text}");
+    // Each choice with what it would leave out.
+    assert!(text.contains("t/a: 1.0 MiB only on elitedesk, 1.0 MiB only on thinkpad."), "{text}");
+    assert!(text.contains("is then missing in the service"), "{text}");
     let expected = [
         "the node that goes on: replicator pair promote nfs --force",
         "the other one: replicator pair rejoin nfs",
@@ -423,6 +470,78 @@ fn two_that_were_promoted_alike_are_for_a_person() {
     let seen = picture(&both);
     assert_eq!((seen.active, seen.losses[0].kind), (None, LossKind::NotKnown));
     assert_eq!(outcome(&both), Outcome::Conflict);
+}
+
+#[test]
+fn what_each_of_two_has_alone_is_told_dataset_by_dataset() {
+    let new = state("t/a/new", &[997], 0, 2 * GIB);
+    let here = vec![state("t/a", &[980, 990, 995, 996], 0, GIB), state("t/a/x", &[990], 0, GIB)];
+    let there = vec![state("t/a", &[980, 990, 994], MIB, GIB), state("t/a/x", &[990], 0, GIB), new];
+    let both = |there| facts(Owner::Here, US, THEM, vec![sides(root(US, "off", here.clone()), there)]);
+    let mut seen = both(root(THEM, "off", there));
+    let names: Vec<_> = seen.apart.iter().map(|one| one.dataset.as_str()).collect();
+    assert_eq!(names, ["t/a", "t/a/new"], "what is alike is not named");
+    let stream = |own: &Own| own.stream.as_ref().and_then(|one| one.from.as_ref().map(Base::guid));
+    assert_eq!(
+        (stream(&seen.apart[0].here), stream(&seen.apart[0].there)),
+        (Some(Guid(990)), Some(Guid(990)))
+    );
+    let (text, _) = risk(&seen);
+    assert!(
+        text.contains("t/a: an unknown number of bytes in 2 snapshots and since only on elitedesk"),
+        "{text}"
+    );
+    assert!(text.contains("at least 1.0 MiB in 1 snapshot and since only on thinkpad"), "{text}");
+    assert!(text.contains("t/a/new: nothing only on elitedesk, 2.0 GiB"), "{text}");
+    seen.apart[0].here.amount = Amount { bytes: 3 * MIB, exact: true };
+    assert!(risk(&seen).0.contains("t/a: 3.0 MiB in 2 snapshots"));
+    // Where one of them could not be looked at, nothing is made up.
+    seen.apart.clear();
+    assert!(risk(&seen).0.contains("What each of them has alone is not known from here."));
+}
+
+/// Four roots, as most pairs have, on two pools.
+fn four(ours: [Seen<Option<Seen1>>; 4]) -> Facts {
+    let roots = ["t/a", "t/b", "u/a", "u/b"];
+    let one = |dataset: &&str| {
+        let copy = || state(dataset, &[996], 0, GIB);
+        sides(root(US, "off", vec![copy()]), root(US, "on", vec![copy()]))
+    };
+    let mut facts = facts(Owner::Here, US, US, roots.iter().map(one).collect());
+    let named =
+        |epochs: Vec<Seen<Option<Seen1>>>| Epochs::new(roots.iter().map(ToString::to_string).zip(epochs));
+    let followed = Seen::Known(Some(Seen1 { number: US.0, holder: US.1.to_string() }));
+    let there = named(vec![followed; 4]);
+    facts.seen.peer = PeerSaid::Answered { role: Seen::unknown("it was not asked"), epoch: there };
+    facts.seen.epoch = named(Vec::from(ours));
+    facts
+}
+
+#[test]
+fn of_several_roots_a_promotion_that_was_cut_off_and_a_pool_that_is_gone_are_told() {
+    let at = |number: u64| Seen::Known(Some(Seen1 { number, holder: "elitedesk".to_string() }));
+    assert_eq!(picture(&four([at(7), at(7), at(7), at(7)])).findings, []);
+    let cut = four([at(8), at(8), at(7), at(7)]);
+    let (text, commands) = risk(&cut);
+    assert!(text.contains("t/a, t/b: 8 of elitedesk; u/a, u/b: 7 of elitedesk"), "{text}");
+    assert_eq!(commands, ["elitedesk: replicator pair promote nfs"]);
+    let gone = || Seen::unknown("the pool u is suspended");
+    let gone = four([at(7), at(7), gone(), gone()]);
+    let seen = picture(&gone);
+    assert_eq!((seen.nodes[0].role, seen.nodes[0].epoch.as_str()), (Role::Active, "?"));
+    let (text, commands) = risk(&gone);
+    assert!(text.contains("u/a is left out") && text.contains("the rest goes on"), "{text}");
+    assert_eq!(commands, ["elitedesk: replicator pair role nfs"]);
+}
+
+#[test]
+fn a_service_that_goes_back_and_forth_is_told() {
+    let mut facts = well();
+    facts.flapping = Some("elitedesk was promoted 3 times within an hour".to_string());
+    let seen = picture(&facts);
+    assert_eq!(seen.level, Level::Look);
+    let expected = ["elitedesk was promoted 3 times within an hour. Find out what moves it."];
+    assert_eq!(texts(&seen, Level::Look), expected);
 }
 
 #[test]
@@ -456,7 +575,7 @@ fn an_epoch_that_is_not_believed_and_a_root_that_is_not_seen_are_no_nothing() {
     let mut doubtful = well();
     doubtful.roots[0].there.as_mut().expect("seen").belief = Belief::Unknown(Doubt::Received);
     doubtful.seen.peer =
-        PeerSaid::Answered { role: Seen::unknown("-"), epoch: Seen::unknown("it came with a stream") };
+        PeerSaid::Answered { role: Seen::unknown("-"), epoch: Seen::unknown("it came with a stream").into() };
     draw_lines(&mut doubtful, &[]);
     let (text, commands) = risk(&doubtful);
     assert!(text.contains("The epoch of t/a on thinkpad is not known"), "{text}");

@@ -8,6 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use ratatui::text::Span;
 
+use crate::cli::colour;
 use crate::cli::finding;
 use crate::cli::finding::Kind;
 use crate::cli::finding::Level;
@@ -30,7 +31,7 @@ pub(super) struct Palette {
 impl Palette {
     /// As the environment wants it: NO_COLOR with anything in it turns colours off.
     pub(super) fn of_environment() -> Self {
-        Self { colours: std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty()) }
+        Self { colours: colour::wanted(&std::io::stdout()) }
     }
 
     fn heading(self) -> Style {
@@ -62,7 +63,7 @@ impl Palette {
             State::Ok => Style::new(),
             State::Away => self.dim(),
             State::Unknown => self.look(),
-            State::Late | State::Conflict | State::Missing => self.risk(),
+            State::Late | State::Conflict | State::Missing | State::Differs => self.risk(),
         }
     }
 

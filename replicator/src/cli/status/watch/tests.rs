@@ -36,8 +36,10 @@ use crate::monitor::history::of_record;
 use crate::monitor::lag::Look;
 
 fn parts(facts: Facts) -> (Asked, Recorded) {
-    let Facts { now, datasets, pools, unread, ways, history, running, next, pairs, unknown, .. } = facts;
-    (Asked { datasets, pools, unread, ways, next, pairs }, Recorded { now, history, running, unknown })
+    let Facts { now, datasets, pools, unread, ways, copies, history, .. } = facts;
+    let Facts { running, lying, next, pairs, unknown, .. } = facts;
+    let asked = Asked { datasets, pools, unread, ways, copies, next, pairs };
+    (asked, Recorded { now, history, running, lying, unknown })
 }
 
 fn blank(colours: bool) -> State {
@@ -140,7 +142,7 @@ fn three_datasets_at_80_columns() {
     assert_eq!(lines[3], "DATASET        SNAPSHOTS  NEWEST       AGE    AT MOST");
     assert_eq!(lines[5], "  data to nas             11-27 12:07  1d02h  3h       CONFLICT");
     assert_eq!(lines[22], "Runs as of 12s ago, pools and targets as of 12s ago.");
-    assert!(lines[23].ends_with("1-18 of 35"), "{}", lines[23]);
+    assert!(lines[23].ends_with("1-18 of 36"), "{}", lines[23]);
     let all = read_through(&mut state, (80, 24), at).join("\n");
     for part in ["(37 %), 96.0 MiB/s, 54s left", "in 10m", "  4. 83 % of the pool tank", "GOOD TO KNOW"] {
         assert!(all.contains(part), "{part} is not in\n{all}");
@@ -191,22 +193,22 @@ fn keys_move_and_never_beyond_the_ends() {
         let lines = shown(state, (80, 24), at);
         lines[23].rsplit_once("  ").map(|(_, place)| place.to_string()).unwrap_or_default()
     };
-    assert_eq!(first(&mut state, KeyCode::Up), "1-18 of 610");
-    assert_eq!(first(&mut state, KeyCode::Down), "2-19 of 610");
-    assert_eq!(first(&mut state, KeyCode::Char('j')), "3-20 of 610");
-    assert_eq!(first(&mut state, KeyCode::Char('k')), "2-19 of 610");
-    assert_eq!(first(&mut state, KeyCode::PageDown), "19-36 of 610");
-    assert_eq!(first(&mut state, KeyCode::PageUp), "2-19 of 610");
-    assert_eq!(first(&mut state, KeyCode::PageUp), "1-18 of 610");
-    assert_eq!(first(&mut state, KeyCode::End), "593-610 of 610");
-    assert_eq!(first(&mut state, KeyCode::PageDown), "593-610 of 610");
-    assert_eq!(first(&mut state, KeyCode::Char('x')), "593-610 of 610");
+    assert_eq!(first(&mut state, KeyCode::Up), "1-18 of 611");
+    assert_eq!(first(&mut state, KeyCode::Down), "2-19 of 611");
+    assert_eq!(first(&mut state, KeyCode::Char('j')), "3-20 of 611");
+    assert_eq!(first(&mut state, KeyCode::Char('k')), "2-19 of 611");
+    assert_eq!(first(&mut state, KeyCode::PageDown), "19-36 of 611");
+    assert_eq!(first(&mut state, KeyCode::PageUp), "2-19 of 611");
+    assert_eq!(first(&mut state, KeyCode::PageUp), "1-18 of 611");
+    assert_eq!(first(&mut state, KeyCode::End), "594-611 of 611");
+    assert_eq!(first(&mut state, KeyCode::PageDown), "594-611 of 611");
+    assert_eq!(first(&mut state, KeyCode::Char('x')), "594-611 of 611");
     // Fewer lines than before: the end is the end.
     let (asked, recorded) = parts(documented());
     take(&mut state, Event::Asked(at, Ok(asked)));
     take(&mut state, Event::Recorded(at, Ok(recorded)));
-    assert_eq!(first(&mut state, KeyCode::Null), "18-35 of 35");
-    assert_eq!(first(&mut state, KeyCode::Home), "1-18 of 35");
+    assert_eq!(first(&mut state, KeyCode::Null), "19-36 of 36");
+    assert_eq!(first(&mut state, KeyCode::Home), "1-18 of 36");
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn an_older_agent_is_told_apart_before_it_is_asked() {
         host.release(&[]).expect_err("too old"),
     ] {
         assert!(matches!(&error, HostError::Cannot { has, .. } if has.contains("0.0.9")), "{error}");
+        assert_eq!(error.code(), Code::Cannot);
         assert!(error.hint().is_some_and(|hint| hint.contains("install")), "{error:?}");
     }
 }

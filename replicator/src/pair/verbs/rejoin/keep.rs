@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use zfs_core::DatasetKind;
+use zfs_core::ErrorKind;
 use zfs_core::name::DatasetName;
 
 use super::super::Refused;
@@ -24,6 +25,9 @@ use crate::host::Properties;
 use crate::host::PropertySource;
 use crate::host::SendSpec;
 use crate::host::Snapshot;
+use crate::marks;
+use crate::marks::Rejoining;
+use crate::pair::fence::rejoining;
 
 /// What was kept of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -36,12 +40,12 @@ pub struct Kept {
     pub bytes: u64,
 }
 
-/// One thing after the other, each from a new look.
+/// One thing after the other, each from a new look. `begun`: the root is marked already.
 pub(super) fn set_aside(
     node: &mut dyn Node,
     root: &DatasetName,
     (epoch, theirs): (u64, &BTreeMap<DatasetName, DatasetState>),
-    full: bool,
+    (full, mut begun): (bool, bool),
     kept: &mut Vec<Kept>,
     tell: &mut dyn FnMut(&str),
 ) -> Result<(), VerbError> {
@@ -74,6 +78,11 @@ pub(super) fn set_aside(
                 kept.push(Kept { dataset: dataset_name, aside: aside_name, bytes });
                 let guid = state.map_or(zfs_core::Guid(0), |state| state.guid);
                 let mut changes = Vec::new();
+                if !begun {
+                    begun = true;
+                    let set = vec![(marks::REJOIN.to_string(), Rejoining { epoch }.to_string())];
+                    changes.push(Change::SetProperties { dataset: root.clone(), set });
+                }
                 if state.is_some_and(|state| state.kind == DatasetKind::Filesystem) {
                     // It keeps its mountpoint, and shall not be mounted there by anybody but a person.
                     let set = vec![("canmount".to_string(), "noauto".to_string())];
@@ -99,6 +108,35 @@ pub(super) fn set_aside(
         carry_out(node, &steps, tell)?;
     }
     Err(Refused::Aside { dataset: root.clone(), why: "it does not come to an end".to_string() }.into())
+}
+
+/// Takes the mark off again, now that all is done: from the root last, so that what breaks off in between is gone on with.
+pub(super) fn finish(
+    node: &mut dyn Node,
+    root: &DatasetName,
+    epoch: u64,
+    tell: &mut dyn FnMut(&str),
+) -> Result<(), VerbError> {
+    let mut places = Vec::new();
+    for count in 1.. {
+        let aside = beside(root, epoch, count)?;
+        match rejoining(node.host(), &aside) {
+            Ok(Some(_)) => places.push(aside),
+            Ok(None) => {}
+            Err(error) if error.zfs_kind() == Some(ErrorKind::NotFound) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match rejoining(node.host(), root) {
+        Ok(Some(_)) => places.push(root.clone()),
+        Ok(None) => {}
+        // All of it was set aside.
+        Err(error) if error.zfs_kind() == Some(ErrorKind::NotFound) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let unset = |dataset| Change::UnsetProperties { dataset, names: vec![marks::REJOIN.to_string()] };
+    let steps: Vec<_> = places.into_iter().map(unset).map(Step::Change).collect();
+    carry_out(node, &steps, tell)
 }
 
 /// What the clone gets beside what comes with its snapshot.

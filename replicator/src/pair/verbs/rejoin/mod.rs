@@ -4,6 +4,10 @@
 //! in which it was written. One dataset after the other, each time from what is there (`next`): so a crash between any
 //! two steps is found by the next run, by these names.
 //!
+//! Before the first of these steps the root gets a mark ([`marks::REJOIN`]), which goes along wherever the root goes, and is
+//! taken off at the very end: as long as it is there nobody sends to this node, nothing follows by itself, and a rejoin goes on
+//! whatever the epoch says.
+//!
 //! The same sets aside what somebody wrote to a standby, if that is asked for ([`Asked::aside`]). And a node that has
 //! nothing of its own follows without being asked ([`Asked::only_follow`]).
 
@@ -18,18 +22,21 @@ use super::Step;
 use super::VerbError;
 use super::carry_out;
 use super::demote;
-use super::look::Far;
+use super::far::Far;
 use super::look::Root;
 use super::look::Side;
 use super::look::look;
 use super::node::Mount;
 use super::node::Node;
 use super::settle;
+use super::working;
 use crate::host::Change;
 use crate::host::Depth;
 use crate::host::Host;
 use crate::host::Inventory;
 use crate::marks;
+use crate::marks::FirstCopy;
+use crate::marks::Rejoining;
 use crate::pair::aside;
 use crate::pair::epoch::Belief;
 use crate::pair::epoch::Epoch;
@@ -37,6 +44,8 @@ use crate::pair::epoch::NodeName;
 use crate::pair::epoch::believe;
 use crate::pair::epoch::written;
 use crate::pair::fence::own;
+use crate::pair::fence::unfinished;
+use crate::plan::Patterns;
 
 mod keep;
 mod next;
@@ -44,7 +53,7 @@ mod next;
 pub use keep::Kept;
 
 /// How far a node may go to follow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// A dataset without a common snapshot is set aside as a whole.
     pub full: bool,
@@ -52,6 +61,8 @@ pub struct Asked {
     pub aside: bool,
     /// Only where nothing has to be set aside, and nobody can write.
     pub only_follow: bool,
+    /// The datasets that the pair replicates. The others are this node's own, and stay.
+    pub datasets: Patterns,
 }
 
 /// What was done.
@@ -67,6 +78,28 @@ pub struct Rejoined {
     pub locked: Vec<String>,
 }
 
+/// A root, and whom it is to follow.
+struct Followed {
+    root: DatasetName,
+    ours: Option<Epoch>,
+    lead: Epoch,
+    /// An earlier rejoin has begun with it, and broke off.
+    begun: Option<Rejoining>,
+}
+
+impl Followed {
+    /// Whether nothing is left to do, by its epoch.
+    fn follows(&self) -> bool {
+        let same = |ours: &Epoch| ours.number == self.lead.number && ours.holder == self.lead.holder;
+        self.begun.is_none() && self.ours.as_ref().is_some_and(same)
+    }
+
+    /// The epoch in the names of what is set aside.
+    fn epoch(&self) -> u64 {
+        self.begun.map_or_else(|| self.ours.as_ref().map_or(0, |ours| ours.number), |begun| begun.epoch)
+    }
+}
+
 /// Lets a node follow. `there` is the host of the other one.
 ///
 /// # Errors
@@ -76,14 +109,19 @@ pub fn rejoin(
     roots: &[DatasetName],
     there: &mut dyn Host,
     peer: &NodeName,
-    asked: Asked,
+    asked: &Asked,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Rejoined, VerbError> {
     let name = node.name().clone();
-    let far = Far::Seen(look(there, peer.as_str(), roots)?);
+    roots.iter().try_for_each(|root| working(node, root.pool()).map(drop))?;
+    let far = Far::seen(look(there, peer.as_str(), roots)?);
     let mut followed = Vec::new();
     let here = look(node.host(), name.as_str(), roots)?;
     for root in &here.roots {
+        let begun = unfinished(node.host(), &root.name)?;
+        if begun.is_some() && asked.only_follow {
+            return Err(Refused::Unfinished(root.name.clone()).into());
+        }
         let ours = own_epoch(node, root, &name)?;
         let lead = leader(ours.as_ref(), root, &far, &name, peer)?;
         if let Some(ours) =
@@ -92,20 +130,16 @@ pub fn rejoin(
         {
             return Err(Refused::Both { root: root.name.clone(), number: ours.number }.into());
         }
-        followed.push((root.name.clone(), ours, lead));
+        followed.push(Followed { root: root.name.clone(), ours, lead, begun });
     }
     // Before anything is looked at closely nobody writes any more, and until the end nobody receives.
     let mounts = node.mounts()?;
-    let follows = |ours: &Option<Epoch>, lead: &Epoch| {
-        ours.as_ref().is_some_and(|ours| ours.number == lead.number && ours.holder == lead.holder)
-    };
-    let behind: Vec<_> =
-        followed.iter().filter(|(_, ours, lead)| asked.aside || !follows(ours, lead)).collect();
+    let behind: Vec<_> = followed.iter().filter(|one| asked.aside || !one.follows()).collect();
     let mut done = Rejoined::default();
     let _closed = node.close(roots)?;
-    for (_, _, lead) in &followed {
-        done.epoch = done.epoch.max(lead.number);
-        done.active = lead.holder.to_string();
+    for one in &followed {
+        done.epoch = done.epoch.max(one.lead.number);
+        done.active = one.lead.holder.to_string();
     }
     if behind.is_empty() {
         hand_on(node, tell);
@@ -115,29 +149,35 @@ pub fn rejoin(
     settle(node, roots)?;
     if asked.only_follow {
         let here = look(node.host(), name.as_str(), roots)?;
-        let behind: Vec<_> = behind.iter().map(|(root, ..)| root).collect();
-        nothing_own(&here, &far, &node.mounts()?, &behind)?;
+        let behind: Vec<_> = behind.iter().map(|one| &one.root).collect();
+        nothing_own(&here, &far, &node.mounts()?, &behind, &asked.datasets)?;
     }
     // Where nobody can write, nothing has to be unmounted either.
     carry_out(node, &demote::close(&here, &mounts, !asked.only_follow), tell)?;
     settle(node, roots)?;
-    for (root, ours, lead) in behind {
-        let epoch = ours.as_ref().map_or(0, |ours| ours.number);
-        let theirs = far.root(root).into_iter().flat_map(Root::datasets);
+    for one in behind {
+        let (root, epoch) = (&one.root, one.epoch());
+        let theirs = far.root(root).into_iter().flat_map(|root| root.replicated(&asked.datasets));
         let theirs: BTreeMap<_, _> = theirs.map(|state| (state.name.clone(), state.clone())).collect();
         if !asked.only_follow {
-            keep::set_aside(node, root, (epoch, &theirs), asked.full, &mut done.kept, tell)?;
+            let begun = one.begun.is_some();
+            keep::set_aside(node, root, (epoch, &theirs), (asked.full, begun), &mut done.kept, tell)?;
         }
         let now = look(node.host(), name.as_str(), std::slice::from_ref(root))?;
         // Where it is set aside as a whole, the first receive brings the epoch.
         for now in now.roots.iter().filter(|now| now.tree.is_some()) {
-            let lead = Epoch { number: lead.number, holder: lead.holder.clone(), pool: now.pool };
+            let lead = Epoch { number: one.lead.number, holder: one.lead.holder.clone(), pool: now.pool };
             if now.epoch() != Some(&lead) {
-                let set = vec![written(&lead)];
+                let mut set = vec![written(&lead)];
+                if now.epoch().is_none() {
+                    // Nobody knows whether all of it has ever been here.
+                    set.push((marks::FIRST.to_string(), FirstCopy { there: 0, of: 0 }.to_string()));
+                }
                 let step = Step::Change(Change::SetProperties { dataset: root.clone(), set });
                 carry_out(node, &[step], tell)?;
             }
         }
+        keep::finish(node, root, epoch, tell)?;
     }
     hand_on(node, tell);
     done.locked = locked(&look(node.host(), name.as_str(), roots)?);
@@ -152,13 +192,22 @@ fn hand_on(node: &mut dyn Node, tell: &mut dyn FnMut(&str)) {
 }
 
 /// Whether these roots have nothing that the other node lacks.
-fn nothing_own(here: &Side, far: &Far, mounts: &[Mount], roots: &[&DatasetName]) -> Result<(), Refused> {
+fn nothing_own(
+    here: &Side,
+    far: &Far,
+    mounts: &[Mount],
+    roots: &[&DatasetName],
+    selected: &Patterns,
+) -> Result<(), Refused> {
     for root in here.roots.iter().filter(|root| roots.contains(&&root.name)) {
         let theirs = far.root(&root.name).and_then(|root| root.tree.as_ref());
         for state in root.datasets() {
             let refused = |why: String| Err(Refused::Own { dataset: state.name.clone(), why });
             if mounts.iter().any(|mount| mount.writable && mount.dataset == state.name) {
                 return refused("is mounted and writable".to_string());
+            }
+            if !selected.select_dataset(&state.name, &root.name) {
+                continue;
             }
             let newest: Option<Guid> = state.snapshots.last().map(|newest| newest.guid);
             let there = theirs.and_then(|tree| tree.get(&state.name));

@@ -174,12 +174,15 @@ fn a_rejoin_that_breaks_off_is_finished_by_the_next_one_and_nothing_is_lost() {
             assert_eq!(case.snapshots("a", "tank/data-divergent-1"), ["lost"]);
             assert_eq!(content(case, "tank/data-divergent-1").expect("kept"), root);
             assert_eq!(content(case, "tank/data/x-divergent-1").expect("kept"), child);
+            for dataset in [ROOT, "tank/data-divergent-1"] {
+                assert_eq!(case.value("a", dataset, marks::REJOIN), "", "{dataset}");
+            }
             for dataset in [ROOT, CHILD] {
                 assert_eq!(case.value("a", dataset, "readonly"), "on");
                 assert_eq!(case.value("a", dataset, "mountpoint"), format!("/{dataset}"));
             }
             // And it follows.
-            let copy = Case { world: case.world.copy(), mounts: Default::default(), lease: None };
+            let copy = case.copy();
             copy.send("b").expect("goes on from the common snapshot");
             assert!(copy.same(ROOT) && copy.same(CHILD));
         },

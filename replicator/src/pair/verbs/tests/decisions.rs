@@ -1,6 +1,8 @@
 //! What each verb decides and leaves, without anything going wrong in between.
 
 use super::*;
+use crate::codes::Code;
+use crate::codes::Coded;
 
 #[test]
 fn the_first_promotion_of_a_pair_is_asked_for_and_all_later_ones_count_on() {
@@ -11,7 +13,7 @@ fn the_first_promotion_of_a_pair_is_asked_for_and_all_later_ones_count_on() {
         a.create(&name(ROOT), DatasetKind::Filesystem, &place).expect("create");
     });
     world.on("b", |b| b.create_pool("tank"));
-    let case = Case { world, mounts: Default::default(), lease: None };
+    let case = Case::in_world(world);
     assert!(matches!(refused(case.promote_alone("a")), Refused::NoLineage { .. }));
     // With the other one there, and empty, nothing can be lost.
     let first = case.promote("a", false).expect("promoted");
@@ -83,8 +85,21 @@ fn an_old_active_node_is_promoted_again_only_if_forced() {
     let forced = case.promote("a", true).expect("forced");
     assert_eq!((forced.epoch, case.epoch("a")), (3, (3, "a".to_string())));
     // Now it is the other one that has to follow.
-    assert!(matches!(refused(case.rejoin("a")), Refused::Newest(_)));
+    let found = refused(case.rejoin("a"));
+    assert!(matches!(found, Refused::Newest(_)), "{found}");
+    assert_eq!(found.code(), Code::PairRefused);
     assert_eq!(case.rejoin("b").expect("follows").epoch, 3);
+}
+
+#[test]
+fn what_is_mounted_and_cannot_be_written_to_is_not_mounted_as_it_should_be() {
+    let case = Case::new();
+    case.world.on("b", |b| {
+        b.set_properties(&name(ROOT), &[("readonly".to_string(), "on".to_string())]).expect("set");
+    });
+    let steps = [Step::Mount { dataset: name(ROOT), at: Path::new("/tank/data").to_path_buf() }];
+    let error = carry_out(&mut case.node("b"), &steps, &mut |_| {}).expect_err("it is read-only");
+    assert_eq!(error.code(), Code::NotMounted, "{error}");
 }
 
 #[test]
@@ -159,7 +174,7 @@ fn a_pool_that_does_not_work_is_not_promoted() {
 fn old_data_are_promoted_only_if_forced() {
     let case = Case::new();
     let guards = Guards { promote_age: Some(Duration::from_secs(60)), ..Guards::default() };
-    let asked = |force| promote::Asked { force, guards, now: 1_000_000 };
+    let asked = |force| promote::Asked { guards, ..Case::asked(force) };
     let promote = |force| {
         let away = Err("no route".to_string());
         promote::promote(&mut case.node("b"), &[name(ROOT)], away, &asked(force), &mut |_| {})
@@ -281,7 +296,7 @@ fn what_nobody_has_in_common_is_set_aside_only_if_asked() {
     assert_eq!(case.epoch("a"), (1, "a".to_string()));
     let (mut there, peer) = (case.world.host("b"), node_name("b"));
     let full = rejoin::Asked { full: true, ..rejoin::Asked::default() };
-    let done = rejoin::rejoin(&mut case.node("a"), &[name(ROOT)], &mut there, &peer, full, &mut |_| {});
+    let done = rejoin::rejoin(&mut case.node("a"), &[name(ROOT)], &mut there, &peer, &full, &mut |_| {});
     assert_eq!(done.expect("follows").kept.len(), 1);
     assert_eq!(case.snapshots("a", "tank/data-divergent-1"), ["1", "own"]);
     assert_eq!(case.snapshots("a", "tank/data-divergent-1/x"), ["1", "own"]);

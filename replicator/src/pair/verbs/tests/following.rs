@@ -4,13 +4,13 @@
 use super::crashes::after_every_effect;
 use super::*;
 
-/// The service has moved to `b`, as the cluster moves it.
+/// The service has moved to `b`, as the cluster moves it, and `a` could not be told.
 fn moved() -> Case {
     let case = Case::new();
     case.write("a", ROOT, 2, 2);
     case.demote("a").expect("demoted");
     case.send("a").expect("everything is sent");
-    case.promote("b", false).expect("promoted");
+    case.promote_alone("b").expect("promoted");
     case
 }
 
@@ -55,8 +55,7 @@ fn what_a_node_has_alone_keeps_it_from_following_by_itself() {
     }
     // Where somebody can still write, too.
     let case = moved();
-    let mount = Mount { dataset: name(ROOT), at: "/data".into(), writable: true };
-    case.mounts[0].lock().expect("no panic").push(mount);
+    case.mount_by_hand("a", ROOT, "/data");
     case.world.on("a", |a| {
         let off = [("readonly".to_string(), "off".to_string())];
         a.set_properties(&name(ROOT), &off).expect("set");
@@ -92,18 +91,18 @@ fn what_was_written_to_a_standby_is_set_aside_if_that_is_asked_for_as_often_as_i
         let error = case.send("a").expect_err("it was written to");
         assert!(error.hint().is_some_and(|hint| hint.contains("rejoin --aside")), "{error}");
         assert_eq!(case.rejoin("b").expect("it follows already").kept, []);
-        let done = case.rejoin_as("b", aside()).expect("set aside");
+        let done = case.rejoin_as("b", &aside()).expect("set aside");
         assert_eq!(done.kept.iter().map(|kept| kept.aside.as_str()).collect::<Vec<_>>(), [kept]);
         assert_eq!(case.epoch("b"), (1, "a".to_string()));
         case.send("a").expect("it can receive again");
         assert!(case.same(ROOT) && case.same(CHILD));
         // Once is enough.
         case.world.restart();
-        assert_eq!(case.rejoin_as("b", aside()).expect("nothing is left to do").kept, []);
+        assert_eq!(case.rejoin_as("b", &aside()).expect("nothing is left to do").kept, []);
         assert_eq!(case.world.effects(), 0);
     }
     // The active node has nobody to follow.
-    assert!(matches!(refused(case.rejoin_as("a", aside())), Refused::Newest(_)));
+    assert!(matches!(refused(case.rejoin_as("a", &aside())), Refused::Newest(_)));
 }
 
 #[test]
@@ -111,7 +110,7 @@ fn setting_aside_that_breaks_off_is_finished_by_the_next_also_the_second_time() 
     let case = || {
         let case = Case::new();
         case.write("b", ROOT, 50, 1);
-        case.rejoin_as("b", aside()).expect("set aside");
+        case.rejoin_as("b", &aside()).expect("set aside");
         case.write("a", ROOT, 60, 1);
         case.snapshot("a", "2");
         case.send("a").expect("sent");
@@ -124,7 +123,7 @@ fn setting_aside_that_breaks_off_is_finished_by_the_next_also_the_second_time() 
     let second = content(&case(), ROOT).expect("there");
     after_every_effect(
         case,
-        |case| case.rejoin_as("b", aside()),
+        |case| case.rejoin_as("b", &aside()),
         |_| {},
         |case| {
             let all = ["tank", ROOT, "tank/data-divergent-1", "tank/data-divergent-1-2", CHILD];

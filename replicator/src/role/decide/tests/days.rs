@@ -16,8 +16,36 @@ fn case(
     (name, here, Box::new(change), role, remedy, says)
 }
 
+/// Of several roots, `t/1` and so on.
+pub(super) fn roots<const N: usize>(all: [Seen<Option<Epoch>>; N]) -> Epochs {
+    Epochs::new(all.into_iter().enumerate().map(|(at, one)| (format!("t/{}", at + 1), one)))
+}
+
 fn answer(role: Role, epoch: Option<Epoch>) -> PeerSaid {
-    PeerSaid::Answered { role: Seen::Known(role), epoch: Seen::Known(epoch) }
+    PeerSaid::Answered { role: Seen::Known(role), epoch: Seen::Known(epoch).into() }
+}
+
+/// No remedy asks for anything to be destroyed, and where a person has to choose it says what each choice costs.
+#[test]
+fn what_to_do_names_the_verbs_of_the_pair_and_destroys_nothing() {
+    let all = [
+        Remedy::Nothing,
+        Remedy::Wait,
+        Remedy::Promote,
+        Remedy::Rejoin,
+        Remedy::Handover,
+        Remedy::Given,
+        Remedy::Choose,
+        Remedy::Look,
+    ];
+    for remedy in all {
+        let text = remedy.text("nfs", &names(A));
+        assert!(!["destroy", "preserve", "rollback"].iter().any(|word| text.contains(word)), "{text}");
+    }
+    let choose = Remedy::Choose.text("nfs", &names(A));
+    let needed =
+        ["only a has", "only b has", "`replicator pair status nfs`", "`replicator pair rejoin nfs`", "kept"];
+    assert!(needed.iter().all(|part| choose.contains(part)), "{choose}");
 }
 
 #[test]
@@ -31,7 +59,7 @@ fn days_in_the_life_of_a_pair() {
             "never promoted",
             A,
             |o| {
-                o.epoch = Seen::Known(None);
+                o.epoch = Seen::Known(None).into();
                 o.peer = answer(Role::Standby, None);
             },
             Role::Standby,
@@ -98,7 +126,7 @@ fn days_in_the_life_of_a_pair() {
             A,
             |o| {
                 o.reading.owner = Seen::Known(node(B));
-                o.epoch = Seen::Known(epoch(2, B));
+                o.epoch = Seen::Known(epoch(2, B)).into();
                 o.peer = answer(Role::Active, epoch(2, B));
             },
             Role::Standby,
@@ -117,7 +145,7 @@ fn days_in_the_life_of_a_pair() {
             "and by the other",
             B,
             |o| {
-                o.epoch = Seen::Known(epoch(1, B));
+                o.epoch = Seen::Known(epoch(1, B)).into();
                 o.reading.owner = Seen::Known(Owner::Here);
             },
             Role::Isolated,
@@ -128,7 +156,7 @@ fn days_in_the_life_of_a_pair() {
             "an old master that does not know yet still takes itself for active",
             A,
             |o| {
-                o.epoch = Seen::Known(epoch(2, A));
+                o.epoch = Seen::Known(epoch(2, A)).into();
                 o.peer = answer(Role::Active, epoch(1, B));
             },
             Role::Unknown,
@@ -195,7 +223,7 @@ fn days_in_the_life_of_a_pair() {
             "a new disk where the service is",
             A,
             |o| {
-                o.epoch = Seen::Known(None);
+                o.epoch = Seen::Known(None).into();
                 o.peer = answer(Role::Standby, epoch(1, A));
             },
             Role::Standby,
@@ -221,7 +249,7 @@ fn days_in_the_life_of_a_pair() {
         case(
             "the same, seen by itself",
             B,
-            |o| o.epoch = Seen::Known(None),
+            |o| o.epoch = Seen::Known(None).into(),
             Role::Standby,
             Remedy::Nothing,
             "no epoch",
@@ -229,17 +257,81 @@ fn days_in_the_life_of_a_pair() {
         case(
             "a promotion that was cut off",
             A,
-            |o| o.epoch = Seen::unknown("tank/a has 2 and tank/b 1"),
+            |o| o.epoch = roots([Seen::Known(epoch(2, A)), Seen::Known(epoch(1, A))]),
+            Role::Unknown,
+            Remedy::Promote,
+            "t/1: 2 of a; t/2: 1 of a",
+        ),
+        case(
+            "the epoch cannot be read",
+            A,
+            |o| o.epoch = Seen::unknown("it came with a stream").into(),
             Role::Unknown,
             Remedy::Wait,
-            "tank/b",
+            "it came with a stream",
+        ),
+        case(
+            "it was handed over to this node, and nobody has promoted",
+            B,
+            |o| {
+                o.reading.owner = Seen::Known(Owner::Here);
+                o.peer = answer(Role::Standby, epoch(2, B));
+            },
+            Role::Standby,
+            Remedy::Promote,
+            "a has handed it over, in epoch 2 of b",
+        ),
+        case(
+            "the same, where the service was not moved yet",
+            B,
+            |o| {
+                o.reading.owner = Seen::Known(Owner::Nowhere);
+                o.peer = answer(Role::Standby, epoch(2, B));
+            },
+            Role::Standby,
+            Remedy::Nothing,
+            "this node has the epoch 1 of a",
+        ),
+        case(
+            "the same, seen by the one that gave it away",
+            A,
+            |o| {
+                o.reading.owner = Seen::Known(node(B));
+                o.epoch = Seen::Known(epoch(2, B)).into();
+                o.peer = answer(Role::Standby, epoch(1, A));
+            },
+            Role::Standby,
+            Remedy::Given,
+            "this node has handed it over",
+        ),
+        case(
+            "and it is to be started there again",
+            A,
+            |o| {
+                o.epoch = Seen::Known(epoch(2, B)).into();
+                o.peer = answer(Role::Standby, epoch(1, A));
+            },
+            Role::Standby,
+            Remedy::Promote,
+            "was not promoted: it has the epoch 2 of b",
+        ),
+        case(
+            "an old disk where the service is, which is more than one promotion behind",
+            A,
+            |o| {
+                o.epoch = Seen::Known(epoch(1, B)).into();
+                o.peer = answer(Role::Standby, epoch(3, A));
+            },
+            Role::Standby,
+            Remedy::Look,
+            "is not the one that was promoted",
         ),
         case(
             "the other one's pool is suspended",
             A,
             |o| {
-                o.peer =
-                    PeerSaid::Answered { role: Seen::Known(Role::Unknown), epoch: Seen::unknown("suspended") }
+                let (role, epoch) = (Seen::Known(Role::Unknown), Seen::unknown("suspended").into());
+                o.peer = PeerSaid::Answered { role, epoch };
             },
             Role::Active,
             Remedy::Nothing,

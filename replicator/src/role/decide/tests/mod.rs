@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 
 use super::*;
+use crate::role::epochs::Epochs;
 use crate::role::observation::Override;
 
 mod days;
+mod several;
 mod worlds;
 
 /// The nodes of all tests.
@@ -38,8 +40,8 @@ fn active() -> Observation {
             quorum: Seen::Known(Quorum::Quorate),
             ha: Seen::Known(Ha::Armed),
         },
-        peer: PeerSaid::Answered { role: Seen::Known(Role::Standby), epoch: Seen::Known(epoch(1, A)) },
-        epoch: Seen::Known(epoch(1, A)),
+        peer: PeerSaid::Answered { role: Seen::Known(Role::Standby), epoch: Seen::Known(epoch(1, A)).into() },
+        epoch: Seen::Known(epoch(1, A)).into(),
         by_hand: Seen::Known(None),
     }
 }
@@ -48,7 +50,8 @@ fn active() -> Observation {
 fn standby() -> Observation {
     let mut seen = active();
     seen.reading.owner = Seen::Known(node(A));
-    seen.peer = PeerSaid::Answered { role: Seen::Known(Role::Active), epoch: Seen::Known(epoch(1, A)) };
+    seen.peer =
+        PeerSaid::Answered { role: Seen::Known(Role::Active), epoch: Seen::Known(epoch(1, A)).into() };
     seen
 }
 
@@ -98,7 +101,9 @@ const ROLES: [Role; 4] = [Role::Active, Role::Standby, Role::Isolated, Role::Unk
 fn answers() -> Vec<PeerSaid> {
     let mut all = vec![PeerSaid::NotAsked, PeerSaid::Unreachable("no route".to_string())];
     for role in ROLES.map(Seen::Known).into_iter().chain([unknown()]) {
-        all.extend(epochs().into_iter().map(|epoch| PeerSaid::Answered { role: role.clone(), epoch }));
+        let answer =
+            |epoch: Seen<Option<Epoch>>| PeerSaid::Answered { role: role.clone(), epoch: epoch.into() };
+        all.extend(epochs().into_iter().map(answer));
     }
     all
 }
@@ -117,7 +122,7 @@ fn everything(mut check: impl FnMut(&Observation)) -> usize {
                     check(&Observation {
                         reading: reading.clone(),
                         peer: peer.clone(),
-                        epoch: epoch.clone(),
+                        epoch: epoch.clone().into(),
                         by_hand,
                     });
                     count += 1;
@@ -136,11 +141,13 @@ fn whatever_is_observed_no_node_is_active_that_must_not_be() {
         found[verdict.role as usize] += 1;
         assert!(!verdict.reasons.is_empty(), "{seen:?}");
         assert!(verdict.reasons.iter().all(|reason| !reason.text.is_empty()), "{verdict:?}");
-        let ours = seen.epoch.known().and_then(Option::as_ref);
-        let theirs = match &seen.peer {
-            PeerSaid::Answered { epoch, .. } => epoch.known().and_then(Option::as_ref),
-            _ => None,
+        let whole = seen.epoch.all();
+        let ours = whole.known().and_then(Option::as_ref);
+        let there = match &seen.peer {
+            PeerSaid::Answered { epoch, .. } => epoch.all(),
+            _ => unknown(),
         };
+        let theirs = there.known().and_then(Option::as_ref);
         let said = seen.by_hand.known().and_then(Option::as_ref).map(|said| said.role);
         let reading = &seen.reading;
         let works = matches!(reading.quorum.known(), Some(Quorum::Quorate | Quorum::NoSuch));
@@ -175,9 +182,8 @@ fn whatever_is_observed_no_node_is_active_that_must_not_be() {
         // A doubt about anything of this node's own is never an answer, unless the epochs alone are enough.
         let doubtful =
             reading.owner.why().or(reading.moving.why()).or(reading.quorum.why()).or(reading.ha.why());
-        let doubtful = (doubtful.is_some() && said.is_none())
-            || seen.epoch.why().is_some()
-            || seen.by_hand.why().is_some();
+        let doubtful =
+            (doubtful.is_some() && said.is_none()) || whole.why().is_some() || seen.by_hand.why().is_some();
         if doubtful
             && !both
             && !(higher && ours.is_some_and(|epoch| epoch.holder == A))
@@ -203,7 +209,8 @@ fn whatever_is_observed_no_node_is_active_that_must_not_be() {
             reading: Reading { moving: Seen::Known(false), ..seen.reading.clone() },
             ..seen.clone()
         };
-        if seen.reading.moving == Seen::Known(true) {
+        // Of a start where the service is already, HA is no doubt either.
+        if seen.reading.moving == Seen::Known(true) && seen.reading.ha != Seen::Known(Ha::Disarmed) {
             let change = decide(&names(A), std::slice::from_ref(seen), Purpose::Change);
             assert_eq!(change, of(A, &still), "{seen:?}");
         }

@@ -31,7 +31,7 @@ fn observed(
     peer: PeerSaid,
     by_hand: &Seen<Option<Override>>,
 ) -> Observation {
-    Observation { reading: reading.clone(), peer, epoch: epoch.clone(), by_hand: by_hand.clone() }
+    Observation { reading: reading.clone(), peer, epoch: epoch.clone().into(), by_hand: by_hand.clone() }
 }
 
 /// What each node of a world decides: first by itself, which is what it tells the other one, then with what it is told.
@@ -47,7 +47,7 @@ fn both_decide(
     };
     let decided = |at: usize, other: usize| {
         let peer = if hears[at] {
-            PeerSaid::Answered { role: Seen::Known(alone(other)), epoch: epochs[other].clone() }
+            PeerSaid::Answered { role: Seen::Known(alone(other)), epoch: epochs[other].clone().into() }
         } else {
             PeerSaid::Unreachable("the network is cut".to_string())
         };

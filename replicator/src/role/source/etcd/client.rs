@@ -60,9 +60,12 @@ impl Client {
     /// Renews a lease. How long it lives now; `None` when there is no such lease any more.
     pub(super) fn keep_alive(&self, lease: i64, cancel: &Cancel) -> Result<Option<Duration>, String> {
         let answer = self.ask("/v3/lease/keepalive", &json!({ "ID": lease.to_string() }), cancel)?;
-        let result = answer.get("result").ok_or("it did not say what became of the lease")?;
-        let ttl = number(result, "TTL")?.and_then(|ttl| u64::try_from(ttl).ok()).filter(|ttl| *ttl > 0);
-        Ok(ttl.map(Duration::from_secs))
+        lives(answer.get("result").ok_or("it did not say what became of the lease")?)
+    }
+
+    /// How long a lease lives still, without changing that; `None` when there is no such lease any more.
+    pub(super) fn time_to_live(&self, lease: i64, cancel: &Cancel) -> Result<Option<Duration>, String> {
+        lives(&self.ask("/v3/lease/timetolive", &json!({ "ID": lease.to_string() }), cancel)?)
     }
 
     /// Ends a lease, and with it the keys that are bound to it.
@@ -155,6 +158,12 @@ impl Client {
             None => Ok(answer),
         }
     }
+}
+
+/// How long a lease lives; one that is over has 0, -1, or nothing.
+fn lives(answer: &Value) -> Result<Option<Duration>, String> {
+    let ttl = number(answer, "TTL")?.and_then(|ttl| u64::try_from(ttl).ok()).filter(|ttl| *ttl > 0);
+    Ok(ttl.map(Duration::from_secs))
 }
 
 /// A number, which is a text; `None` where it is left out.

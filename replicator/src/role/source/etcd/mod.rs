@@ -1,6 +1,7 @@
 //! A lease in etcd with a key for the pair, whose value is the name of the node that has the service. Only the node that
-//! has it renews it, each time it looks, so it has to live longer than runs are apart. A promotion takes it, a demotion
-//! gives it back. A handover binds the key to the name of the other node and a new lease, in one transaction that
+//! has it renews it, in each run and before each of its steps, so it has to live longer than runs are apart; and only while
+//! it can serve, which is for who calls [`Source::renew`] to know. A look alone renews nothing. A promotion takes it, a
+//! demotion gives it back. A handover binds the key to the name of the other node and a new lease, in one transaction that
 //! compares with what this node had: no third one can come in between, and from then on the other node renews it by the
 //! lease that it finds at the key, whoever has granted it.
 //!
@@ -51,15 +52,16 @@ impl Etcd {
         Self { client: Client::new(endpoints, timeout), key, ttl, names }
     }
 
-    /// Renews a lease, where that leaves enough of it.
-    fn renew(&self, lease: i64, cancel: &Cancel) -> Result<(), String> {
+    /// Lets a lease last on, where that leaves enough of it.
+    fn prolong(&self, lease: i64, cancel: &Cancel) -> Result<(), String> {
         let asked = Instant::now();
-        let ttl = self.client.keep_alive(lease, cancel)?.ok_or("the lease of this node has run out")?;
-        let left = ttl.saturating_sub(asked.elapsed());
-        if left <= MARGIN {
-            return Err(format!("only {} of the lease of this node are left", seconds(left)));
-        }
-        Ok(())
+        enough(self.client.keep_alive(lease, cancel)?, asked)
+    }
+
+    /// Whether enough is left of a lease.
+    fn lasts(&self, lease: i64, cancel: &Cancel) -> Result<(), String> {
+        let asked = Instant::now();
+        enough(self.client.time_to_live(lease, cancel)?, asked)
     }
 
     fn owner(&self, cancel: &Cancel) -> Result<Owner, String> {
@@ -69,7 +71,7 @@ impl Etcd {
             Some(Entry { lease: Some(lease), node }) => {
                 let owner = self.names.owner(&node);
                 if owner == Owner::Here {
-                    self.renew(lease, cancel)?;
+                    self.lasts(lease, cancel)?;
                 }
                 Ok(owner)
             }
@@ -79,6 +81,15 @@ impl Etcd {
     fn say(&self, why: &str) -> String {
         format!("etcd key {}: {why}", self.key)
     }
+}
+
+/// Whether what is left of a lease is enough, from before it was asked for.
+fn enough(left: Option<Duration>, asked: Instant) -> Result<(), String> {
+    let left = left.ok_or("the lease of this node has run out")?.saturating_sub(asked.elapsed());
+    if left <= MARGIN {
+        return Err(format!("only {} of the lease of this node are left", seconds(left)));
+    }
+    Ok(())
 }
 
 fn unbound(node: &str) -> String {
@@ -99,6 +110,16 @@ impl Source for Etcd {
         }
     }
 
+    fn renew(&mut self, cancel: &Cancel) -> Result<(), String> {
+        let renewed = || match self.client.get(&self.key, cancel)? {
+            Some(Entry { node, lease: Some(lease) }) if node == self.names.here => {
+                self.prolong(lease, cancel)
+            }
+            _ => Ok(()),
+        };
+        renewed().map_err(|why| self.say(&why))
+    }
+
     fn claim(&mut self, cancel: &Cancel) -> Result<(), NotTaken> {
         let taken = || -> Result<Option<String>, String> {
             let lease = self.client.grant(self.ttl, cancel)?;
@@ -112,7 +133,7 @@ impl Source for Etcd {
             let _ = self.client.revoke(lease, cancel);
             match found? {
                 Some(Entry { node, lease: Some(lease) }) if node == self.names.here => {
-                    self.renew(lease, cancel).map(|()| None)
+                    self.prolong(lease, cancel).map(|()| None)
                 }
                 Some(Entry { node, lease: None }) => Err(unbound(&node)),
                 Some(Entry { node, .. }) => Ok(Some(node)),

@@ -140,6 +140,13 @@ fn answer(state: &mut State, path: &str, question: &Value) -> Value {
             }
             json!({ "result": result })
         }
+        "/v3/lease/timetolive" => {
+            let id = text(question, "ID");
+            match state.leases.get(&id) {
+                Some(ttl) => json!({ "header": {}, "ID": id, "TTL": ttl.to_string(), "grantedTTL": "1800" }),
+                None => json!({ "header": {}, "ID": id, "TTL": "-1" }),
+            }
+        }
         "/v3/lease/revoke" => {
             let id = text(question, "ID");
             state.leases.remove(&id);
@@ -234,6 +241,7 @@ fn it_is_handed_over_in_one_step_and_the_other_node_renews_it() {
         (owner(&mut a), owner(&mut b)),
         (Seen::Known(Owner::Node("b".to_string())), Seen::Known(Owner::Here))
     );
+    b.renew(&cancel).expect("it has it");
     etcd.with(|state| assert_eq!(state.asked.last().map(String::as_str), Some("/v3/lease/keepalive")));
     // Again changes nothing, and a promotion of the other node finds that it has it.
     assert_eq!(a.hand_over(&cancel), Ok(true));
@@ -272,18 +280,29 @@ fn base64_of(text: &str) -> String {
 }
 
 #[test]
-fn only_who_has_it_renews_it_and_a_lease_that_ran_out_is_none() {
+fn only_who_has_it_renews_it_looking_never_does_and_a_lease_that_ran_out_is_none() {
     let etcd = Fake::new();
     let (mut a, mut b) = (etcd.node("a", "b"), etcd.node("b", "a"));
-    a.claim(&Cancel::new()).expect("nobody has it");
+    let cancel = Cancel::new();
+    a.claim(&cancel).expect("nobody has it");
     etcd.with(|state| state.asked.clear());
-    owner(&mut b);
+    for _ in 0..3 {
+        assert_eq!(owner(&mut a), Seen::Known(Owner::Here));
+        assert_eq!(a.glance(&cancel).owner, Seen::Known(Owner::Here));
+        assert_eq!(owner(&mut b), Seen::Known(Owner::Node("a".to_string())));
+    }
+    etcd.with(|state| {
+        assert!(!state.asked.iter().any(|path| path == "/v3/lease/keepalive"), "{:?}", state.asked);
+        state.asked.clear();
+    });
+    b.renew(&cancel).expect("it has nothing to renew");
     etcd.with(|state| assert_eq!(state.asked, ["/v3/kv/range"]));
-    owner(&mut a);
+    a.renew(&cancel).expect("it has it");
     etcd.with(|state| assert_eq!(state.asked[1..], ["/v3/kv/range", "/v3/lease/keepalive"]));
     // It runs out between the two questions.
     etcd.with(|state| state.leases.clear());
     assert!(owner(&mut a).why().is_some_and(|why| why.contains("has run out")));
+    assert!(a.renew(&cancel).expect_err("too late").contains("has run out"));
     // So little is left that it may have run out before anything is done about it.
     etcd.with(|state| {
         let lease = state.keys.values().next().and_then(|(_, lease)| lease.clone()).expect("bound");

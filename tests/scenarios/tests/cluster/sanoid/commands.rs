@@ -59,7 +59,8 @@ fn options_and_statuses_are_those_of_sanoid() {
     };
     let (code, out, _) = ours("--version");
     assert!(code == 0 && out.starts_with("sanoid version 2.3.0\n"), "{out}");
-    assert_eq!(ours("--nonsense").0, 2);
+    let (code, _, err) = ours("--nonsense");
+    assert!(code == 2 && err.contains("[R200]"), "{err}");
     assert_eq!(ours("--help").0, 0);
     for option in ["--configdir", "--cache-dir", "--run-dir", "--cron", "--verbose", "--readonly", "--quiet"]
     {
@@ -81,14 +82,19 @@ fn options_and_statuses_are_those_of_sanoid() {
     let (_, out, _) = ours("--configdir=/etc/ours --debug");
     assert!(out.contains("Filesystem ours/a has:\n     3 total snapshots (newest: 0.0 hours old)"), "{out}");
     // It cannot even begin; a monitor hears of it in its own way.
-    assert_eq!(ours("--configdir=/nowhere --cron").0, 255);
+    let (code, _, err) = ours("--configdir=/nowhere --cron");
+    assert!(code == 255 && err.contains("/nowhere/sanoid.conf does not exist [R801]"), "{err}");
+    assert!(err.contains("hint: ") && err.contains("--configdir") && !err.contains("--config "), "{err}");
     assert_eq!(ours("--configdir=/etc/ours --cron --cache-ttl=-1").0, 255);
     let (code, out, _) = ours("--configdir=/nowhere --monitor-snapshots");
-    assert!(code == 3 && out.starts_with("UNKNOWN"), "{out}");
+    assert!(code == 3 && out.starts_with("UNKNOWN") && out.contains("/nowhere/sanoid.conf"), "{out}");
     sh(node, "echo '\thourli = 3' >> /etc/ours/sanoid.conf");
     let before = snapshots(node, "ours");
     let (code, _, err) = ours("--configdir=/etc/ours --cron");
     assert!(code == 255 && err.contains("`hourly`") && err.contains("/etc/ours/sanoid.conf:"), "{err}");
+    assert!(err.contains("[R800]"), "{err}");
+    let (code, out, _) = ours("--configdir=/etc/ours --monitor-snapshots");
+    assert!(code == 3 && out.contains("/etc/ours/sanoid.conf:") && out.contains("`hourli`"), "{out}");
     assert_eq!(snapshots(node, "ours"), before);
     // The same by the name of the program.
     let done = node.sh("replicator sanoid --configdir=/etc/real --take-snapshots").expect("it runs");

@@ -88,6 +88,10 @@ pub(super) fn compare(
         for line in real.1.iter().filter(|line| !ours.1.contains(line)) {
             differences.push(format!("{}: - {line}", round.options));
         }
+        let [we, they] = [told("ours", &ours.2), told("real", &real.2)];
+        if we != they {
+            differences.push(format!("{}: INFO lines differ:\n{we:#?}\n{they:#?}", round.options));
+        }
         if ours.1.iter().any(|line| line.contains("#replicator") || line.contains("held by replicator")) {
             differences.push("something of our own replications is left".to_string());
         }

@@ -136,10 +136,33 @@ fn what_one_began_the_other_ends() {
         assert!(token.len() > 10, "{first} left nothing to resume: {token} {}", done.err());
         let said = sh(backup, &format!("{second} --no-sync-snap root@master:zpool1/x {target} 2>&1"));
         assert!(said.contains("Resuming interrupted zfs send/receive from"), "{second}: {said}");
-        assert_eq!(
-            sh(master, "zfs get -H -o value guid zpool1/x@one"),
-            sh(backup, &format!("zfs get -H -o value guid {target}@one"))
+        let guid = |node: &Node, of: &str| sh(node, &format!("zfs get -H -o value guid {of}"));
+        assert_eq!(guid(master, "zpool1/x@one"), guid(backup, &format!("{target}@one")));
+        // An incremental, cut where a narrow pipe ends: the next of the chain follows behind it.
+        let (two, three) = (format!("two{number}"), format!("three{number}"));
+        sh(
+            master,
+            &format!(
+                "head -c 3000000 /dev/urandom > /mnt/x/g; zfs snapshot zpool1/x@{two}
+                 date > /mnt/x/h; zfs snapshot zpool1/x@{three}"
+            ),
         );
+        let newest = sh(
+            backup,
+            &format!("zfs list -H -t snapshot -o name -s createtxg {target} | tail -1 | cut -d@ -f 2"),
+        );
+        sh(
+            backup,
+            &format!(
+                "ssh root@master zfs send -I @{newest} zpool1/x@{two} | head -c 1500000 | zfs receive -s -u {target} || true"
+            ),
+        );
+        let said = sh(backup, &format!("{second} --no-sync-snap root@master:zpool1/x {target} 2>&1"));
+        assert!(said.contains("Resuming interrupted zfs send/receive from"), "{second}: {said}");
+        for snapshot in [&two, &three] {
+            let (source, copy) = (format!("zpool1/x@{snapshot}"), format!("{target}@{snapshot}"));
+            assert_eq!(guid(master, &source), guid(backup, &copy), "{second}: {said}");
+        }
     }
 }
 
@@ -194,7 +217,56 @@ fn ssh_options_reach_ssh_and_failures_have_their_status() {
     }
     // Without sudo, and without rights.
     let (code, said) = run(&format!("--no-privilege-elevation keeper@master:{dataset} zpool2/no"));
-    assert!(code == 0 || code == 2, "{said}");
+    assert_eq!(code, 2, "{said}");
+    // With the rights it needs there.
+    sh(master, &format!("zfs allow keeper send,hold {dataset}"));
+    let (code, said) = run(&format!("--no-privilege-elevation keeper@master:{dataset} zpool2/allowed"));
+    assert_eq!(code, 0, "{said}");
+    // A host key that nobody knows is not taken, whatever is asked for, and that is said.
+    sh(backup, "cp /root/.ssh/known_hosts /tmp/known; : > /root/.ssh/known_hosts");
+    let (code, said) = run(&format!("-o StrictHostKeyChecking=no root@master:{dataset} zpool2/no"));
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("-o StrictHostKeyChecking is not followed"), "{said}");
+    sh(backup, "cp /tmp/known /root/.ssh/known_hosts");
+}
+
+#[test]
+fn what_another_machine_says_reaches_no_shell() {
+    let cluster = machines();
+    let (master, backup) = (cluster.node(1), cluster.node(2));
+    let bad = "$(touch /tmp/hit);`touch /tmp/hit`";
+    for (node, source) in [(master, "zpool1/a b"), (backup, "zpool1/c d")] {
+        sh(
+            node,
+            &format!(
+                "zfs create '{source}'; zfs create '{source}/e f'; zfs set 'org.example:x={bad}' '{source}'
+                 zfs snapshot -r '{source}@one two'; zfs hold '{bad}' '{source}@one two'"
+            ),
+        );
+    }
+    let more = "-r --no-sync-snap --preserve-properties --sendoptions=h --create-bookmark";
+    for (source, line) in [
+        ("zpool1/a b", "'root@master:zpool1/a b' 'zpool2/pull'"),
+        ("zpool1/c d", "'zpool1/c d' 'root@master:zpool2/push'"),
+    ] {
+        let pulls = source == "zpool1/a b";
+        let (from, to, target) =
+            if pulls { (master, backup, "zpool2/pull") } else { (backup, master, "zpool2/push") };
+        for round in 0..2 {
+            let done = backup.sh(&format!("syncoid {more} {line}")).expect("it runs");
+            assert_eq!(done.code(), 0, "{line}: {}{}", done.out(), done.err());
+            sh(from, &format!("zfs snapshot -r '{source}@three {round}'"));
+        }
+        for node in [master, backup] {
+            assert_eq!(sh(node, "ls /tmp/hit 2>/dev/null || echo none"), "none", "{line}");
+        }
+        assert_eq!(sh(to, &format!("zfs get -H -o value org.example:x {target}")), bad, "{line}");
+        assert_eq!(sh(to, &format!("zfs holds -H '{target}@one two' | cut -f 2")), bad, "{line}");
+        assert_eq!(
+            sh(to, &format!("zfs list -H -o name '{target}/e f@three 0'")),
+            format!("{target}/e f@three 0")
+        );
+    }
 }
 
 #[test]

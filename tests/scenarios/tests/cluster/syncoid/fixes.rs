@@ -85,6 +85,59 @@ fn a_listing_that_fails_is_not_taken_for_a_target_that_is_not_there() {
     assert!(real.out().contains("new target filesystem"), "{}{}", real.out(), real.err());
     let missing = node.sh("syncoid --no-sync-snap ours/src nopool/dst").expect("runs");
     assert_eq!(missing.code(), 2, "{}", missing.err());
+    // The same seen by ours, which asks that command on another machine: here this one, by ssh.
+    sh(
+        node,
+        "z=$(command -v zfs); cp $z /tmp/zfs.real; zfs snapshot ours/src@c
+         printf '#!/bin/sh\\ncase \"$*\" in *list*dst*) echo overloaded >&2; exit 1 ;; esac\\nexec /tmp/zfs.real \"$@\"\\n' > /tmp/zfs.bent
+         chmod +x /tmp/zfs.bent; mount --bind /tmp/zfs.bent $z",
+    );
+    let before = sh(node, "/tmp/zfs.real list -H -t all -o name,guid -r ours/dst");
+    let failed = node.sh("syncoid --no-sync-snap --force-delete ours/src root@node1:ours/dst").expect("runs");
+    assert_eq!(failed.code(), 255, "{}{}", failed.out(), failed.err());
+    assert!(failed.err().contains("snapshots couldn't be listed for ours/dst"), "{}", failed.err());
+    assert_eq!(sh(node, "/tmp/zfs.real list -H -t all -o name,guid -r ours/dst"), before);
+}
+
+#[test]
+fn another_receive_into_the_target_is_no_failure_of_a_stream() {
+    let cluster = synced();
+    let node = cluster.node(1);
+    for (pool, program) in BOTH {
+        sh(
+            node,
+            &format!(
+                "zfs set mountpoint=/mnt/{pool} {pool}/src; zfs mount {pool}/src 2>/dev/null
+                 head -c 900000 /dev/urandom > /mnt/{pool}/f; zfs snapshot {pool}/src@c"
+            ),
+        );
+        for (number, saves) in ["-u", "-s -u"].iter().enumerate() {
+            // One that waits for the rest of its stream.
+            let foreign = format!("zfs receive {saves} {pool}/dst");
+            let other = node
+                .script(&format!("(zfs send -i @b {pool}/src@c | head -c 1000; sleep 60) | exec {foreign}"))
+                .spawn()
+                .expect("it starts");
+            sh(node, "sleep 2");
+            let done = node.sh(&format!("{program} --no-sync-snap {pool}/src {pool}/dst")).expect("it runs");
+            let said = format!("{}{}", done.out(), done.err());
+            assert_eq!(done.code(), 1, "{program} {number}: {said}");
+            assert!(said.contains("Cannot sync now"), "{program}: {said}");
+            assert!(!has(node, &format!("{pool}/dst@c")));
+            sh(
+                node,
+                "pkill -f '[z]fs receive'; for i in $(seq 200); do pgrep -f '[z]fs receive' >/dev/null || break; sleep 0.05; done",
+            );
+            drop(other);
+        }
+        well_one(node, &format!("{program} --no-sync-snap {pool}/src {pool}/dst"));
+        assert!(has(node, &format!("{pool}/dst@c")));
+    }
+}
+
+fn well_one(node: &Node, line: &str) {
+    let done = node.sh(line).expect("it runs");
+    assert_eq!(done.code(), 0, "{}{}", done.out(), done.err());
 }
 
 #[test]

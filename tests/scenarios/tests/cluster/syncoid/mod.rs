@@ -28,13 +28,15 @@ pub(crate) fn pools() -> Cluster {
 }
 
 /// All that is in a dataset and below it: names without the time of syncoid's own snapshots, and which of them have the
-/// same GUID, origins, holds, and receives that broke off.
+/// same GUID, origins, holds, receives that broke off, and properties that were set or received.
 pub(crate) fn state(node: &Node, pool: &str, dataset: &str) -> Vec<String> {
     let script = format!(
         "zfs list -Hp -s createtxg -t filesystem,volume,snapshot,bookmark \
              -o name,type,guid,origin,receive_resume_token -r {pool}/{dataset} | sed 's/^/L\\t/'
          zfs list -Hp -t snapshot -o userrefs,name -r {pool}/{dataset} | grep -v '^0' | cut -f 2 |
-         while IFS= read -r s; do zfs holds -H \"$s\" | cut -f 1,2 | sed 's/^/H\\t/'; done"
+         while IFS= read -r s; do zfs holds -H \"$s\" | cut -f 1,2 | sed 's/^/H\\t/'; done
+         zfs get -Hp -s local,received -t filesystem,volume -o name,property,value,source -r all {pool}/{dataset} |
+         sed 's/^/P\\t/'"
     );
     let output = node.sh(&script).and_then(lab::Output::ok).expect("listed").out();
     // Where only the time makes two names differ, their order does.
@@ -52,7 +54,7 @@ pub(crate) fn state(node: &Node, pool: &str, dataset: &str) -> Vec<String> {
                 short.insert(name.to_string(), unique.clone());
                 rows.push((unique, kind.to_string(), guid.to_string(), origin.to_string(), token.len() > 1));
             }
-            ["H", ..] => {}
+            ["H" | "P", ..] => {}
             _ => panic!("{line:?}"),
         }
     }
@@ -71,8 +73,44 @@ pub(crate) fn state(node: &Node, pool: &str, dataset: &str) -> Vec<String> {
         let (name, tag) = line.split_once('\t').expect("a tag");
         all.push(format!("{} held by {tag}", short.get(name).expect("listed")));
     }
+    for line in output.lines().filter_map(|line| line.strip_prefix("P\t")) {
+        let (name, set) = line.split_once('\t').expect("a property");
+        let (property, value) = set.split_once('\t').expect("a value");
+        let value = value.replace(pool, "POOL").replace('\t', " ");
+        all.push(format!("{} {property}={value}", short.get(name).expect("listed")));
+    }
     all.sort();
     all
+}
+
+/// What was told with `INFO`, without what differs from pool to pool, and without our own lines.
+pub(crate) fn told(pool: &str, out: &str) -> Vec<String> {
+    let ours = ["rolling back to", "destroying "];
+    let lines = out.lines().filter(|line| line.starts_with("INFO: "));
+    let lines = lines.filter(|line| !ours.iter().any(|one| line.contains(one)));
+    // The real one tries to resume what it cannot, and then throws it away as ours does.
+    let lines = lines.filter(|line| !line.contains("(~ UNKNOWN remaining)"));
+    // What it dumps has a form of its own.
+    let lines = lines.filter(|line| !line.starts_with("INFO: $VAR1"));
+    let mut told: Vec<String> = lines
+        .map(|line| {
+            let line = line.replace(&format!("{pool}/"), "POOL/");
+            // How much it is: both ask ZFS, and round in their own way.
+            let line = match (line.find("(~ "), line.rfind(')')) {
+                (Some(from), Some(to)) if from < to => format!("{}(SIZE){}", &line[..from], &line[to + 1..]),
+                _ => line,
+            };
+            let words =
+                line.split(' ').map(|word| match word.rfind("_20").filter(|_| word.contains("syncoid_")) {
+                    Some(at) => format!("{}_TIME", &word[..at]),
+                    None => word.to_string(),
+                });
+            words.collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    // It announces once more what it tries again.
+    told.dedup();
+    told
 }
 
 /// Without the time of a snapshot that syncoid took.

@@ -29,7 +29,7 @@ const fn of(
 }
 
 /// Both sides have `s1`; the source has `s2`, and before the last run `s3`.
-const TABLE: [Matters; 30] = [
+const TABLE: [Matters; 31] = [
     of("", "", "", &["/dst/t@s3 ", "/dst/t@syncoid_node1_TIME 1 ", "!/dst/t/b@"]),
     of("-r", "", "", &["/dst/t/b@s3 "]),
     of("--recursive --skip-parent", "", "", &["/dst/t/b@s3 ", "!/dst/t@s3 "]),
@@ -76,13 +76,19 @@ const TABLE: [Matters; 30] = [
         "--preserve-recordsize",
         "zfs destroy -r $P/c/dst/t; zfs set recordsize=16K $P/c/src",
         "",
-        &["/dst/t@s3 "],
+        &["/dst/t@s3 ", "/dst/t 1 recordsize=16384 local"],
     ),
     of(
         "--preserve-properties",
         "zfs destroy -r $P/c/dst/t; zfs set recordsize=16K atime=off org.example:x=y $P/c/src; zfs inherit mountpoint $P/c/src",
         "zfs set org.example:x=z $P/c/src",
-        &["/dst/t@s3 "],
+        &["/dst/t 1 recordsize=16384 local", "/dst/t 1 atime=off local", "/dst/t 1 org.example:x=z local"],
+    ),
+    of(
+        "--preserve-properties --recvoptions='u o org.example:z=1 x compression'",
+        "zfs destroy -r $P/c/dst/t; zfs set recordsize=16K atime=off $P/c/src; zfs inherit mountpoint $P/c/src",
+        "",
+        &["/dst/t 1 recordsize=16384 local", "/dst/t 1 atime=off local", "/dst/t 1 org.example:z=1 local"],
     ),
     of(
         "--no-resume",

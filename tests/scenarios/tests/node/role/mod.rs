@@ -23,6 +23,7 @@ use replicator::role::Role;
 use replicator::role::by_hand;
 use replicator::role::decide::Names;
 use replicator::role::decide::Purpose;
+use replicator::role::epochs::Epochs;
 use replicator::role::observation::PeerSaid;
 use replicator::role::observation::Seen;
 use replicator::role::roots;
@@ -80,8 +81,13 @@ impl Node {
     }
 
     /// What the pool says, of all roots.
-    fn epoch(&self, node: &str) -> Seen<Option<replicator::role::observation::Epoch>> {
-        roots::epoch(&mut self.host(), node, &self.pair.roots)
+    fn epochs(&self) -> Epochs {
+        roots::epochs(&mut self.host(), &self.pair.roots)
+    }
+
+    /// What all roots say alike.
+    fn epoch(&self) -> Seen<Option<replicator::role::observation::Epoch>> {
+        self.epochs().all()
     }
 
     /// Writes an epoch down on so many roots.
@@ -143,7 +149,7 @@ impl World {
     /// What is no business of the cluster's.
     fn event(&mut self, words: &[&str]) {
         let number = |node: usize| {
-            let seen = self.nodes[node].epoch(NODES[node]);
+            let seen = self.nodes[node].epoch();
             seen.known().and_then(Option::as_ref).map_or(0, |epoch| epoch.number)
         };
         match words {
@@ -162,7 +168,7 @@ impl World {
             // What the other one sends arrives, or this node follows it again: it takes over its epoch.
             ["receive" | "rejoin", name] => {
                 let (node, other) = (at(name), 1 - at(name));
-                let seen = self.nodes[other].epoch(NODES[other]);
+                let seen = self.nodes[other].epoch();
                 let epoch = seen.known().and_then(Option::as_ref).expect("an epoch").clone();
                 self.nodes[node].write_epoch(epoch.number, &epoch.holder, 2);
             }
@@ -208,22 +214,27 @@ impl World {
         pair.watch.timeout = if mode.trim() == "hangs" { Duration::from_secs(5) } else { TIMEOUT };
         let (mut host, mut far) = (this.host(), other.host());
         let (roots, far_roots) = (pair.roots.clone(), other.pair.roots.clone());
+        let names: Vec<String> = roots.iter().map(ToString::to_string).collect();
         let (clock, link, state) = (self.clock.clone(), self.link.clone(), this.folder.path().to_path_buf());
         let is_on = self.cluster.is_on(NODES[1 - node]);
         Eyes {
             source: source::of(&pair),
-            epoch: Box::new(move |_| roots::epoch_here(&mut host, NODES[node], &roots)),
+            epoch: Box::new(move |_| roots::epochs_here(&mut host, &roots)),
             peer: Box::new(move |_| match other_is {
                 None => PeerSaid::NotAsked,
                 Some(_) if !is_on || !link.load(Ordering::Relaxed) => {
                     PeerSaid::Unreachable("no route to host".to_string())
                 }
-                Some(role) => PeerSaid::Answered {
-                    role: Seen::Known(role),
-                    epoch: roots::epoch(&mut far, NODES[1 - node], &far_roots),
-                },
+                Some(role) => {
+                    // The roots of a pair have the same names on both nodes, and the pools of this test have not.
+                    let far = roots::epochs(&mut far, &far_roots);
+                    let named =
+                        names.iter().zip(far.each()).map(|(name, (_, epoch))| (name.clone(), epoch.clone()));
+                    PeerSaid::Answered { role: Seen::Known(role), epoch: Epochs::new(named) }
+                }
             }),
             by_hand: Box::new(move |_| by_hand::read(&state, "nfs", now(&clock))),
+            keeps: None,
         }
     }
 
@@ -333,9 +344,9 @@ fn doubts() {
 #[test]
 fn an_epoch_is_read_from_the_pool_and_believed_only_there() {
     let node = Node::new(0);
-    assert_eq!(node.epoch("a"), Seen::Known(None));
+    assert_eq!(node.epoch(), Seen::Known(None));
     node.write_epoch(4, "a", 2);
-    let seen = node.epoch("a");
+    let seen = node.epoch();
     let epoch = seen.known().and_then(Option::as_ref).expect("known");
     assert_eq!((epoch.number, epoch.holder.as_str()), (4, "a"));
     let pool = node.host().about(node.pool.root().pool()).expect("the pool").guid;
@@ -352,14 +363,16 @@ fn an_epoch_is_read_from_the_pool_and_believed_only_there() {
     assert!(matches!(epoch::believe(property.as_ref(), pool), Belief::Known(_)));
     // A root that is gone has none, one of a pool that is gone is not known.
     node.pool.zfs_command(&["destroy", node.pair.roots[1].as_str()]);
-    assert!(node.epoch("a").why().is_some_and(|why| why.contains("cut off")), "{:?}", node.epoch("a"));
-    assert_eq!(node.epoch("b"), Seen::Known(None), "it follows as far as its last root");
+    let left = node.epochs();
+    let of = |at: usize| left.of(node.pair.roots[at].as_str());
+    assert_eq!((of(0), of(1)), (Some(&seen), Some(&Seen::Known(None))));
+    assert!(left.all().known().is_none() && !left.are_of("a"), "{left}");
     let nowhere = ["nowhere/data".parse().expect("a name")];
-    assert!(roots::epoch(&mut node.host(), "a", &nowhere).known().is_none());
+    assert!(roots::epochs(&mut node.host(), &nowhere).all().known().is_none());
     // Inherited from above it says nothing.
     let (name, value) = epoch::written(&Epoch { number: 4, holder: "a".parse().expect("a name"), pool });
     node.pool.zfs_command(&["set", &format!("{name}={value}"), node.pool.root().as_str()]);
     node.pool.zfs_command(&["inherit", &name, node.pair.roots[0].as_str()]);
-    let below = roots::epoch(&mut node.host(), "a", &node.pair.roots[..1]);
+    let below = roots::epochs(&mut node.host(), &node.pair.roots[..1]).all();
     assert!(below.why().is_some_and(|why| why.contains("dataset above")), "{below:?}");
 }
