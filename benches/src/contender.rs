@@ -5,6 +5,8 @@
 //! * bzfs with `--cache-snapshots` and without estimates, both named by its manual as faster; it keeps an ssh
 //!   connection open from run to run by itself.
 //! * zfs-autobackup without snapshots, thinning and holds, so that it does no more than the others.
+//! * Ours also as the front end that answers to syncoid's name, with the options that syncoid has here.
+//! * A bare loop over libssh2 in a pipe, as the limit of what that library reaches.
 //!
 //! Names here are made by the harness and hold nothing that a shell would read.
 
@@ -39,6 +41,8 @@ pub struct Work {
 pub struct Programs {
     /// `replicator`.
     pub replicator: String,
+    /// `zfs-bench` itself, for the loop over libssh2.
+    pub bench: String,
     /// The real syncoid.
     pub syncoid: Option<String>,
     /// The real sanoid.
@@ -56,8 +60,12 @@ pub struct Programs {
 pub enum Contender {
     /// `zfs send | zfs receive`, with options for ssh.
     Pipe(&'static str, Vec<String>),
+    /// `zfs send`, a bare loop over libssh2, `zfs receive`, with options for the loop.
+    Bare(&'static str, Vec<String>),
     /// `replicator replicate` with further options.
     Ours(&'static str, Vec<String>),
+    /// `replicator syncoid`.
+    AsSyncoid,
     /// The real syncoid.
     Syncoid,
     /// bzfs.
@@ -78,8 +86,14 @@ pub enum Contender {
 /// The job of zfs-autobackup: datasets belong to it by a property, snapshots by their names.
 pub const AUTOBACKUP: &str = "bench";
 
+/// Ours, as the front end that answers to syncoid's name.
+pub const AS_SYNCOID: &str = "ours, as syncoid";
+
 /// The options of the system's ssh in a pipe.
 const SSH: &str = "ssh -o BatchMode=yes";
+
+/// With what `replicator` begins the line that says why data does not go the fast way.
+const NOT_FAST: &str = "data goes over ssh and not over a connection of its own";
 
 impl Contender {
     /// Ours with options, under a name.
@@ -90,7 +104,8 @@ impl Contender {
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Pipe(name, _) | Self::Ours(name, _) => name,
+            Self::Pipe(name, _) | Self::Bare(name, _) | Self::Ours(name, _) => name,
+            Self::AsSyncoid => AS_SYNCOID,
             Self::Syncoid => "syncoid",
             Self::Bzfs => "bzfs",
             Self::Autobackup => "zfs-autobackup",
@@ -100,7 +115,23 @@ impl Contender {
 
     /// Whether it is this project's.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Self::Ours(..) | Self::Other { ours: true, .. })
+        matches!(self, Self::Ours(..) | Self::AsSyncoid | Self::Other { ours: true, .. })
+    }
+
+    /// Why a run did not go the way that its name says; nothing where it did. `connections` are those that were opened from
+    /// here meanwhile.
+    pub fn astray(&self, err: &str, connections: u64) -> Option<String> {
+        let (Self::Ours(_, words) | Self::Other { argv: words, .. }) = self else { return None };
+        if !words.iter().any(|word| word == "tls") {
+            return None;
+        }
+        match err.lines().find(|line| line.contains(NOT_FAST)) {
+            Some(line) => Some(line.to_string()),
+            None if connections < 2 => {
+                Some(format!("{connections} connections were opened, and ssh and TLS are two"))
+            }
+            None => None,
+        }
     }
 
     /// Its name as a part of a dataset's name.
@@ -118,7 +149,7 @@ impl Contender {
             Self::Syncoid => programs.syncoid.is_some(),
             Self::Bzfs => programs.bzfs.is_some(),
             Self::Autobackup => programs.autobackup.is_some(),
-            Self::Pipe(..) | Self::Ours(..) | Self::Other { .. } => true,
+            Self::Pipe(..) | Self::Bare(..) | Self::Ours(..) | Self::AsSyncoid | Self::Other { .. } => true,
         };
         if there { Ok(()) } else { Err(format!("{} is not there", self.name())) }
     }
@@ -138,7 +169,23 @@ impl Contender {
         let mut argv: Vec<String> = Vec::new();
         let mut add = |words: &[&str]| argv.extend(words.iter().map(|word| (*word).to_string()));
         match self {
-            Self::Pipe(_, options) => add(&["/bin/bash", "-c", &pipe(options, way, work, &target)]),
+            Self::Pipe(_, options) => {
+                let options: String = options.iter().map(|option| format!(" {option}")).collect();
+                add(&[
+                    "/bin/bash",
+                    "-c",
+                    &pipe(way, work, &target, |host| format!("{SSH}{options} {host} ")),
+                ]);
+            }
+            Self::Bare(_, options) => {
+                let bench = &programs.bench;
+                let carry = |host: &str| {
+                    let (user, host) = host.split_once('@').unwrap_or(("root", host));
+                    let options: String = options.iter().map(|option| format!(" {option}")).collect();
+                    format!("{bench} carry --by bare --user {user} --host {host}{options} - ")
+                };
+                add(&["/bin/bash", "-c", &pipe(way, work, &target, carry)]);
+            }
             Self::Ours(_, options) => {
                 add(&[&programs.replicator, "replicate", "--quiet"]);
                 add(if work.recursive { &["-r"] } else { &[] });
@@ -146,9 +193,12 @@ impl Contender {
                 add(&[&work.source, &there]);
             }
             Self::Syncoid => {
-                add(&[programs.syncoid.as_deref().unwrap_or("syncoid"), "--no-sync-snap", "--quiet"]);
-                add(if work.recursive { &["-r"] } else { &[] });
-                add(&[&work.source, &there]);
+                add(&[programs.syncoid.as_deref().unwrap_or("syncoid")]);
+                add(&syncoid(work, &there));
+            }
+            Self::AsSyncoid => {
+                add(&[&programs.replicator, "syncoid"]);
+                add(&syncoid(work, &there));
             }
             Self::Bzfs => {
                 python(&programs.bzfs);
@@ -185,7 +235,14 @@ pub fn target(work: &Work, parent: &str) -> String {
     format!("{parent}/{name}")
 }
 
-fn pipe(options: &[String], way: &Way, work: &Work, target: &str) -> String {
+/// What syncoid is called with, whoever answers to its name.
+fn syncoid<'w>(work: &'w Work, there: &'w str) -> Vec<&'w str> {
+    let tree = work.recursive.then_some("-r");
+    ["--no-sync-snap", "--quiet"].into_iter().chain(tree).chain([work.source.as_str(), there]).collect()
+}
+
+/// `zfs send | zfs receive`, the latter on another machine by what `there` makes of its name.
+fn pipe(way: &Way, work: &Work, target: &str, there: impl Fn(&str) -> String) -> String {
     let tree = if work.recursive { "-R " } else { "" };
     let from = match &work.from {
         Some(from) if work.recursive => format!("-I @{from} "),
@@ -193,14 +250,11 @@ fn pipe(options: &[String], way: &Way, work: &Work, target: &str) -> String {
         None => String::new(),
     };
     let send = format!("zfs send {tree}{from}{}@{}", work.source, work.to);
-    let receive = format!("zfs receive -u {target}");
-    match way {
-        Way::Here => format!("set -o pipefail; {send} | {receive}"),
-        Way::Ssh(host) => {
-            let options: String = options.iter().map(|option| format!(" {option}")).collect();
-            format!("set -o pipefail; {send} | {SSH}{options} {host} {receive}")
-        }
-    }
+    let by = match way {
+        Way::Here => String::new(),
+        Way::Ssh(host) => there(host),
+    };
+    format!("set -o pipefail; {send} | {by}zfs receive -u {target}")
 }
 
 /// The name of the n-th snapshot of a tree: of the form that zfs-autobackup takes for its own, a minute apart.
@@ -257,6 +311,7 @@ pub fn programs(
     let autobackup = package("zfs-autobackup", "zfs_autobackup.ZfsAutobackup");
     let programs = Programs {
         replicator: beside.join("replicator").to_string_lossy().into_owned(),
+        bench: beside.join("zfs-bench").to_string_lossy().into_owned(),
         sanoid: syncoid.as_ref().map(|path| path.replace("syncoid", "sanoid")).or_else(|| perl("sanoid")),
         syncoid,
         bzfs,
@@ -273,6 +328,7 @@ mod tests {
     fn programs() -> Programs {
         Programs {
             replicator: "replicator".into(),
+            bench: "zfs-bench".into(),
             syncoid: Some("/opt/syncoid".into()),
             sanoid: None,
             bzfs: Some("/py".into()),
@@ -308,10 +364,30 @@ mod tests {
             line(&Contender::Syncoid, &Way::Here, None, false),
             "/opt/syncoid --no-sync-snap --quiet a/tree b/x/tree"
         );
+        assert_eq!(
+            line(&Contender::AsSyncoid, &far, None, true),
+            "replicator syncoid --no-sync-snap --quiet -r a/tree root@node2:b/x/tree"
+        );
+        let bare = Contender::Bare("bare", vec!["--port 2201".into()]);
+        assert_eq!(
+            line(&bare, &far, None, false),
+            "/bin/bash -c set -o pipefail; zfs send a/tree@two | zfs-bench carry --by bare --user root --host node2 --port 2201 - zfs receive -u b/x/tree"
+        );
         assert!(line(&Contender::Bzfs, &far, None, true).contains("a/tree root@node2:b/x/tree"));
         assert!(
             line(&Contender::Autobackup, &far, None, true).ends_with("--ssh-target root@node2 bench b/x")
         );
+    }
+
+    #[test]
+    fn a_fast_way_that_was_not_taken_is_no_result() {
+        let fast = Contender::ours("ours, agent, tls", &["--far-end", "agent", "--streams", "tls"]);
+        assert_eq!(fast.astray("", 2), None);
+        assert!(fast.astray("", 1).is_some());
+        let said = "node2: data goes over ssh and not over a connection of its own: no port is free";
+        assert_eq!(fast.astray(said, 2).as_deref(), Some(said));
+        assert_eq!(Contender::ours("ours", &[]).astray(said, 0), None);
+        assert_eq!(Contender::Syncoid.astray(said, 0), None);
     }
 
     #[test]

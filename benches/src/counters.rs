@@ -83,8 +83,8 @@ fn active_opens(text: &str) -> Option<u64> {
     lines.next()?.split_whitespace().nth(at)?.parse().ok()
 }
 
-/// `vec0: RECEIVED 7 more SENT …`.
-fn wire_bytes(text: &str) -> Option<u64> {
+/// Bytes through all network cards, as /proc/net/dev tells them: `vec0: RECEIVED 7 more SENT …`.
+pub fn wire_bytes(text: &str) -> Option<u64> {
     let mut sum = 0;
     let cards = text.lines().filter_map(|line| line.split_once(':'));
     for (name, fields) in cards {

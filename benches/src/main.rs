@@ -1,5 +1,5 @@
-//! `zfs-bench`: runs suites on the machine it is started on, and makes tables and charts of results. `cargo lab bench` calls
-//! it, in a node or here.
+//! `zfs-bench`: runs suites on the machine it is started on, makes tables and charts of results, and compares two of them.
+//! `cargo lab bench` calls it, in a node or here.
 
 use std::cell::RefCell;
 use std::io::BufWriter;
@@ -11,6 +11,8 @@ use std::rc::Rc;
 
 use benches::carry::Carry;
 use benches::chart;
+use benches::compare::compare;
+use benches::compare::text;
 use benches::contender;
 use benches::data;
 use benches::data::Kind;
@@ -23,16 +25,19 @@ use benches::lab::Lab;
 use benches::machine::Machine;
 use benches::machine::first_lines;
 use benches::measure::Measurer;
-use benches::measure::measured;
+use benches::measure::STARTER;
 use benches::pool::Device;
+use benches::result::Failed;
 use benches::result::Results;
 use benches::result::Run;
 use benches::shell::Shell;
+use benches::sink::sink;
 use benches::sizes::Sizes;
 use benches::suites;
 use benches::suites::Suite;
 use benches::table;
 use clap::Parser;
+use replicator::agent::Listen;
 
 /// Measures this program beside others.
 #[derive(Parser)]
@@ -44,7 +49,8 @@ struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Sub {
-    /// Run suites here. Makes pools of its own and destroys them again.
+    /// Run suites here. Makes pools of its own and destroys them again. A suite that fails keeps none of the others from going
+    /// on; the exit status is 1 then.
     Run(RunArguments),
     /// Make results.json, results.md and charts of files with results.
     Report {
@@ -55,12 +61,12 @@ enum Sub {
         #[arg(required = true)]
         results: Vec<PathBuf>,
     },
-    /// Run a command and note what it took.
-    #[command(hide = true)]
-    Measured {
-        note: PathBuf,
-        #[arg(last = true)]
-        argv: Vec<String>,
+    /// List the goals whose verdict is another one in a second run. The exit status is 1 where one was met and is not any more.
+    Compare {
+        /// What `run` or `report` wrote before.
+        old: PathBuf,
+        /// What it wrote now.
+        new: PathBuf,
     },
     /// Plan a history once.
     #[command(hide = true)]
@@ -73,9 +79,15 @@ enum Sub {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Carry a file over ssh.
+    /// Carry a stream to another machine.
     #[command(hide = true)]
     Carry(Carry),
+    /// Be an agent without ZFS.
+    #[command(hide = true)]
+    Sink {
+        #[arg(long)]
+        listen: Option<Listen>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -107,7 +119,7 @@ struct RunArguments {
     /// A folder with the Python packages of bzfs and zfs-autobackup.
     #[arg(long)]
     python: Option<String>,
-    /// Sizes: datasets=41, snapshots=10, kilobytes=1024, megabytes=800, slow-megabytes=64, listing=100000,
+    /// Sizes: datasets=41, snapshots=10, kilobytes=1024, megabytes=800, slow-megabytes=1024, listing=100000,
     /// taking=10000, planning=1000000, transport=2048.
     #[arg(last = true)]
     sizes: Vec<String>,
@@ -117,7 +129,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Sub::Run(arguments) => arguments.run().map(|()| ExitCode::SUCCESS),
         Sub::Report { out, results } => report(&out, &results).map(|()| ExitCode::SUCCESS),
-        Sub::Measured { note, argv } => measured(&note, &argv).map(|code| ExitCode::from(code as u8)),
+        Sub::Compare { old, new } => compared(&old, &new),
         Sub::Plan { snapshots } => say(&suites::plan(snapshots)),
         Sub::Data { kind, bytes, seed } => {
             let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
@@ -129,6 +141,7 @@ fn main() -> ExitCode {
             }
         }
         Sub::Carry(carry) => carry.run().and_then(|said| say(&said)),
+        Sub::Sink { listen } => sink(listen).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("zfs-bench: {error}");
@@ -150,14 +163,21 @@ impl RunArguments {
         }
         let lab = self.lab(sizes)?;
         let machine = Machine::here(self.node, self.versions(&lab, needs_zfs))?;
-        let mut run = Run { machine, cases: Vec::new(), left_out: Vec::new() };
+        let mut run = Run { machine, cases: Vec::new(), left_out: Vec::new(), failed: Vec::new() };
         for suite in &self.suites {
-            run.cases.extend(suite.run(&lab)?);
-            // What is done is kept, should a later suite fail.
+            if let Err(error) = suite.run(&lab, &mut run.cases) {
+                eprintln!("zfs-bench: the suite {} failed: {error}", suite.name());
+                run.failed.push(Failed { suite: suite.name(), why: error.to_string() });
+            }
+            // What is done is kept, should this end before the last suite does.
             run.left_out = lab.left_out.borrow().clone();
             write(&self.out, &Results { runs: vec![run.clone()] })?;
         }
-        Ok(())
+        if run.failed.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = run.failed.iter().map(|failed| failed.suite.as_str()).collect();
+        unfit(format!("failed: {}. What was measured is in {}", names.join(", "), self.out.display()))
     }
 
     fn lab(&self, sizes: Sizes) -> Result<Lab> {
@@ -167,6 +187,10 @@ impl RunArguments {
             .context(|| "making a folder".to_string())?;
         let me = std::env::current_exe().context(|| "asking for this program's path".to_string())?;
         let beside = me.parent().unwrap_or(Path::new("/"));
+        let starter = beside.join(STARTER);
+        if !starter.is_file() {
+            return unfit(format!("{} is not there: it belongs beside this program", starter.display()));
+        }
         let (programs, left_out) =
             contender::programs(beside, self.syncoid.as_deref(), self.python.as_deref(), scratch.path());
         let here = Rc::new(RefCell::new(Shell::here()?));
@@ -177,7 +201,7 @@ impl RunArguments {
             node: self.node,
             sizes,
             rounds: self.rounds as usize,
-            measurer: Measurer::new(&me, scratch.path()),
+            measurer: Measurer::new(&starter, scratch.path()),
             me,
             programs,
             left_out: RefCell::default(),
@@ -244,12 +268,24 @@ fn write(path: &Path, results: &Results) -> Result<()> {
     std::fs::write(path, text + "\n").on("writing", path)
 }
 
+fn read(path: &Path) -> Result<Results> {
+    let text = std::fs::read_to_string(path).on("reading", path)?;
+    serde_json::from_str(&text).context(|| format!("reading {}", path.display()))
+}
+
+fn compared(old: &Path, new: &Path) -> Result<ExitCode> {
+    let found = compare(&read(old)?, &read(new)?);
+    if found.both == 0 {
+        return unfit("the two have no goal in common: they are of other suites, sizes or machines");
+    }
+    print!("{}", text(&found));
+    Ok(if found.worse > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
 fn report(out: &Path, files: &[PathBuf]) -> Result<()> {
     let mut all = Results::default();
     for path in files {
-        let text = std::fs::read_to_string(path).on("reading", path)?;
-        let one: Results = serde_json::from_str(&text).context(|| format!("reading {}", path.display()))?;
-        all.runs.extend(one.runs);
+        all.runs.extend(read(path)?.runs);
     }
     std::fs::create_dir_all(out).on("making", out)?;
     write(&out.join("results.json"), &all)?;
@@ -257,8 +293,13 @@ fn report(out: &Path, files: &[PathBuf]) -> Result<()> {
     std::fs::write(&markdown, table::markdown(&all)).on("writing", &markdown)?;
     for run in &all.runs {
         for (at, case) in run.cases.iter().enumerate() {
-            let path = out.join(chart::file_name(case, table::at_in_suite(&run.cases, at)));
+            let number = table::at_in_suite(&run.cases, at);
+            let path = out.join(chart::file_name(case, number));
             std::fs::write(&path, chart::draw(case)).on("writing", &path)?;
+            if let Some(cpu) = chart::draw_cpu(case) {
+                let path = out.join(chart::cpu_file_name(case, number));
+                std::fs::write(&path, cpu).on("writing", &path)?;
+            }
         }
     }
     Ok(())

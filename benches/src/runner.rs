@@ -1,14 +1,20 @@
-//! Rounds: in each, every program does the same once, one after the other, and each round begins with another one. What
-//! changes on the machine during the run meets all of them, and ratios are taken within a round.
+//! Rounds: in each, every program does the same once, one after the other, in an order that is another one each time. What
+//! changes on the machine during the run meets all of them, nobody always follows the same one, and ratios are taken within a
+//! round.
 
 use crate::contender::Contender;
 use crate::counters::Counters;
 use crate::error::BenchError;
 use crate::error::Result;
+use crate::flow;
 use crate::goal::Goal;
+use crate::lab::Far;
 use crate::lab::Lab;
 use crate::measure::Job;
+use crate::measure::Ran;
 use crate::measure::Usage;
+use crate::memory;
+use crate::random::Random;
 use crate::result::Case;
 use crate::result::Sample;
 use crate::result::Series;
@@ -21,6 +27,16 @@ pub trait Trial {
     /// Bytes that each run moves.
     fn bytes(&self) -> Option<u64> {
         None
+    }
+
+    /// What else one has to know of it.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What is looked at while a program runs, besides what the machines count anyway.
+    fn looks(&self) -> Looks {
+        Looks::default()
     }
 
     /// Once before all rounds.
@@ -52,6 +68,15 @@ pub trait Trial {
     fn after(&mut self, lab: &Lab, who: &Contender, usage: &mut Usage, said: &str) -> Result<()>;
 }
 
+/// What is looked at during a run. It costs a little time, of which everyone loses the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// When data begins to flow.
+    pub flow: bool,
+    /// The greatest process of the other machine.
+    pub memory: bool,
+}
+
 /// Runs all rounds of a trial.
 ///
 /// # Errors
@@ -78,30 +103,50 @@ pub fn run(
             samples: Vec::new(),
         })
         .collect();
-    for round in 0..lab.rounds {
+    for (round, order) in orders(all.len(), lab.rounds, &title).into_iter().enumerate() {
         trial.round(lab, round)?;
-        for at in order(all.len(), round) {
+        for at in order {
             let (who, series) = (&all[at], &mut series[at]);
             let job = trial.before(lab, who)?;
-            let before = counters(lab)?;
-            let (mut usage, said) = lab.measurer.run(&job)?;
-            let after = counters(lab)?;
-            trial.after(lab, who, &mut usage, &said)?;
-            let sample = sample(usage, &before, &after);
+            let (Ran { mut usage, out, err }, mut sample) = measured(lab, &job, trial.looks())?;
+            trial.after(lab, who, &mut usage, &out)?;
+            // A time that the program took itself.
+            sample.seconds = usage.seconds;
+            if let Some(why) = who.astray(&err, sample.connections) {
+                return Err(BenchError::Void { who: who.name().to_string(), why });
+            }
             eprintln!("  {}/{} {:<28} {:>9.3} s", round + 1, lab.rounds, who.name(), sample.seconds);
             series.samples.push(sample);
             series.command = job.argv.join(" ");
         }
     }
-    Ok(Case { suite: suite.to_string(), title, bytes: trial.bytes(), series, goals })
+    let (bytes, notes) = (trial.bytes(), trial.notes());
+    Ok(Case { suite: suite.to_string(), title, bytes, notes, series, goals })
+}
+
+/// Runs a command between two looks at all counters.
+fn measured(lab: &Lab, job: &Job, looks: Looks) -> Result<(Ran, Sample)> {
+    let other = lab.far.as_ref().filter(|far| !far.same);
+    let watched = other.filter(|_| looks.memory);
+    if let Some(far) = watched {
+        memory::watch(&mut far.shell.borrow_mut(), memory::FILE)?;
+    }
+    let before = counters(lab, other)?;
+    let (ran, flow) =
+        if looks.flow { flow::during(|| lab.measurer.run(job)) } else { (lab.measurer.run(job), None) };
+    let after = counters(lab, other);
+    // Also after a failure it must not go on.
+    let peak_far = watched.map(|far| memory::watched(&mut far.shell.borrow_mut(), memory::FILE));
+    let (ran, after, peak_far) = (ran?, after?, peak_far.transpose()?.flatten());
+    let mut sample = Sample { flow, peak_far, ..sample(ran.usage, &before, &after) };
+    // The thread that looks is no news either.
+    sample.tasks_here = sample.tasks_here.saturating_sub(u64::from(looks.flow));
+    Ok((ran, sample))
 }
 
 /// Here and there.
-fn counters(lab: &Lab) -> Result<(Counters, Option<Counters>)> {
-    let far = match &lab.far {
-        Some(far) if !far.same => Some(far.shell.borrow_mut().counters()?),
-        _ => None,
-    };
+fn counters(lab: &Lab, other: Option<&Far>) -> Result<(Counters, Option<Counters>)> {
+    let far = other.map(|far| far.shell.borrow_mut().counters()).transpose()?;
     Ok((lab.here.borrow_mut().counters()?, far))
 }
 
@@ -122,13 +167,26 @@ fn sample(
         tasks_here: here.tasks.saturating_sub(1),
         tasks_far: far.map(|far| far.tasks),
         connections: here.connections,
+        connections_far: far.map(|far| far.connections),
         wire: here.wire,
+        ..Sample::default()
     }
 }
 
-/// Each round begins with the next one.
-fn order(count: usize, round: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |at| (at + round) % count)
+/// In which order each round goes through all: any, but never that of the round before, and the same whenever something of this
+/// title is measured.
+fn orders(count: usize, rounds: usize, title: &str) -> Vec<Vec<usize>> {
+    let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let mut random = Random::new(title.bytes().fold(0xcbf2_9ce4_8422_2325, mix));
+    let mut orders: Vec<Vec<usize>> = Vec::with_capacity(rounds);
+    while orders.len() < rounds {
+        let mut order: Vec<usize> = (0..count).collect();
+        random.shuffle(&mut order);
+        if count < 2 || orders.last() != Some(&order) {
+            orders.push(order);
+        }
+    }
+    orders
 }
 
 #[cfg(test)]
@@ -136,9 +194,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everyone_has_a_turn_in_each_round_and_begins_one() {
-        let rounds: Vec<Vec<usize>> = (0..3).map(|round| order(3, round).collect()).collect();
-        assert_eq!(rounds, [vec![0, 1, 2], vec![1, 2, 0], vec![2, 0, 1]]);
+    fn everyone_has_a_turn_in_each_round_and_follows_now_this_one_now_that_one() {
+        let rounds = orders(5, 20, "a title");
+        assert_eq!(rounds.len(), 20);
+        for order in &rounds {
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, [0, 1, 2, 3, 4]);
+        }
+        assert!(rounds.windows(2).all(|two| two[0] != two[1]));
+        let before = |who: usize| {
+            let found = rounds.iter().filter_map(|order| {
+                let at = order.iter().position(|one| *one == who)?;
+                Some(order[at.checked_sub(1)?])
+            });
+            found.collect::<std::collections::BTreeSet<_>>()
+        };
+        assert!((0..5).all(|who| before(who).len() > 1));
+        assert!((0..5).all(|who| rounds.iter().any(|order| order[0] == who)));
+        assert_eq!(rounds, orders(5, 20, "a title"));
+        assert_ne!(rounds, orders(5, 20, "another"));
+        assert_eq!(orders(1, 2, ""), [[0], [0]]);
+        let two = orders(2, 3, "");
+        assert!(two[0] != two[1] && two[0] == two[2], "{two:?}");
     }
 
     #[test]
@@ -149,6 +227,7 @@ mod tests {
         let sample = sample(usage, &(here, Some(here)), &(later, Some(later)));
         assert_eq!((sample.cpu_here, sample.cpu_far), (2.5, Some(2.5)));
         assert_eq!((sample.tasks_here, sample.tasks_far), (4, Some(5)));
-        assert_eq!((sample.connections, sample.wire), (1, 50));
+        assert_eq!((sample.connections, sample.connections_far, sample.wire), (1, Some(1), 50));
+        assert_eq!((sample.flow, sample.peak_far), (None, None));
     }
 }

@@ -103,8 +103,10 @@ impl<'a> Servers<'a> {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(log);
-            servers.children.push(command.spawn().on("starting", sshd)?);
-            wait(port, &lab.file(&format!("sshd-{port}.log")))?;
+            let mut child = command.spawn().on("starting", sshd)?;
+            let listens = wait(&mut child, port, &lab.file(&format!("sshd-{port}.log")));
+            servers.children.push(child);
+            listens?;
             lab.here.borrow_mut().run(&scan(port, "127.0.0.1", &servers.known_hosts))?;
             servers.ports.push(port);
         }
@@ -158,10 +160,11 @@ fn free_port() -> Result<u16> {
     Ok(socket.local_addr().context(|| "looking for a free port".to_string())?.port())
 }
 
-fn wait(port: u16, log: &Path) -> Result<()> {
+fn wait(child: &mut Child, port: u16, log: &Path) -> Result<()> {
     let began = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if began.elapsed() > START {
+        let ended = child.try_wait().context(|| "waiting for sshd".to_string())?.is_some();
+        if ended || began.elapsed() > START {
             let said = std::fs::read_to_string(log).unwrap_or_default();
             return unfit(format!("sshd does not listen on port {port}: {said}"));
         }

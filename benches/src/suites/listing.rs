@@ -25,7 +25,7 @@ const ZFS: &str = "zfs list";
 const OURS: &str = "ours";
 
 /// Only names and GUIDs, and with properties.
-pub(super) fn listing(lab: &Lab) -> Result<Vec<Case>> {
+pub(super) fn listing(lab: &Lab, cases: &mut Vec<Case>) -> Result<()> {
     let pool = lab.source_pool()?;
     let each = lab.sizes.listing.div_ceil(DATASETS);
     let root = format!("{}/tree", pool.name());
@@ -37,7 +37,6 @@ pub(super) fn listing(lab: &Lab) -> Result<Vec<Case>> {
         pool.run(&format!("zfs snapshot -r {root}@{}", snapshot_name(at)))?;
     }
     pool.settle()?;
-    let mut cases = Vec::new();
     for fields in ["name,guid,createtxg", "name,guid,createtxg,creation,used,referenced,written"] {
         let out = lab.file("list");
         let to = out.display();
@@ -55,7 +54,7 @@ pub(super) fn listing(lab: &Lab) -> Result<Vec<Case>> {
         let goals = vec![Goal::ratio(OURS, ZFS, Figure::Seconds, 0.5), Goal::limit(OURS, Figure::Peak, 64e6)];
         cases.push(runner::run(lab, "listing", &mut trial, &all, goals)?);
     }
-    Ok(cases)
+    Ok(())
 }
 
 fn shell(name: &str, ours: bool, script: &str) -> Contender {

@@ -1,6 +1,7 @@
 //! The suites: each a question with those who can answer it, and what is wanted of ours.
 
 mod listing;
+mod memory;
 mod planning;
 mod replication;
 mod slow_link;
@@ -30,6 +31,8 @@ pub enum Suite {
     Ssh,
     /// A line of 100 Mbit/s with 20 and 150 ms.
     SlowLink,
+    /// What the processes of both machines need, by stream size and way.
+    Memory,
     /// Listing many snapshots.
     Listing,
     /// Taking and destroying many snapshots.
@@ -46,22 +49,28 @@ impl Suite {
         !matches!(self, Self::Planning | Self::Transport)
     }
 
-    /// Runs it.
+    /// Runs it. Each case that comes to its end is added to `cases`, also where a later one fails.
     ///
     /// # Errors
     /// Where a run failed or did not do what is measured.
-    pub fn run(self, lab: &Lab) -> Result<Vec<Case>> {
+    pub fn run(self, lab: &Lab, cases: &mut Vec<Case>) -> Result<()> {
         match self {
-            Self::Noop => trees::no_op(lab),
-            Self::Increment => trees::increment(lab),
-            Self::First => trees::first(lab),
-            Self::Local => streams::local(lab),
-            Self::Ssh => streams::ssh(lab),
-            Self::SlowLink => slow_link::slow_link(lab),
-            Self::Listing => listing::listing(lab),
-            Self::Taking => taking::taking(lab),
-            Self::Planning => planning::planning(lab),
-            Self::Transport => transport::transport(lab),
+            Self::Noop => trees::no_op(lab, cases),
+            Self::Increment => trees::increment(lab, cases),
+            Self::First => trees::first(lab, cases),
+            Self::Local => streams::local(lab, cases),
+            Self::Ssh => streams::ssh(lab, cases),
+            Self::SlowLink => slow_link::slow_link(lab, cases),
+            Self::Memory => memory::memory(lab, cases),
+            Self::Listing => listing::listing(lab, cases),
+            Self::Taking => taking::taking(lab, cases),
+            Self::Planning => planning::planning(lab, cases),
+            Self::Transport => transport::transport(lab, cases),
         }
+    }
+
+    /// Its name, as it is called with.
+    pub fn name(self) -> String {
+        clap::ValueEnum::to_possible_value(&self).map_or(String::new(), |value| value.get_name().to_string())
     }
 }

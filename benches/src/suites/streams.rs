@@ -17,11 +17,23 @@ use crate::sshd::Servers;
 
 const PIPE: &str = "zfs send | zfs receive";
 const SSH: &str = "zfs send | ssh | zfs receive";
+const BARE: &str = "zfs send | bare loop over libssh2 | zfs receive";
 const OURS: &str = "ours";
+const AGENT: &str = "ours, agent";
 const SYSTEM: &str = "ours, system ssh";
+const TLS: &str = "ours, agent, tls";
+
+/// The ports at which an agent may listen for TLS.
+const LISTEN: &str = "40000-40009";
+
+/// What makes `replicator` send over TLS.
+pub(super) const FAST: [&str; 6] = ["--far-end", "agent", "--streams", "tls", "--listen", LISTEN];
+
+/// The most that a run may take: 64 MB, and the buffer of 128 MiB.
+pub(super) const MEMORY: f64 = 64e6 + (128 << 20) as f64;
 
 /// Between two pools.
-pub(super) fn local(lab: &Lab) -> Result<Vec<Case>> {
+pub(super) fn local(lab: &Lab, cases: &mut Vec<Case>) -> Result<()> {
     let all = vec![
         Contender::Pipe(PIPE, Vec::new()),
         Contender::ours(OURS, &[]),
@@ -32,32 +44,38 @@ pub(super) fn local(lab: &Lab) -> Result<Vec<Case>> {
     let goals = vec![
         Goal::ratio(OURS, PIPE, Figure::Seconds, 1.02),
         Goal::ratio(OURS, PIPE, Figure::Cpu, 1.1),
-        // 64 MB and the buffer of 128 MiB.
-        Goal::limit(OURS, Figure::Peak, 64e6 + f64::from(128_u32 << 20)),
+        Goal::limit(OURS, Figure::Peak, MEMORY),
     ];
-    Ok(vec![stream(lab, "local", "between two pools", Way::Here, all, goals)?])
+    cases.push(stream(lab, "local", "between two pools", Way::Here, all, goals)?);
+    Ok(())
 }
 
 /// Over ssh, as the machines agree by themselves, and with each cipher.
-pub(super) fn ssh(lab: &Lab) -> Result<Vec<Case>> {
-    let Some(way) = lab.ssh("ssh") else { return Ok(Vec::new()) };
+pub(super) fn ssh(lab: &Lab, cases: &mut Vec<Case>) -> Result<()> {
+    let Some(way) = lab.ssh("ssh") else { return Ok(()) };
     let all = vec![
         Contender::Pipe(SSH, Vec::new()),
         Contender::ours(OURS, &[]),
-        Contender::ours("ours, agent", &["--far-end", "agent"]),
+        Contender::ours(AGENT, &["--far-end", "agent"]),
         Contender::ours(SYSTEM, &["--transport", "ssh"]),
         Contender::ours("ours, system ssh, agent", &["--transport", "ssh", "--far-end", "agent"]),
+        Contender::ours(TLS, &FAST),
         Contender::Syncoid,
         Contender::Bzfs,
         Contender::Autobackup,
     ];
-    let goals = vec![Goal::ratio(SYSTEM, SSH, Figure::Seconds, 1.0)];
-    let mut cases = vec![stream(lab, "ssh", "over ssh", way.clone(), all, goals)?];
+    let goals = vec![
+        Goal::ratio(SYSTEM, SSH, Figure::Seconds, 1.0),
+        Goal::ratio_at_least(TLS, SSH, Figure::Throughput, 2.0),
+        // It checks the stream at the far end as well.
+        Goal::ratio(AGENT, OURS, Figure::Seconds, 1.05),
+    ];
+    cases.push(stream(lab, "ssh", "over ssh", way.clone(), all, goals)?);
     let Some(far) = lab.far.as_ref().filter(|_| lab.node) else {
         lab.leave_out(
             "ssh: a server for each cipher is only started in nodes; `transport` has them on this machine",
         );
-        return Ok(cases);
+        return Ok(());
     };
     let servers = Servers::in_node(lab, far)?;
     for (cipher, port) in CIPHERS.iter().zip(servers.ports()) {
@@ -65,15 +83,21 @@ pub(super) fn ssh(lab: &Lab) -> Result<Vec<Case>> {
         let ours = ["--port", &port, "--known-hosts", &known];
         let system = [&ours[..], &["--transport", "ssh"]].concat();
         let options = vec![format!("-p {port}"), format!("-o UserKnownHostsFile={known}")];
+        let bare = vec![format!("--port {port}"), format!("--identity {}", servers.identity().display())];
         let all = vec![
             Contender::Pipe(SSH, options),
             Contender::ours(OURS, &ours),
             Contender::ours(SYSTEM, &system),
+            Contender::Bare(BARE, bare),
         ];
-        let goals = vec![Goal::ratio(SYSTEM, SSH, Figure::Seconds, 1.0)];
+        let goals = vec![
+            Goal::ratio(SYSTEM, SSH, Figure::Seconds, 1.0),
+            // Only here do both encrypt in the same way.
+            Goal::ratio(OURS, BARE, Figure::Seconds, 1.05),
+        ];
         cases.push(stream(lab, "ssh", &format!("over ssh with {cipher}"), way.clone(), all, goals)?);
     }
-    Ok(cases)
+    Ok(())
 }
 
 fn stream(

@@ -23,7 +23,7 @@ const REAL: &str = "sanoid";
 const LIMIT: &str = "zfs snapshot -r";
 
 /// Taking, then destroying.
-pub(super) fn taking(lab: &Lab) -> Result<Vec<Case>> {
+pub(super) fn taking(lab: &Lab, cases: &mut Vec<Case>) -> Result<()> {
     let pool = lab.source_pool()?;
     let datasets = lab.sizes.taking.div_ceil(KINDS.len());
     let front = lab.file("bin/sanoid");
@@ -57,10 +57,10 @@ pub(super) fn taking(lab: &Lab) -> Result<Vec<Case>> {
     let count = datasets * KINDS.len();
     let mut trial = Taking { pool: &pool, count, take: take.clone(), destroys: false };
     let goals = vec![Goal::ratio(OURS, REAL, Figure::Seconds, 1.0)];
-    let taken = runner::run(lab, "taking", &mut trial, &take, goals.clone())?;
+    cases.push(runner::run(lab, "taking", &mut trial, &take, goals.clone())?);
     let mut trial = Taking { pool: &pool, count, take, destroys: true };
-    let destroyed = runner::run(lab, "taking", &mut trial, &destroy, goals)?;
-    Ok(vec![taken, destroyed])
+    cases.push(runner::run(lab, "taking", &mut trial, &destroy, goals)?);
+    Ok(())
 }
 
 fn root(pool: &Pool, name: &str) -> String {

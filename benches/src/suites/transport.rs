@@ -1,13 +1,13 @@
-//! The transport alone, outside the lab: a real sshd on this machine's loopback and a file to a program that counts it. No
-//! ZFS takes part, and processes and system calls cost what they cost.
+//! The transport alone, outside the lab: a real sshd on this machine's loopback and a recorded stream to a program that counts
+//! it. No ZFS takes part, and processes and system calls cost what they cost. An agent counts as well, and checks every record
+//! as it always does; so what goes to one has more done to it than what goes to `wc`.
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::io::Write;
 
 use crate::carry::SINK;
 use crate::contender::Contender;
-use crate::data;
-use crate::data::Kind;
 use crate::error::BenchError;
 use crate::error::Context;
 use crate::error::Result;
@@ -22,31 +22,35 @@ use crate::runner::Trial;
 use crate::sshd;
 use crate::sshd::CIPHERS;
 use crate::sshd::Servers;
+use crate::stream;
 
 const PIPE: &str = "cat | ssh";
 const SYSTEM: &str = "ours, system ssh";
 const LIBSSH2: &str = "ours, libssh2";
 const BARE: &str = "bare loop over libssh2";
+const AGENT: &str = "ours, agent, libssh2";
+const TLS: &str = "ours, agent, tls";
+
+/// Where an agent may listen for TLS: this machine only, at the first of these ports that is free.
+const LISTEN: &str = "127.0.0.1:40100-40199";
 
 /// Each cipher.
-pub(super) fn transport(lab: &Lab) -> Result<Vec<Case>> {
+pub(super) fn transport(lab: &Lab, cases: &mut Vec<Case>) -> Result<()> {
     let Some(program) = sshd::find() else {
         lab.leave_out("transport is left out: there is no sshd (apt-get install openssh-server)");
-        return Ok(Vec::new());
+        return Ok(());
     };
-    let bytes = lab.sizes.transport << 20;
     let file = lab.file("stream");
     let mut to = BufWriter::new(File::create(&file).on("making", &file)?);
-    data::write(Kind::Random, bytes, 1, &mut to).on("writing", &file)?;
-    drop(to);
+    let bytes = stream::write(lab.sizes.transport << 20, 1, &mut to).on("writing", &file)?;
+    to.flush().on("writing", &file)?;
     let servers = Servers::on_loopback(lab, &program)?;
     let user = lab.here.borrow_mut().run("id -un")?.trim().to_string();
-    let mut cases = Vec::new();
     for (cipher, port) in CIPHERS.iter().zip(servers.ports()) {
         let (known, identity) = (servers.known_hosts().display(), servers.identity().display());
         let ours = |name: &str, by: &str, ours: bool| {
             let words = format!(
-                "{} carry --by {by} --port {port} --user {user} --identity {identity} --known-hosts {known} {}",
+                "{} carry --by {by} --port {port} --user {user} --identity {identity} --known-hosts {known} --listen {LISTEN} {}",
                 lab.me.display(),
                 file.display()
             );
@@ -62,16 +66,19 @@ pub(super) fn transport(lab: &Lab) -> Result<Vec<Case>> {
             ours(SYSTEM, "ssh", true),
             ours(LIBSSH2, "libssh2", true),
             ours(BARE, "bare", false),
+            ours(AGENT, "agent", true),
+            ours(TLS, "tls", true),
         ];
         let goals = vec![
             Goal::ratio(SYSTEM, PIPE, Figure::Seconds, 1.0),
             Goal::ratio(LIBSSH2, BARE, Figure::Seconds, 1.05),
             Goal::ratio(LIBSSH2, BARE, Figure::OwnCpu, 1.05),
+            Goal::ratio_at_least(TLS, PIPE, Figure::Throughput, 2.0),
         ];
         let title = format!("{} MiB through sshd on loopback, {cipher}", lab.sizes.transport);
         cases.push(runner::run(lab, "transport", &mut Carried { title, bytes }, &all, goals)?);
     }
-    Ok(cases)
+    Ok(())
 }
 
 struct Carried {

@@ -4,6 +4,7 @@
 use super::replication::Content;
 use super::replication::Replication;
 use super::replication::Round;
+use crate::contender::AS_SYNCOID;
 use crate::contender::Contender;
 use crate::contender::Way;
 use crate::error::Result;
@@ -15,44 +16,57 @@ use crate::runner;
 
 const PIPE: &str = "zfs send -R | ssh | zfs receive";
 const OURS: &str = "ours";
+const AGENT: &str = "ours, agent";
 
 /// Nothing to do.
-pub(super) fn no_op(lab: &Lab) -> Result<Vec<Case>> {
-    let goals = vec![
-        Goal::ratio(OURS, "syncoid", Figure::Seconds, 1.0 / 40.0),
-        Goal::ratio(OURS, "bzfs", Figure::Seconds, 1.0 / 5.0),
-    ];
-    tree(lab, "noop", Round::NoOp, "nothing to do", everyone(false), goals)
+pub(super) fn no_op(lab: &Lab, cases: &mut Vec<Case>) -> Result<()> {
+    let mut goals = vec![Goal::ratio(AGENT, OURS, Figure::Seconds, 1.0)];
+    for ours in [OURS, AS_SYNCOID] {
+        goals.push(Goal::ratio(ours, "syncoid", Figure::Seconds, 1.0 / 40.0));
+        goals.push(Goal::ratio(ours, "bzfs", Figure::Seconds, 1.0 / 5.0));
+    }
+    let mut all = everyone();
+    all.push(Contender::AsSyncoid);
+    cases.extend(tree(lab, "noop", Round::NoOp, "nothing to do", all, goals)?);
+    Ok(())
 }
 
 /// One new snapshot of each.
-pub(super) fn increment(lab: &Lab) -> Result<Vec<Case>> {
-    let goals = vec![
-        Goal::ratio(OURS, "syncoid", Figure::Seconds, 1.0 / 4.0),
-        Goal::ratio(OURS, PIPE, Figure::Seconds, 1.3),
-    ];
-    tree(lab, "increment", Round::Increment, "one new snapshot each", everyone(true), goals)
+pub(super) fn increment(lab: &Lab, cases: &mut Vec<Case>) -> Result<()> {
+    let mut goals = vec![Goal::ratio(AGENT, OURS, Figure::Seconds, 1.0)];
+    for ours in [OURS, AS_SYNCOID] {
+        goals.push(Goal::ratio(ours, "syncoid", Figure::Seconds, 1.0 / 4.0));
+        goals.push(Goal::ratio(ours, PIPE, Figure::Seconds, 1.3));
+    }
+    let mut all = everyone();
+    all.insert(0, Contender::Pipe(PIPE, Vec::new()));
+    all.push(Contender::AsSyncoid);
+    cases.extend(tree(lab, "increment", Round::Increment, "one new snapshot each", all, goals)?);
+    Ok(())
 }
 
 /// The first run.
-pub(super) fn first(lab: &Lab) -> Result<Vec<Case>> {
-    let goals = vec![Goal::ratio(OURS, "syncoid", Figure::Seconds, 1.0)];
-    tree(lab, "first", Round::First, "first run", everyone(true), goals)
+pub(super) fn first(lab: &Lab, cases: &mut Vec<Case>) -> Result<()> {
+    let goals = vec![
+        Goal::ratio(OURS, "syncoid", Figure::Seconds, 1.0),
+        Goal::ratio(AGENT, OURS, Figure::Seconds, 1.0),
+    ];
+    let mut all = everyone();
+    all.insert(0, Contender::Pipe(PIPE, Vec::new()));
+    cases.extend(tree(lab, "first", Round::First, "first run", all, goals)?);
+    Ok(())
 }
 
-fn everyone(pipe: bool) -> Vec<Contender> {
-    let mut all = vec![
+/// Those that know trees.
+fn everyone() -> Vec<Contender> {
+    vec![
         Contender::ours(OURS, &[]),
-        Contender::ours("ours, agent", &["--far-end", "agent"]),
+        Contender::ours(AGENT, &["--far-end", "agent"]),
         Contender::ours("ours, system ssh", &["--transport", "ssh"]),
         Contender::Syncoid,
         Contender::Bzfs,
         Contender::Autobackup,
-    ];
-    if pipe {
-        all.insert(0, Contender::Pipe(PIPE, Vec::new()));
-    }
-    all
+    ]
 }
 
 fn tree(
@@ -62,12 +76,12 @@ fn tree(
     what: &str,
     all: Vec<Contender>,
     goals: Vec<Goal>,
-) -> Result<Vec<Case>> {
-    let Some(way @ Way::Ssh(_)) = lab.ssh(suite) else { return Ok(Vec::new()) };
+) -> Result<Option<Case>> {
+    let Some(way @ Way::Ssh(_)) = lab.ssh(suite) else { return Ok(None) };
     let sizes = lab.sizes;
     let bytes = if round == Round::First { sizes.kilobytes << 10 } else { 0 };
     let title = format!("{} datasets with {} snapshots over ssh, {what}", sizes.datasets, sizes.snapshots);
     let content = Content { datasets: sizes.datasets, snapshots: sizes.snapshots, bytes, fill: None };
     let mut trial = Replication::new(lab, title, way, round, content)?;
-    Ok(vec![runner::run(lab, suite, &mut trial, &lab.present(all), goals)?])
+    runner::run(lab, suite, &mut trial, &lab.present(all), goals).map(Some)
 }
