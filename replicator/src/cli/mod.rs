@@ -64,7 +64,8 @@ use outcome::Outcome;
 /// Nothing on a target is ever rolled back or overwritten. What it destroys are snapshots that a policy took and that no
 /// rule keeps any more, bookmarks of its own, in a pair the old ones of the snapshots that its handovers took, and, only where
 /// that is asked for, copies of datasets that the source does not have any more (--remove-gone-after) and what has arrived
-/// of a receive that broke off ([[receive]], tokens --discard). Only `replicator syncoid` does what syncoid does, and names what it destroys.
+/// of a receive that broke off (`tokens --discard`, or the configuration of the machine that receives). Only
+/// `replicator syncoid` does what syncoid does, and names what it destroys.
 #[derive(Debug, Parser)]
 #[command(name = "replicator", version, after_help = after_help(), max_term_width = 100)]
 pub struct Arguments {

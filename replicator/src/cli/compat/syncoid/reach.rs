@@ -67,7 +67,7 @@ pub(super) fn run(options: &Options, cancel: &Cancel) -> Result<u8, End> {
         }
     }
     let reach = Reach { options, log: &log, zfs: zfs.as_ref().ok(), cancel };
-    let (Some(source_side), Some(mut target_side)) = (reach.side(&source), reach.side(&target)) else {
+    let (Some(source_side), Some(target_side)) = (reach.side(&source), reach.side(&target)) else {
         return Ok(if cancel.is_cancelled() { 130 } else { 2 });
     };
     let depth = if options.recursive { Depth::All } else { Depth::One };
@@ -90,7 +90,12 @@ pub(super) fn run(options: &Options, cancel: &Cancel) -> Result<u8, End> {
             None
         }
     };
-    let _admitted = match of_no_pair(target_side.host.as_mut(), to, target.machine.is_none()) {
+    // By the kernel, also where the commands run with somebody else's rights: anybody may read it.
+    let admitted = match &zfs {
+        Ok(zfs) => of_no_pair(&mut Local::new(zfs.clone()), to, target.machine.is_none()),
+        Err(_) => Ok(None),
+    };
+    let _admitted = match admitted {
         Ok(admitted) => admitted,
         Err(failure) => {
             log.critical(failure.message());
